@@ -1,0 +1,58 @@
+# `make run` measures and draws, `make test` tests; both first make .venv where it is missing or outdated (install.py).
+# Nothing is needed but Python 3.11 or newer and make.
+
+PYTHON ?= python3
+PY = .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help run smoke report readme test bench lint format constraints clean venv
+
+help:
+	@echo "make run      train, time and compare the five models; draw reports/triangle.html (8 minutes on 2 cores)"
+	@echo "make test     the whole test suite"
+	@echo "make smoke    the shortest experiment, under a minute"
+	@echo "make report   draw the pages again from results/"
+	@echo "make readme   write the README's numbers again from results/"
+	@echo "make bench    time the models' operators with pytest-benchmark"
+	@echo "make lint     ruff and mypy (make format mends what ruff can)"
+	@echo "make clean    remove .venv and caches; results stay"
+	@echo "make constraints   resolve pyproject.toml anew and pin every version"
+
+run: venv
+	@$(PY) -m harness run experiments/triangle.yaml
+	@$(PY) -m harness report
+	@echo "Look at $(CURDIR)/reports/triangle.html, and at $(CURDIR)/reports/index.html for the rest."
+
+smoke: venv
+	@$(PY) -m harness run experiments/smoke.yaml
+
+report: venv
+	@$(PY) -m harness report
+
+readme: venv
+	@$(PY) -c "from harness import record; from reports import readme; readme.write(record.load_all('results'))"
+
+test: venv
+	@$(PY) -m pytest
+
+# Without the shape checks that the tests run under: they cost time.
+bench: venv
+	@$(PY) -m pytest -o addopts="-q -s" tests/benchmarks
+
+lint: venv
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+
+format: venv
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+venv:
+	@$(PYTHON) install.py
+
+constraints:
+	@$(PYTHON) install.py resolve
+
+clean:
+	@$(PYTHON) install.py clean

@@ -1,0 +1,100 @@
+"""What a measure is given beside its point: the model, inputs, the stopwatch, the corpus, memory and a place to keep.
+
+Made in the process of the point before anything else is, so that memory is counted from there. Importing it loads what
+every measure needs, once for all processes that are forked from the one that imports it.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import math
+import pathlib
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch._dynamo  # the first optimiser loads it, which takes longer than many a point
+
+import models
+from harness import cache, sources, timing
+from harness.measures import NotApplicable
+from harness.memory import Memory, Peak
+from harness.point import Point, digest
+from models._cost import Shape
+
+if TYPE_CHECKING:
+    from harness.corpus import Corpus
+    from models._lm import LanguageModel
+
+MARGIN = 0.05  # of the limit, kept for what comes after the last sample
+
+
+class Bench:
+    """Everything here follows from the point: two benches of one point give the same model and the same tokens."""
+
+    def __init__(self, point: Point):
+        self.memory = Memory(point.device)
+        self.point = point
+        self.dtype: torch.dtype = getattr(torch, point.dtype)
+        self.kind = models.load(point.model)
+        chosen: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in point.options.items()}
+        self.options = self.kind.Options(**chosen)
+        self.shape = Shape(**{field.name: getattr(point, field.name) for field in dataclasses.fields(Shape)})
+        limit = math.inf if point.limit_seconds is None else point.limit_seconds
+        self.deadline = time.monotonic() + (1 - MARGIN) * limit
+        self._generator = torch.Generator().manual_seed(point.seed + 1)
+
+    @property
+    def form(self) -> str:
+        """The point's form, or else the one that the model's advocates train with, or else the first there is."""
+        there = self.kind.available_forms(self.options)
+        default = self.kind.default_form
+        return self.point.form or (default if default in there else there[0])
+
+    def model(self) -> "LanguageModel":
+        """The model on its device. The seed decides its weights, the same ones on every device."""
+        torch.manual_seed(self.point.seed)
+        return self.kind(self.shape, self.options).to(device=self.point.device, dtype=self.dtype)
+
+    def tokens(self, batch: int, length: int) -> torch.Tensor:
+        """The next random tokens [batch, length] on the device. Never zeros: those can be faster than real ones."""
+        drawn = torch.randint(0, self.shape.vocabulary, (batch, length), generator=self._generator)
+        return drawn.to(self.point.device)
+
+    def time(self, work: Callable[[], Any]) -> list[float]:
+        """Seconds of one call, sample by sample; see `harness.timing`."""
+        timed = timing.measure(work, self.point.device, self.point.repeats, self.point.precision, self.deadline)
+        return timed.seconds
+
+    def peak(self, work: Callable[[], Any]) -> Peak:
+        """Peak memory while doing `work`, above what there was before the model; see `harness.memory`."""
+        return self.memory.peak(work)
+
+    @property
+    def seconds_left(self) -> float:
+        return self.deadline - time.monotonic()
+
+    def corpus(self) -> "Corpus":
+        """The point's corpus, from the cache. Raises UserError where it cannot be read."""
+        from harness import corpus
+
+        if self.point.corpus is None:
+            raise NotApplicable("this point has no corpus")
+        return corpus.load(self.point.corpus)
+
+    @functools.cached_property
+    def checkpoint(self) -> pathlib.Path:
+        """Where this point's training may be kept while it is unfinished: its own under this code."""
+        name = digest([self.point.configuration, sources.code_hash(self.point.model, self.point.measure)])
+        return cache.folder() / "checkpoints" / f"{name}.safetensors"
+
+    @contextlib.contextmanager
+    def reaching(self, length: int) -> Iterator[None]:
+        """Makes NotApplicable of a model's refusal of `length` tokens where that is more than its `max_length`."""
+        try:
+            yield
+        except ValueError as error:
+            if length <= self.shape.max_length:
+                raise
+            raise NotApplicable(str(error)) from None

@@ -1,0 +1,132 @@
+"""The command line, `python -m harness run|report|list|validate`. A command imports what it needs when it is called."""
+
+import pathlib
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.errors import UserError
+
+if TYPE_CHECKING:
+    from harness.experiment import Experiment
+    from harness.point import Point
+
+app = typer.Typer(
+    help="Train and profile sequence models under one budget, and draw the report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+Overrides = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as budget.parameters=10M.")
+]
+Filters = Annotated[
+    list[str], typer.Option("--only", metavar="KEY=VALUE", help="Keep these points alone, such as model=retnet.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the points and what they may cost; run none.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps; auto takes the fastest there is.")]
+Results = Annotated[pathlib.Path, typer.Option("--results", metavar="DIR", help="Where the results are.")]
+
+
+def main() -> None:
+    """Runs the command line. A mistake of the user's is told in a few lines and ends with exit code 2."""
+    try:
+        app(prog_name="python -m harness")
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+@app.command()
+def run(
+    file: Annotated[pathlib.Path, typer.Argument(metavar="EXPERIMENT.yaml", help="The experiment to run.")],
+    dry_run: DryRun = False,
+    overrides: Overrides = [],  # noqa: B006 (typer copies it)
+    only: Filters = [],  # noqa: B006
+    out: Annotated[pathlib.Path, typer.Option(metavar="DIR", help="Where the results go.")] = pathlib.Path("results"),
+    device: Device = "auto",
+    fresh: Annotated[bool, typer.Option("--fresh", help="Run points again that are done.")] = False,
+) -> None:
+    """Run an experiment: every point that is not done yet, each in a process of its own."""
+    from harness import corpus, experiment, machine, plan
+
+    asked = experiment.load(file, overrides)
+    if not dry_run:
+        _try_to_write(out)
+    device = machine.resolve(device)
+    text = corpus.load(asked.corpus) if asked.corpus and not dry_run else None
+    points = plan.only(plan.points(asked, device, text.sha256 if text else None), only)
+    if dry_run:
+        from harness import show
+
+        return show.plan(asked, points)
+    return _run(asked, points, out, device, fresh)
+
+
+def _run(asked: "Experiment", points: "list[Point]", out: pathlib.Path, device: str, fresh: bool) -> None:
+    from harness import run as runner
+
+    try:
+        runner.run(asked, points, out, device, fresh=fresh)
+    except KeyboardInterrupt:
+        told = f"stopped: every finished point is kept in {out / asked.name}; the same command again goes on from there"
+        print(f"\n{told}", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
+def _try_to_write(out: pathlib.Path) -> None:
+    """Raises UserError where nothing could be written below `out`. Leaves nothing behind."""
+    import tempfile
+
+    there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            return
+    except OSError as error:
+        fix = "name a folder that you may write to"
+        raise UserError(f"--out {out}: cannot be written: {error.strerror}; {fix}") from None
+
+
+@app.command()
+def report(
+    results: Results = pathlib.Path("results"),
+    out: Annotated[pathlib.Path, typer.Option(metavar="DIR", help="Where the pages go.")] = pathlib.Path("reports"),
+) -> None:
+    """Draw the pages from the results alone."""
+    import reports
+    from harness import record
+
+    _try_to_write(out)
+    pages = reports.build(record.load_all(results), out)
+    for page in pages:
+        print(page)
+
+
+@app.command("list")
+def list_all(
+    kind: Annotated[str, typer.Argument(help="models, measures, experiments or figures; all where left out.")] = "",
+) -> None:
+    """List the models with their options, the measures, the experiments and the figures."""
+    from harness import show
+
+    show.listing(kind)
+
+
+@app.command()
+def validate(
+    files: Annotated[list[pathlib.Path], typer.Argument(metavar="EXPERIMENT.yaml...", help="The files to check.")],
+) -> None:
+    """Check experiment files down to each model's options; run nothing."""
+    from harness import experiment, plan
+
+    bad = 0
+    for file in files:
+        try:
+            count = len(plan.points(experiment.load(file), "cpu"))
+            print(f"{file}: ok, {count} points")
+        except UserError as error:
+            bad += 1
+            print(error, file=sys.stderr)
+    if bad:
+        raise typer.Exit(2)

@@ -1,0 +1,196 @@
+"""An experiment file as plain data, with the place of every key: what no schema can tell once YAML is read.
+
+Numbers and words are those of YAML 1.2's core schema: 3e-4 is a number, `no` and `on` are words, 010 is not octal.
+"""
+
+import dataclasses
+import difflib
+import pathlib
+import re
+from typing import Any
+
+import yaml
+
+from harness.errors import Problem, UserError, listed, refuse, shown
+
+Path = tuple[str | int, ...]  # of a key: ("models", 1, "gamma")
+PLAIN = ("tag:yaml.org,2002:seq", "tag:yaml.org,2002:map")  # tags of lists and mappings
+FOLDER = pathlib.Path(__file__).parent.parent / "experiments"
+
+
+@dataclasses.dataclass
+class Document:
+    """A file's data and where each part of it was written: 'file:line', or the flag that set it."""
+
+    file: str
+    question: str
+    data: dict[str, Any]
+    places: dict[Path, str]
+
+    def place(self, path: Path) -> str:
+        """Where a key stands; for one that is missing, where what should hold it stands."""
+        while path not in self.places and path:
+            path = path[:-1]
+        return self.places.get(path, self.file)
+
+    def problem(self, path: Path, text: str) -> Problem:
+        return Problem(self.place(path), tell(path), text)
+
+
+def tell(path: Path) -> str:
+    """models[1].gamma"""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+
+
+class Loader(yaml.SafeLoader):
+    """The safe loader with YAML 1.2's idea of numbers, booleans and null."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+
+
+class Dumper(yaml.SafeDumper):
+    """The safe dumper, which also quotes words that are numbers to this loader alone, such as 3e-4."""
+
+
+for _tag, _pattern, _first in (
+    ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
+    ("int", r"^[-+]?(?:0|[1-9][0-9_]*)$", list("-+0123456789")),
+    ("float", r"^[-+]?(?:\d[\d_]*\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?$", list("-+.0123456789")),
+):
+    for _side in (Loader, Dumper):
+        _side.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)
+
+
+def read(path: pathlib.Path, overrides: list[str] | None = None) -> Document:
+    """Reads one file and applies `--set` overrides. Raises UserError that tells file, line and column."""
+    text = _text(path)
+    data, places = parse(text, str(path))
+    if not isinstance(data, dict):
+        held = "nothing" if data is None else shown(data)
+        raise UserError(f"{path}:1: an experiment is a mapping such as 'models: [retnet]'; the file holds {held}")
+    document = Document(str(path), question(text, str(path)), data, places)
+    for override in overrides or []:
+        _set(document, override)
+    return document
+
+
+def question(text: str, file: str) -> str:
+    """The first line of the file, a comment. Raises UserError where there is none."""
+    first = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    asked = first.lstrip("#").strip()
+    if not first.startswith("#") or not asked:
+        fix = "write it there as a comment, such as '# Does decode latency stay flat as the context grows?'"
+        raise UserError(f"{file}:1: the first line must state the experiment's question: {fix}")
+    return asked
+
+
+def parse(text: str, file: str, flag: str | None = None, below: Path = ()) -> tuple[Any, dict[Path, str]]:
+    """YAML text as data, and the place of every key. Raises UserError where it does not parse or repeats a key.
+
+    `flag` is where the text stands if it is no file, and `below` the key that it is the value of.
+    """
+    places: dict[Path, str] = {}
+    problems: list[Problem] = []
+
+    def build(node: yaml.Node, path: Path, above: tuple[yaml.Node, ...]) -> Any:
+        place = flag or f"{file}:{node.start_mark.line + 1}"
+        places.setdefault(path, place)
+        if node in above:
+            problems.append(Problem(place, tell(path), "this alias points to what holds it; write the value out"))
+            return None
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in PLAIN:
+            problems.append(Problem(place, tell(path), f"the tag {node.tag!r} is not allowed; remove it"))
+        if isinstance(node, yaml.SequenceNode):
+            return [build(item, (*path, i), (*above, node)) for i, item in enumerate(node.value)]
+        if not isinstance(node, yaml.MappingNode):
+            return loader.construct_object(node)
+        found: dict[str, Any] = {}
+        for key_node, value in node.value:
+            here = flag or f"{file}:{key_node.start_mark.line + 1}"
+            key = key_node.value
+            if not isinstance(key_node, yaml.ScalarNode) or not isinstance(key, str):
+                problems.append(Problem(here, tell(path), "a key must be a word, not a list or a mapping"))
+                continue
+            if key in found:
+                first = places[*path, key]
+                problems.append(Problem(here, tell((*path, key)), f"given twice, first at {first}; remove one"))
+                continue
+            places[*path, key] = here
+            found[key] = build(value, (*path, key), (*above, node))
+        return found
+
+    try:
+        loader = Loader(text)
+        root = loader.get_single_node()
+        data = build(root, below, ()) if root is not None else None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = flag or (f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file)
+        told = "; ".join(part for part in (error.context, error.problem) if part)
+        raise UserError(f"{place}: this is not valid YAML: {told}") from None
+    except RecursionError:
+        raise UserError(f"{flag or file}: this is nested too deeply for an experiment") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise UserError(f"{flag or file}: this is not valid YAML: {' '.join(str(error).split())}") from None
+    refuse(problems)
+    return data, places
+
+
+def _text(path: pathlib.Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file{_nearest_file(path)}") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: this is a folder; name one experiment file in it") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: this is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _nearest_file(path: pathlib.Path) -> str:
+    there = {file.stem: file for folder in (FOLDER, path.parent) for file in sorted(folder.glob("*.yaml"))}
+    found = difflib.get_close_matches(path.stem, there, n=1, cutoff=0.4)
+    if found:
+        return f"; did you mean {_relative(there[found[0]])}?"
+    return f"; there are {listed(sorted(_relative(file) for file in there.values()))}" if there else ""
+
+
+def _relative(file: pathlib.Path) -> str:
+    here = pathlib.Path.cwd()
+    return str(file.relative_to(here)) if file.is_relative_to(here) else str(file)
+
+
+def _set(document: Document, override: str) -> None:
+    """Applies one `--set key=value`: a dotted path, list positions as .1 or [1], the value in YAML."""
+    flag = f"--set {override}"
+    key, equals, text = override.partition("=")
+    parts = [part for part in re.split(r"[.\[\]]+", key.strip()) if part]
+    if not equals or not parts:
+        raise UserError(f"{flag}: write it as key=value, such as --set budget.parameters=10M")
+    holder: Any = document.data
+    path: Path = ()
+    for part in parts[:-1]:
+        step = _step(holder, part, path, flag)
+        path = (*path, step)
+        document.places.setdefault(path, flag)
+        holder = holder.setdefault(step, {}) if isinstance(holder, dict) else holder[step]
+    last = _step(holder, parts[-1], path, flag)
+    path = (*path, last)
+    holder[last], places = parse(text, document.file, flag, path)
+    kept = {known: place for known, place in document.places.items() if known[: len(path)] != path}
+    document.places = kept | {path: flag} | places
+
+
+def _step(holder: Any, part: str, path: Path, flag: str) -> str | int:
+    if isinstance(holder, dict):
+        return part
+    where = tell(path)
+    if not isinstance(holder, list):
+        raise UserError(f"{flag}: {where} is {shown(holder)} and holds no keys; set {where} as a whole")
+    if not part.isdigit() or int(part) >= len(holder):
+        allowed = f"0 to {len(holder) - 1}" if holder else "none, for it is empty"
+        raise UserError(f"{flag}: {where} is a list; {part!r} is no position in it, allowed are {allowed}")
+    return int(part)

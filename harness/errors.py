@@ -1,0 +1,64 @@
+"""What a user is told: a few lines that name the place, what was given, what is allowed, and the fix."""
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Iterable
+from typing import Any
+
+
+class UserError(Exception):
+    """A mistake that the user can mend. Its text is ready to print; the command line prints it and exits with 2."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong in one place of a file or on the command line."""
+
+    place: str  # 'experiments/triangle.yaml:7' or '--set budget.parameters=x'
+    key: str  # 'models[1].gamma'; empty where the whole file is meant
+    text: str  # what was given, what is allowed, the fix
+
+    @property
+    def line(self) -> int:
+        """Of the file; 0 where the place is none."""
+        found = re.search(r":(\d+)$", self.place)
+        return int(found[1]) if found else 0
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.place, self.key, self.text) if part)
+
+
+def refuse(problems: Iterable[Problem], most: int = 12) -> None:
+    """Raises one UserError that tells all problems in their order in the file, each on a line; returns if none is."""
+    lines = list(dict.fromkeys(str(problem) for problem in sorted(problems, key=lambda problem: problem.line)))
+    if not lines:
+        return
+    if len(lines) > most:
+        lines[most:] = [f"... and {len(lines) - most} more problems"]
+    raise UserError("\n".join(lines))
+
+
+def nearest(given: Any, allowed: Iterable[Any]) -> str | None:
+    """The allowed name that is most like the given one, if any is alike."""
+    by_plain = {str(name).lower().replace("-", "_"): str(name) for name in allowed}
+    found = difflib.get_close_matches(str(given).lower().replace("-", "_"), by_plain, n=1, cutoff=0.55)
+    return by_plain[found[0]] if found else None
+
+
+def listed(names: Iterable[Any]) -> str:
+    return ", ".join(str(name) for name in names) or "none"
+
+
+def unknown(kind: str, given: Any, allowed: Iterable[Any]) -> str:
+    """Such as: unknown model 'retnt'; allowed are aft, retnet; did you mean 'retnet'?"""
+    allowed = list(allowed)
+    guess = nearest(given, allowed)
+    hint = f"; did you mean {guess!r}?" if guess else ""
+    return f"unknown {kind} {given!r}; allowed are {listed(allowed)}{hint}"
+
+
+def shown(value: Any, most: int = 60) -> str:
+    """A given value as text for a message, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= most else text[: most - 3] + "..."

@@ -1,0 +1,83 @@
+"""An experiment: from a file in `experiments/` to a checked value, and back to a file beside its results."""
+
+import pathlib
+from typing import Any
+
+import pydantic
+import yaml
+
+from harness import checks
+from harness.document import Document, Dumper, read, tell
+from harness.errors import Problem, refuse, shown, unknown
+from harness.schema import Part, Settings
+
+
+class Experiment(Settings):
+    """A checked experiment with the name of its file, without ending, and its question."""
+
+    name: str
+    question: str
+
+    def dump(self) -> str:
+        """The resolved experiment as a YAML file that loads to the same value."""
+        told = self.model_dump(exclude={"name", "question"}, exclude_none=True)
+        for entries in ("models", "measures"):
+            told[entries] = [entry["name"] if len(entry) == 1 else entry for entry in told[entries]]
+        told = {key: value for key, value in told.items() if value != {}}
+        return f"# {self.question}\n" + yaml.dump(
+            told, Dumper=Dumper, sort_keys=False, default_flow_style=None, width=120
+        )
+
+
+def load(path: pathlib.Path | str, overrides: list[str] | None = None) -> Experiment:
+    """Reads, overrides and checks one experiment file. Raises UserError that tells every problem and its line."""
+    document = read(pathlib.Path(path), overrides)
+    problems = checks.of_options(document)
+    try:
+        settings = Settings.model_validate(document.data)
+    except pydantic.ValidationError as error:
+        refuse([*(_problem(told, document) for told in error.errors()), *problems])
+        raise AssertionError("a validation error without a problem") from error
+    problems += checks.together(settings, document, options_allowed=not problems)
+    refuse(problems)
+    return Experiment(**dict(settings), name=pathlib.Path(path).stem, question=document.question)
+
+
+def _problem(error: Any, document: Document) -> Problem:
+    """A pydantic error in the house's words."""
+    path, kind, given = error["loc"], error["type"], shown(error["input"])
+    while len(path) > 1 and path not in document.places and kind not in ("missing", "extra_forbidden"):
+        path = path[:-1]  # what a validator wrapped into a list or a mapping
+    part = _part(path[:-1]) if kind in ("missing", "extra_forbidden") else _part(path)
+    allowed = list(part.model_fields) if part else []
+    text = {
+        "value_error": lambda: str(error["ctx"]["error"]),
+        "extra_forbidden": lambda: unknown("key", path[-1], allowed),
+        "missing": lambda: f"it is missing; add it to {tell(path[:-1]) or 'the file'}",
+        "list_type": lambda: f"{given} is not a list; write it as [a, b]",
+        "bool_type": lambda: f"{given} is not allowed; allowed is true or false",
+        "string_type": lambda: f"{given} is not text; put it in quotes if it is a name",
+        "string_too_short": lambda: "the text is empty; give a name",
+        "too_short": lambda: f"{given} has too few values; allowed are exactly {error['ctx']['min_length']}",
+        "too_long": lambda: f"{given} has too many values; allowed are exactly {error['ctx']['max_length']}",
+        "model_type": lambda: f"{given} is not a mapping; its keys are {', '.join(allowed)}",
+    }.get(kind, lambda: f"{error['msg']}; {given} was given")()
+    return Problem(document.place(path), tell(path), text)
+
+
+def _part(path: tuple[Any, ...]) -> type[Part] | None:
+    """The schema of the mapping at a key path."""
+    found: Any = Settings
+    for key in path:
+        if not isinstance(key, str) or not hasattr(found, "model_fields") or key not in found.model_fields:
+            continue
+        found = _inner(found.model_fields[key].annotation)
+    return found if isinstance(found, type) and issubclass(found, Part) else None
+
+
+def _inner(annotation: Any) -> Any:
+    """The schema inside an annotation such as `Budget | None` or a list of annotated entries."""
+    if isinstance(annotation, type) and issubclass(annotation, Part):
+        return annotation
+    inside = (_inner(part) for part in getattr(annotation, "__args__", ()))
+    return next((part for part in inside if part), None)

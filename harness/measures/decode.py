@@ -1,0 +1,55 @@
+"""How long one more token takes after a context of n tokens.
+
+The context is read in the model's default form; then `decoded_tokens` steps are timed together, each over the state
+that the one before left. Every sample starts at context n again: from the same `State`, whose tensors the sample before
+may have updated in place. Their values are then others, their sizes are not, and only those decide the time.
+
+`bytes_per_second` is what a step must read at least, each weight but the embedding table and the state once, over its
+time: beside the machine's measured bandwidth it says how far from the floor a step is.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from harness.measures import Metric, Progress, Sample
+from harness.point import Point
+
+if TYPE_CHECKING:
+    from harness.bench import Bench
+
+
+class Measure:
+    title = "Decode"
+    metrics = {
+        "token_ms": Metric("ms", "lower", "time of one step, which gives each sequence of the batch one more token"),
+        "tokens_per_second": Metric("tokens/s", "higher", "tokens decoded per second, over the whole batch"),
+        "bytes_per_second": Metric("bytes/s", "higher", "weights and state, read once a step, over its time"),
+    }
+    factors = ("batch_size", "sequence_length", "dtype")
+    trains = False
+    reads_corpus = False
+    decoded_tokens = 16
+
+    def run(self, point: Point, bench: "Bench") -> Iterator[Sample | Progress]:
+        import torch
+
+        assert point.batch_size is not None
+        assert point.sequence_length is not None
+        model = bench.model()
+        last = point.sequence_length + self.decoded_tokens
+        tokens = bench.tokens(self.decoded_tokens, point.batch_size)
+        with torch.inference_mode(), bench.reaching(last):
+            contexts = bench.tokens(point.batch_size, point.sequence_length)
+            _, context = model.prefill(contexts, bench.form, capacity=last)
+            read = sum(p.nbytes for p in model.parameters()) - model.embedding.weight.nbytes + context.nbytes
+
+            def decode() -> None:
+                state = context
+                for token in tokens:
+                    _, state = model.step(token, state)
+
+            samples = bench.time(decode)
+        for repeat, seconds in enumerate(seconds / self.decoded_tokens for seconds in samples):
+            yield Sample("token_ms", 1000 * seconds, repeat)
+            yield Sample("tokens_per_second", point.batch_size / seconds, repeat)
+            yield Sample("bytes_per_second", read / seconds, repeat)

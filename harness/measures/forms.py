@@ -1,0 +1,113 @@
+"""Whether a model's forms compute one function: the first thing that is measured of it, and held to a tolerance.
+
+The point's own options and heads, in small: a width that the heads leave, two layers, `LENGTH` tokens, which no chunk
+divides. Every parameter is moved off its initial value, where zeros would hide mistakes. Each form is compared with the
+recurrent one, step by step, which is the definition: in the logits, in what the state at the end is worth, namely the
+logits of `STEPS` more steps from it, and in the gradient of both with respect to every parameter. A difference is the
+largest absolute one over the largest absolute value; what is told is the worst of all forms, and of all parameters.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from harness.measures import Metric, Progress, Sample
+from harness.point import Point
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.bench import Bench
+    from models._cost import Shape
+
+BATCH, LENGTH, STEPS = 2, 149, 5
+LAYERS, VOCABULARY, FFN_WIDTH = 2, 23, 24
+HEAD_SIZES = (8, 12, 16, 32, 64, 128)  # the first that the model accepts
+NOISE = 0.1  # added to each parameter
+TOLERANCES = {"float64": 1e-8, "float32": 1e-3}  # float32 only where the device has no float64
+
+
+class FormsDisagree(Exception):
+    """Two forms of one model differ by more than rounding."""
+
+
+class Measure:
+    title = "Forms"
+    metrics = {
+        "output_difference": Metric("1", "lower", "largest relative difference in logits between the forms"),
+        "state_difference": Metric("1", "lower", "the same in the logits of the steps that follow"),
+        "gradient_difference": Metric("1", "lower", "the same in the gradients of all parameters"),
+    }
+    factors: tuple[str, ...] = ()
+    trains = False
+    reads_corpus = False
+
+    def run(self, point: Point, bench: "Bench") -> Iterator[Sample | Progress]:
+        import torch
+
+        dtype = "float32" if point.device == "mps" else "float64"
+        small = dataclasses.replace(bench.point, dtype=dtype, **dataclasses.asdict(_small(bench)))
+        model = type(bench)(small).model()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(NOISE * torch.randn_like(parameter))
+        tokens = torch.randint(0, VOCABULARY, (BATCH, LENGTH + STEPS)).to(point.device)
+        wanted = _computed(model, tokens, "recurrent")
+        worst = dict.fromkeys(self.metrics, (0.0, ""))
+        for form in bench.kind.available_forms(bench.options):
+            found = _computed(model, tokens, form)
+            for metric, told in worst.items():
+                for part, value in wanted[metric].items():
+                    told = max(told, (_relative(found[metric][part], value), f"{form} {part}".strip()))
+                worst[metric] = told
+        for metric, (difference, _) in worst.items():
+            yield Sample(metric, difference)
+        wrong = [f"{m} {d:.1e} ({where})" for m, (d, where) in worst.items() if not d <= TOLERANCES[dtype]]
+        if wrong:
+            raise FormsDisagree(f"{', '.join(wrong)}; at most {TOLERANCES[dtype]:g} is rounding")
+
+
+def _small(bench: "Bench") -> "Shape":
+    """The smallest shape with the point's heads that the model accepts; its own where none of the small ones is."""
+    for size in HEAD_SIZES:
+        shape = dataclasses.replace(
+            bench.shape,
+            width=size * bench.shape.heads,
+            layers=min(LAYERS, bench.shape.layers),
+            ffn_width=FFN_WIDTH,
+            vocabulary=VOCABULARY,
+            max_length=LENGTH + STEPS,
+        )
+        try:
+            bench.kind.check(shape, bench.options)
+        except ValueError:
+            continue
+        return shape
+    return dataclasses.replace(bench.shape, max_length=LENGTH + STEPS)
+
+
+def _computed(model: Any, tokens: "Tensor", form: str) -> dict[str, dict[str, "Tensor"]]:
+    """Logits, logits of the steps after them, and gradients by parameter, under the metric that compares them."""
+    import torch
+
+    from models._state import State
+
+    model.zero_grad(set_to_none=True)
+    hidden, state = model.run(tokens[:, :LENGTH], form, State(0, None, []), capacity=LENGTH + STEPS)
+    output, steps = model.head(hidden), []
+    for token in tokens[:, LENGTH:].unbind(1):
+        logits, state = model.step(token, state)
+        steps.append(logits)
+    after = torch.stack(steps, 1)
+    weights = torch.sin(torch.arange(output.numel(), dtype=output.dtype, device=output.device)).view_as(output)
+    ((output * weights).sum() + (after**2).sum()).backward()
+    return {
+        "output_difference": {"": output.detach()},
+        "state_difference": {"": after.detach()},
+        "gradient_difference": {name: p.grad for name, p in model.named_parameters() if p.grad is not None},
+    }
+
+
+def _relative(found: "Tensor", wanted: "Tensor") -> float:
+    scale = wanted.abs().max().item()
+    return (found - wanted).abs().max().item() / (scale or 1.0)

@@ -1,0 +1,50 @@
+"""How fast a model trains: whole optimiser steps on random tokens, forward, backward, clipping and AdamW."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from harness.measures import Metric, NotApplicable, Progress, Sample
+from harness.point import Point, Training
+
+if TYPE_CHECKING:
+    from harness.bench import Bench
+
+
+class Measure:
+    title = "Training"
+    metrics = {
+        "tokens_per_second": Metric("tokens/s", "higher", "tokens of whole optimiser steps per second"),
+        "step_ms": Metric("ms", "lower", "time of one optimiser step over one batch"),
+        "flops_per_second": Metric("FLOP/s", "higher", "forward and backward, by the model's own count"),
+        "peak_bytes": Metric("bytes", "lower", "peak of a step: held by tensors on cuda, resident on the cpu"),
+    }
+    factors = ("form", "batch_size", "sequence_length", "dtype")
+    trains = False
+    reads_corpus = False
+
+    def run(self, point: Point, bench: "Bench") -> Iterator[Sample | Progress]:
+        from harness import training
+
+        assert point.batch_size is not None
+        assert point.sequence_length is not None
+        batch, length, form = point.batch_size, point.sequence_length, bench.form
+        settings = Training(sequence_length=length, batch_size=batch, learning_rate=1e-4)
+        model, windows = bench.model(), bench.tokens(batch, length + 1)
+        optimiser = training.optimiser(model, settings)
+        model.train()
+
+        def work() -> None:
+            training.step(model, optimiser, windows, settings, form)
+
+        with bench.reaching(length):
+            samples = bench.time(work)
+        flops = batch * bench.kind.flops(bench.shape, bench.options, form, length, backward=True)
+        for repeat, seconds in enumerate(samples):
+            yield Sample("tokens_per_second", batch * length / seconds, repeat)
+            yield Sample("step_ms", 1000 * seconds, repeat)
+            yield Sample("flops_per_second", flops / seconds, repeat)
+        try:
+            peak = bench.peak(work)
+        except NotApplicable:  # nothing counts it here: a gap, not a failure
+            return
+        yield Sample("peak_bytes", peak.resident_bytes if peak.allocated_bytes is None else peak.allocated_bytes)

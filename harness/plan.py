@@ -1,0 +1,235 @@
+"""From an experiment to its points: the grid, projected onto what each measure depends on, models interleaved.
+
+An entry is a model with every option fixed. A built entry also has its sizes, solved for from the budget. Of the axes
+of a measure's grid the entry turns fastest, so that a machine that drifts drifts for all of them alike.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import models
+from harness import budget, checks, measures, options
+from harness.errors import UserError, listed, unknown
+from harness.experiment import Experiment
+from harness.point import SEQUENCE_FACTORS, Point, Training
+from harness.schema import MeasureEntry
+from models._cost import Shape
+
+FORMS = "forms"  # the measure that every entry must pass before another one is believed
+MOST_POINTS = 20_000
+ITEM_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+FILTERS = ("model", "measure", "label", "form", "batch_size", "sequence_length", "dtype", "width", "layers")
+OF_ENTRIES = ("model", "label", "width", "layers")  # the filters that choose entries and not single points
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A model with every option fixed: one line of every figure."""
+
+    model: str
+    options: dict[str, Any]
+    label: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Built:
+    """An entry with its sizes, or the reason why it has none that fit."""
+
+    entry: Entry
+    shape: Shape
+    parameters: int | None
+    reason: str | None = None
+
+    @property
+    def chosen(self) -> Any:
+        return options.build(self.entry.model, self.entry.options)
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        return models.load(self.entry.model).available_forms(self.chosen)
+
+
+def points(experiment: Experiment, device: str, corpus_sha256: str | None = None) -> list[Point]:
+    """Every point that can be told before anything ran: each entry's `forms` first, then measure by measure.
+
+    Of a measure that trains, these are the trials that tune the learning rate; `chosen` gives the rest. Measures that
+    do not train run at the first seed alone: their repeats stand for their noise. What cannot be combined is a point
+    with a reason. Raises UserError where the grid is absurdly large.
+    """
+    built = [[_build(experiment, entry, sizes) for entry in entries(experiment)] for sizes in checks.shapes(experiment)]
+    checked = [entry for entry in experiment.measures if entry.name == FORMS] or [MeasureEntry(name=FORMS)]
+    others = [entry for entry in experiment.measures if entry.name != FORMS]
+    found: dict[str, Point] = {}
+    for entry in [*(checked if FORMS in measures.names() else []), *others]:
+        for row in built:
+            for point in _grid(experiment, device, entry, row):
+                point = dataclasses.replace(point, corpus_sha256=corpus_sha256 if point.corpus else None)
+                found.setdefault(point.configuration, point)
+        if len(found) > MOST_POINTS:
+            raise UserError(f"{experiment.name}: more than {MOST_POINTS:,} points; sweep fewer values")
+    missing = [_lacking(experiment, device, built[0][0].shape, model, option) for model, option in lacks(experiment)]
+    return [*found.values(), *missing]
+
+
+def entries(experiment: Experiment) -> list[Entry]:
+    """The models, each with its swept options multiplied out; labels tell entries of one model apart."""
+    pairs: list[tuple[str, dict[str, Any]]] = []
+    for given in experiment.models:
+        swept = {name: v for name, v in experiment.sweep.options.items() if name in options.of(given.name)}
+        for values in itertools.product(*swept.values()):
+            resolved = options.resolve(given.name, {**given.options, **dict(zip(swept, values, strict=True))})
+            if (given.name, resolved) not in pairs:
+                pairs.append((given.name, resolved))
+    return [Entry(model, chosen, _label(model, chosen, [o for m, o in pairs if m == model])) for model, chosen in pairs]
+
+
+def lacks(experiment: Experiment) -> list[tuple[str, str]]:
+    """(model, swept option that it does not have), once per model."""
+    named = dict.fromkeys(given.name for given in experiment.models)
+    return [(name, option) for name in named for option in experiment.sweep.options if option not in options.of(name)]
+
+
+def chosen(experiment: Experiment, trials: Iterable[tuple[Point, float | None]]) -> list[Point]:
+    """The other seeds of each entry that trained, at the rate of its best trial.
+
+    `trials` pairs each trial with its bits per byte on the tuning split, None where it failed. An entry all of whose
+    trials failed has no further points. The best trial itself stands for the first seed.
+    """
+    best: dict[str, tuple[float, Point]] = {}
+    for point, bits in trials:
+        if point.role != "trial" or point.training is None or bits is None:
+            continue
+        any_rate = dataclasses.replace(point, training=dataclasses.replace(point.training, learning_rate=0.0))
+        if bits < best.get(any_rate.configuration, (float("inf"), point))[0]:
+            best[any_rate.configuration] = bits, point
+    winners = [point for _, point in best.values()]
+    return [dataclasses.replace(p, seed=seed, role="chosen") for seed in experiment.seeds[1:] for p in winners]
+
+
+def only(found: list[Point], filters: Iterable[str]) -> list[Point]:
+    """The points that all `key=value` filters keep; values of one key add up. The `forms` of what is kept stay.
+
+    Raises UserError for a key that is none, a value that no point has, and where nothing is left.
+    """
+    wanted: dict[str, set[str]] = {}
+    for text in filters:
+        key, equals, value = text.partition("=")
+        if not equals or key not in FILTERS:
+            told = unknown("filter", key, FILTERS) if equals else "write it as key=value, such as --only model=retnet"
+            raise UserError(f"--only {text}: {told}")
+        there = sorted({str(getattr(point, key)) for point in found} - {"None"})
+        if value not in there:
+            raise UserError(f"--only {text}: {unknown(key, value, there)}")
+        wanted.setdefault(key, set()).add(value)
+
+    def keeps(point: Point) -> bool:
+        keys = set(wanted) & set(OF_ENTRIES) if point.measure == FORMS else set(wanted)
+        return all(str(getattr(point, key)) in wanted[key] for key in keys)
+
+    kept = [point for point in found if keeps(point)]
+    if wanted and all(point.measure == FORMS for point in kept) and FORMS not in wanted.get("measure", {FORMS}):
+        raise UserError(f"--only {listed(filters)}: no point has all of these")
+    return kept
+
+
+def _label(model: str, chosen: dict[str, Any], siblings: list[dict[str, Any]]) -> str:
+    apart = [name for name in chosen if any(other[name] != chosen[name] for other in siblings)]
+    return " ".join([model, *(f"{name}={options.tell(chosen[name])}" for name in apart)])
+
+
+def _build(experiment: Experiment, entry: Entry, sizes: tuple[int, int, int]) -> Built:
+    kind, options_built = models.load(entry.model), options.build(entry.model, entry.options)
+    shape = checks.sized(entry.model, sizes, options_built, experiment)
+    try:
+        kind.check(shape, options_built)
+        if experiment.budget:
+            shape = budget.solve(kind, shape, options_built, experiment.budget.parameters)
+            kind.check(shape, options_built)
+        return Built(entry, shape, kind.parameters_count(shape, options_built))
+    except ValueError as error:
+        return Built(entry, shape, None, str(error))
+
+
+def _grid(experiment: Experiment, device: str, given: MeasureEntry, row: list[Built]) -> Iterator[Point]:
+    measure = measures.load(given.name)
+    defaults = {"dtype": [experiment.dtype]}
+    axes = []
+    for name in SEQUENCE_FACTORS:
+        own = getattr(given, name) or getattr(experiment.sweep, name) or defaults.get(name, [None])
+        axes.append(own if name in measure.factors else defaults.get(name, [None]))
+    training = experiment.training if measure.trains else None
+    rates = training.learning_rate if training else [None]
+    for *values, rate, built in itertools.product(*axes, rates, row):
+        factors = dict(zip(SEQUENCE_FACTORS, values, strict=True))
+        if "form" in measure.factors and factors["form"] is None:
+            factors["form"] = _default_form(measure, built)
+        point = _point(experiment, device, given.name, built, factors)
+        if training and rate is not None:
+            told = training.model_dump() | {"learning_rate": rate, "betas": tuple(training.betas)}
+            point = dataclasses.replace(point, training=Training(**told), role="trial")
+        yield point
+
+
+def _default_form(measure: measures.Measure, built: Built) -> str:
+    """What the model's advocates train with; a token that is decoded is computed by the recurrence."""
+    form = "recurrent" if checks.decoded(measure) else models.load(built.entry.model).default_form
+    return form if form in built.forms else built.forms[0]
+
+
+def _point(experiment: Experiment, device: str, name: str, built: Built, factors: dict[str, Any]) -> Point:
+    measure, kind, form = measures.load(name), models.load(built.entry.model), factors["form"]
+    reason, told = built.reason, {}
+    if reason is None and form is not None and form not in built.forms:
+        reason = f"{kind.title} has no form {form!r} with these options; it has {listed(built.forms)}"
+        factors = {**factors, "batch_size": None, "sequence_length": None}  # told once, not once per size
+    if reason is None:
+        told = _costs(experiment, measure, built, factors)
+    return Point(
+        experiment=experiment.name,
+        measure=name,
+        model=built.entry.model,
+        label=built.entry.label,
+        options=built.entry.options,
+        **dataclasses.asdict(built.shape),
+        device=device,
+        seed=experiment.seeds[0],
+        repeats=experiment.repeats,
+        precision=experiment.precision,
+        **factors,
+        corpus=experiment.corpus if measure.reads_corpus else None,
+        parameters=built.parameters,
+        parameters_target=experiment.budget.parameters if experiment.budget else None,
+        **told,
+        limit_seconds=experiment.limits.seconds,
+        limit_bytes=experiment.limits.memory,
+        not_applicable=reason,
+    )
+
+
+def _costs(experiment: Experiment, measure: measures.Measure, built: Built, factors: dict[str, Any]) -> dict[str, Any]:
+    """FLOPs per token of the forward pass and bytes of the state, where the factors say enough."""
+    kind, shape, chosen = models.load(built.entry.model), built.shape, built.chosen
+    batch, length = factors["batch_size"], factors["sequence_length"]
+    told: dict[str, Any] = {}
+    if measure.trains and experiment.training:
+        length = length or experiment.training.sequence_length
+    form = factors["form"] or _default_form(measure, built)
+    if length and checks.decoded(measure):
+        told["flops_per_token"] = float(kind.flops(shape, chosen, form, 1, context=length))
+    elif length:
+        told["flops_per_token"] = kind.flops(shape, chosen, form, length) / length
+    if batch and length:
+        told["state_bytes"] = kind.state_bytes(shape, chosen, batch, length, ITEM_BYTES[factors["dtype"]])
+    return told
+
+
+def _lacking(experiment: Experiment, device: str, shape: Shape, model: str, option: str) -> Point:
+    """The row that says that a model does not have a swept option."""
+    entry = next(entry for entry in entries(experiment) if entry.model == model)
+    values = listed(options.tell(value) for value in experiment.sweep.options[option])
+    reason = f"{model} has no option {option!r} (swept: {values}); it runs without it"
+    built = Built(dataclasses.replace(entry, options={**entry.options, option: None}), shape, None, reason)
+    factors = {**dict.fromkeys(SEQUENCE_FACTORS), "dtype": experiment.dtype}
+    return _point(experiment, device, experiment.measures[0].name, built, factors)

@@ -1,0 +1,148 @@
+"""A results folder as tables: what `load` gives, and how an interrupted write is told from damage.
+
+The one writer (harness/writer.py) appends a point's samples and curve, and its row of points.csv last. So samples.csv
+and curves.csv hold their rows in the order of points.csv, and what follows them is what a crash left behind.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from harness import csvfile
+from harness.csvfile import ELSEWHERE, Sheet
+from harness.errors import UserError
+from harness.tables import TABLES
+
+OWNED = ("samples", "curves")  # their rows belong to points
+SETTINGS = "experiment.yaml"
+
+
+@dataclasses.dataclass(frozen=True)
+class ResultSet:
+    """One results folder, read and checked."""
+
+    experiment: str
+    question: str
+    device: str  # the folder's name, such as cpu-intel-xeon-processor-2-cores
+    points: pd.DataFrame
+    samples: pd.DataFrame
+    curves: pd.DataFrame
+    environments: pd.DataFrame
+    settings: dict[str, Any]  # the resolved experiment, as it was run last
+    notes: tuple[str, ...] = ()  # what an interrupted run left in the files, and is not in these tables
+
+
+@dataclasses.dataclass(frozen=True)
+class Settled:
+    """What of each sheet counts: one truth value per line; and what does not, in words."""
+
+    counts: dict[str, list[bool]]
+    notes: tuple[str, ...]
+
+
+def load(folder: pathlib.Path) -> ResultSet:
+    """Reads one results folder and changes nothing. Raises UserError, with file and line, for one that is damaged."""
+    folder = pathlib.Path(folder)
+    if not (folder / "points.csv").is_file():
+        raise UserError(f"{folder}: there is no points.csv in it; name a folder such as results/<experiment>/<device>")
+    sheets = read_all(folder)
+    settled = settle(sheets)
+    tables = {name: sheet.frame.loc[settled.counts[name]].reset_index(drop=True) for name, sheet in sheets.items()}
+    question, settings = _settings(folder / SETTINGS)
+    place = folder.resolve()
+    return ResultSet(place.parent.name, question, place.name, **tables, settings=settings, notes=settled.notes)
+
+
+def load_all(results: pathlib.Path) -> list[ResultSet]:
+    """Every results folder `results/<experiment>/<device>/`, in the order of their names."""
+    return [load(path.parent) for path in sorted(pathlib.Path(results).glob("*/*/points.csv"))]
+
+
+def current(points: pd.DataFrame) -> pd.DataFrame:
+    """The rows that hold now: the last one of each configuration."""
+    return points.drop_duplicates("configuration", keep="last").reset_index(drop=True)
+
+
+def read_all(folder: pathlib.Path) -> dict[str, Sheet]:
+    """The four files, each checked by itself."""
+    return {name: csvfile.read(folder / f"{name}.csv", name) for name in TABLES}
+
+
+def settle(sheets: Mapping[str, Sheet]) -> Settled:
+    """Holds the four tables against each other. Raises UserError for what no interrupted write explains.
+
+    What one explains: a last line without its end; rows of a point that has no row in points.csv; and, where a file
+    was cut off later, points that have lost some of their rows, which count as not run.
+    """
+    points = sheets["points"].frame
+    lost: set[str] = set()
+    for name in OWNED:
+        lost |= _lost(sheets["points"], sheets[name], name)
+    _check_environments(sheets)
+    kept = set(points["point"]) - lost
+    counts = {name: [True] * len(sheet.lines) for name, sheet in sheets.items()}
+    for name in ("points", *OWNED):
+        counts[name] = [point in kept for point in sheets[name].frame["point"]]
+    return Settled(counts, tuple(note for name in TABLES for note in _notes(sheets[name], counts[name])))
+
+
+def _lost(points: Sheet, sheet: Sheet, name: str) -> set[str]:
+    """The points some of whose rows a cut-off file has lost."""
+    counted = zip(points.frame["point"], points.frame[name], strict=True)
+    owners = [point for point, count in counted for _ in range(count)]
+    found = list(sheet.frame["point"])
+    for i, (owner, row) in enumerate(zip(owners, found, strict=False)):
+        if owner != row:
+            where = f"{points.path.name}:{list(points.frame['point']).index(owner) + 2}"
+            told = f"found a row of point {row}, expected one of {owner} ({where}): rows were removed, added or sorted"
+            raise UserError(f"{sheet.path}:{i + 2}: {told}; {ELSEWHERE}")
+    known = set(points.frame["point"])
+    for i, row in enumerate(found[len(owners) :], len(owners)):
+        if row in known:
+            raise UserError(f"{sheet.path}:{i + 2}: one row more of point {row} than points.csv counts; {ELSEWHERE}")
+    return set(owners[len(found) :])
+
+
+def _check_environments(sheets: Mapping[str, Sheet]) -> None:
+    points, environments = sheets["points"], sheets["environments"]
+    missing = ~points.frame["environment"].isin(environments.frame["environment"])
+    if missing.any():
+        at = int(missing.to_numpy().argmax())
+        raise UserError(
+            f"{points.path}:{at + 2}: column environment: {points.frame['environment'][at]} has no row in "
+            f"{environments.path.name}; {ELSEWHERE}"
+        )
+
+
+def _notes(sheet: Sheet, counts: list[bool]) -> list[str]:
+    told = []
+    dropped = [i + 2 for i, counted in enumerate(counts) if not counted]
+    if dropped:
+        told.append(f"{sheet.path}: {_lines(dropped)} of a point that was not written whole")
+    if sheet.cut:
+        told.append(f"{sheet.path}:{sheet.cut_line}: the last line was written by half")
+    return told
+
+
+def _lines(numbers: list[int]) -> str:
+    if len(numbers) == 1:
+        return f"line {numbers[0]}"
+    whole = numbers == list(range(numbers[0], numbers[-1] + 1))
+    return f"lines {numbers[0]} to {numbers[-1]}" if whole else f"lines {', '.join(map(str, numbers))}"
+
+
+def _settings(path: pathlib.Path) -> tuple[str, dict[str, Any]]:
+    """The question and the resolved experiment; both empty where the file is gone."""
+    from harness import document
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return "", {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
+    data, _ = document.parse(text, str(path))
+    return document.question(text, str(path)), data or {}

@@ -1,0 +1,182 @@
+"""The schema of an experiment file: every key, what it may be, and its default.
+
+Sizes are those of the whole house: width D, heads H, sequence lengths in tokens. Whatever a file holds besides is
+refused. What several keys must satisfy together stands in `harness.checks`.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import pydantic
+from pydantic import AfterValidator, BeforeValidator, Field
+
+import models
+from harness import measures, quantity
+from harness.errors import shown, unknown
+
+DTYPES = ("float32", "bfloat16", "float16", "float64")
+SCHEDULES = ("cosine", "linear", "constant")
+DAYS = 86400.0
+
+
+def _within(parse: Callable[[Any], Any], least: float, most: float, words: str = "") -> BeforeValidator:
+    def check(given: Any) -> Any:
+        value = parse(given)
+        if not least <= value <= most:
+            raise ValueError(f"{shown(given)} is out of range; allowed is {words or f'{least:,} to {most:,}'}")
+        return value
+
+    return BeforeValidator(check)
+
+
+def _one_of(kind: str, allowed: Callable[[], Any]) -> AfterValidator:
+    def check(given: str) -> str:
+        if given not in allowed():
+            raise ValueError(unknown(kind, given, allowed()))
+        return given
+
+    return AfterValidator(check)
+
+
+def _several(given: list[Any]) -> list[Any]:
+    if not given:
+        raise ValueError("the list is empty; give at least one value")
+    twice = [value for i, value in enumerate(given) if value in given[:i]]
+    if twice:
+        raise ValueError(f"{shown(twice[0])} is given twice; remove one")
+    return given
+
+
+AS_LIST = BeforeValidator(lambda given: given if isinstance(given, list) else [given])
+SEVERAL = AfterValidator(_several)
+Text = Annotated[str, Field(strict=True, min_length=1)]
+Flag = Annotated[bool, Field(strict=True)]
+Width = Annotated[int, _within(quantity.count, 1, 65_536)]
+Layers = Annotated[int, _within(quantity.count, 1, 512)]
+Heads = Annotated[int, _within(quantity.count, 1, 4_096)]
+Batch = Annotated[int, _within(quantity.count, 1, 65_536)]
+Length = Annotated[int, _within(quantity.count, 1, 2**24)]
+Wide = Annotated[int, _within(quantity.count, 1, 2**20)]
+Dtype = Annotated[Text, _one_of("dtype", lambda: DTYPES)]
+Seed = Annotated[int, _within(quantity.count, 0, 2**31 - 1)]
+Rate = Annotated[float, _within(quantity.number, 1e-9, 10, "above 0, at most 10")]
+Share = Annotated[float, _within(quantity.number, 0, 1)]
+Beta = Annotated[float, _within(quantity.number, 0, 0.999999, "0 to below 1")]
+
+
+class Part(pydantic.BaseModel):
+    """A mapping in an experiment file. What it does not name is refused."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+
+class Budget(Part):
+    parameters: Annotated[int, _within(quantity.count, 1_000, 10**13)]
+
+
+class Shape(Part):
+    width: Width | None = None
+    layers: Layers | None = None
+    heads: Heads | None = None
+    ffn_width: Wide | None = None
+    vocabulary: Annotated[int, _within(quantity.count, 2, 2**20)] = 256
+    max_length: Length | None = None
+
+
+class Factors(Part):
+    """What a measure may depend on, each as the list of its values."""
+
+    batch_size: Annotated[list[Batch], AS_LIST, SEVERAL] | None = None
+    sequence_length: Annotated[list[Length], AS_LIST, SEVERAL] | None = None
+    form: Annotated[list[Text], AS_LIST, SEVERAL] | None = None
+    dtype: Annotated[list[Dtype], AS_LIST, SEVERAL] | None = None
+
+
+class Sweep(Factors):
+    """Factors, and any option of the models, each as the list of its values."""
+
+    model_config = pydantic.ConfigDict(extra="allow", frozen=True)
+
+    width: Annotated[list[Width], AS_LIST, SEVERAL] | None = None
+    layers: Annotated[list[Layers], AS_LIST, SEVERAL] | None = None
+    heads: Annotated[list[Heads], AS_LIST, SEVERAL] | None = None
+
+    @property
+    def options(self) -> dict[str, list[Any]]:
+        """The swept options of models."""
+        extra = self.model_extra or {}
+        return {name: values if isinstance(values, list) else [values] for name, values in extra.items()}
+
+
+class ModelEntry(Part):
+    """A model by name, or a mapping of its name and some of its options."""
+
+    model_config = pydantic.ConfigDict(extra="allow", frozen=True)
+
+    name: Annotated[Text, _one_of("model", models.names)]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return self.model_extra or {}
+
+
+class MeasureEntry(Factors):
+    """A measure by name, or a mapping of its name and the factors in which it departs from the sweep."""
+
+    name: Annotated[Text, _one_of("measure", measures.names)]
+
+
+class Training(Part):
+    """See `harness.point.Training`. Exactly one of tokens, flops and seconds is the budget."""
+
+    tokens: Annotated[int, _within(quantity.count, 1, 10**15)] | None = None
+    flops: Annotated[float, _within(quantity.number, 1, 10**27)] | None = None
+    seconds: Annotated[float, _within(quantity.number, 0.1, 100 * DAYS)] | None = None
+    sequence_length: Length
+    batch_size: Batch
+    learning_rate: Annotated[list[Rate], AS_LIST, SEVERAL]
+    schedule: Annotated[Text, _one_of("schedule", lambda: SCHEDULES)] = "cosine"
+    final_rate: Share = 0.1
+    warmup: Share = 0.1
+    betas: Annotated[list[Beta], Field(min_length=2, max_length=2)] = [0.9, 0.95]
+    weight_decay: Share = 0.1
+    clip: Annotated[float, _within(quantity.number, 1e-6, math.inf, "above 0")] = 1.0
+    accumulate: Batch = 1
+    autocast: Flag = False
+
+
+class Limits(Part):
+    seconds: Annotated[float, _within(quantity.number, 0.1, 100 * DAYS)] | None = None
+    memory: Annotated[int, _within(quantity.size_bytes, 2**26, 2**50, "64MiB to 1024TiB")] | None = None  # bytes
+
+
+def _named(given: Any) -> Any:
+    return {"name": given} if isinstance(given, str) else given
+
+
+def _pair(given: Any) -> Any:
+    """A corpus whose held-out text is another one is named by the JSON of both, see `harness.corpus`."""
+    if not isinstance(given, dict):
+        return given
+    if set(given) != {"train", "held_out"} or not all(isinstance(name, str) for name in given.values()):
+        raise ValueError(f"{shown(given)} is not allowed; allowed is a name, or {{train: NAME, held_out: NAME}}")
+    return json.dumps(given)
+
+
+class Settings(Part):
+    """What an experiment file holds."""
+
+    models: Annotated[list[Annotated[ModelEntry, BeforeValidator(_named)]], SEVERAL]
+    budget: Budget | None = None
+    shape: Shape
+    sweep: Sweep = Sweep()
+    measures: Annotated[list[Annotated[MeasureEntry, BeforeValidator(_named)]], SEVERAL]
+    repeats: Annotated[int, _within(quantity.count, 1, 1_000)] = 5
+    precision: Annotated[float, _within(quantity.number, 1e-4, 1)] = 0.02
+    seeds: Annotated[list[Seed], AS_LIST, SEVERAL] = [0]
+    corpus: Annotated[Text, BeforeValidator(_pair)] | None = None
+    training: Training | None = None
+    limits: Limits = Limits()
+    dtype: Dtype = "float32"

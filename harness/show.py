@@ -1,0 +1,148 @@
+"""What the command line prints in tables: the plan of an experiment, and what the folders hold."""
+
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+import models
+from harness import document, measures
+from harness.errors import UserError, unknown
+from harness.experiment import Experiment
+from harness.point import Point
+from harness.quantity import tell_bytes, tell_count, tell_seconds
+
+FACTORS = {  # of a point, and what their columns are called
+    "measure": "measure",
+    "label": "model",
+    "form": "form",
+    "batch_size": "batch",
+    "sequence_length": "length",
+    "dtype": "dtype",
+    "seed": "seed",
+}
+WIDE = 150  # characters, where the output is no terminal
+
+
+def console() -> Console:
+    told = Console(markup=False, emoji=False, highlight=False)
+    if not told.is_terminal:
+        told.width = WIDE
+    return told
+
+
+def table(title: str, *columns: str) -> Table:
+    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    return made
+
+
+def plan(experiment: Experiment, points: list[Point]) -> None:
+    """The points, the sizes that each model was given, and rough guesses of time and memory."""
+    from harness import predict
+
+    out = console()
+    out.print(f"{experiment.name}: {experiment.question}\n")
+    sizes = table("Sizes", "model", "width", "layers", "heads", "ffn width", "parameters", "of the budget")
+    for row in dict.fromkeys(_sizes(point) for point in points):
+        sizes.add_row(*row)
+    out.print(sizes, "")
+    rows = table("Points", *FACTORS.values(), "trains", "seconds", "memory")
+    for point in points:
+        told = [getattr(point, name) for name in FACTORS]
+        cells = ["" if value is None else str(value) for value in told]
+        if point.not_applicable:
+            rows.add_row(*cells, "", "", f"not applicable: {point.not_applicable}", style="dim")
+        else:
+            cost = tell_bytes(predict.memory_bytes(point))
+            rows.add_row(*cells, _trains(point), f"{predict.seconds(point):.1f}", cost)
+    out.print(rows, "")
+    rates = len(experiment.training.learning_rate) if experiment.training else 1
+    trials = [predict.seconds(point) for point in points if point.role == "trial"]
+    later = (len(experiment.seeds) - 1) * sum(trials) / rates
+    out.print(f"{len(points)} points, roughly {tell_seconds(sum(map(predict.seconds, points)) + later)} in all.")
+    if later:
+        out.print(f"Of that, {tell_seconds(later)} are further seeds, trained at each model's best learning rate.")
+    out.print("Times and memory are rough guesses from FLOPs, bytes and assumed rates of this kind of device.")
+
+
+def _sizes(point: Point) -> tuple[str, ...]:
+    share = ""
+    if point.parameters and point.parameters_target:
+        share = f"{point.parameters / point.parameters_target - 1:+.2%}"
+    numbers = (point.width, point.layers, point.heads, point.ffn_width)
+    return (point.label, *map(str, numbers), tell_count(point.parameters) if point.parameters else "-", share)
+
+
+def _trains(point: Point) -> str:
+    training = point.training
+    if training is None:
+        return ""
+    budgets = ((training.tokens, "tokens"), (training.flops, "FLOP"), (training.seconds, "s"))
+    budget = next(f"{tell_count(value)} {unit}" for value, unit in budgets if value is not None)
+    return f"{budget} at {training.learning_rate:g}"
+
+
+def listing(kind: str) -> None:
+    """What there is of one kind, or of every kind. Raises UserError for a kind that there is not."""
+    kinds: dict[str, Callable[[], Table]] = {
+        "models": _models,
+        "measures": _measures,
+        "experiments": _experiments,
+        "figures": _figures,
+    }
+    if kind and kind not in kinds:
+        raise UserError(unknown("kind", kind, kinds))
+    for name in [kind] if kind else kinds:
+        console().print(kinds[name](), "")
+
+
+def _models() -> Table:
+    from harness import options
+
+    made = table("Models", "name", "title", "forms", "options: default (allowed)")
+    for name in models.names():
+        card = models.card(name)
+        known = options.of(name).values()
+        told = "\n".join(f"{option.name}: {options.tell(option.default)} ({option.allowed})" for option in known)
+        made.add_row(name, card["title"], "\n".join(card["forms"]), told)
+    return made
+
+
+def _measures() -> Table:
+    made = table("Measures", "name", "metric", "unit", "meaning")
+    for name in measures.names():
+        for i, (metric, about) in enumerate(measures.load(name).metrics.items()):
+            made.add_row("" if i else name, metric, about.unit, about.text)
+    return made
+
+
+def _experiments() -> Table:
+    made = table("Experiments", "file", "question")
+    for file in sorted(document.FOLDER.glob("*.yaml")):
+        try:
+            asked = document.question(file.read_text(encoding="utf-8"), str(file))
+        except (UserError, OSError, UnicodeDecodeError):
+            asked = "(not readable: see `python -m harness validate`)"
+        made.add_row(_relative(file), asked)
+    return made
+
+
+def _figures() -> Table:
+    made = table("Figures", "name", "question")
+    titles: dict[str, Any] = {}
+    if (document.FOLDER.parent / "reports" / "figures").is_dir():
+        from reports import figures
+
+        titles = {name: figures.load(name).title for name in figures.names()}
+    for name, title in titles.items():
+        made.add_row(name, title)
+    return made
+
+
+def _relative(file: pathlib.Path) -> str:
+    here = pathlib.Path.cwd()
+    return str(file.relative_to(here)) if file.is_relative_to(here) else str(file)

@@ -1,0 +1,48 @@
+"""Which sources compute a point, and a hash of them: results of other code are never taken for results of this one."""
+
+import ast
+import functools
+import pathlib
+
+from harness.point import digest
+
+ROOT = pathlib.Path(__file__).parent.parent
+MESSAGES = ("harness.errors", "harness.measures")  # they name things and compute nothing
+
+
+@functools.cache
+def code_hash(model: str, measure: str) -> str:
+    """16 hex digits over the model, the measure, what starts them, and all of this project that these import."""
+    return digest(computing(model, measure))
+
+
+def computing(model: str, measure: str) -> dict[str, str]:
+    """Those modules by name, each as its syntax tree, so that comments and line breaks do not count."""
+    seen: dict[str, str] = {}
+    waiting = [f"models.{model}", f"harness.measures.{measure}", "harness.child"]
+    while waiting:
+        name = waiting.pop()
+        path = _path(name)
+        if name in seen or path is None:
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        seen[name] = ast.dump(tree)
+        waiting += [found for found in _imports(tree) if found not in MESSAGES]
+    return seen
+
+
+def _imports(tree: ast.AST) -> list[str]:
+    """Every module that a file may import, wherever in it; `from a import b` may mean the module a.b."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return found
+
+
+def _path(module: str) -> pathlib.Path | None:
+    """The file of a module of this project; None for all others, and for packages, which only list their files."""
+    path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
+    return path if module.startswith(("models.", "harness.")) and path.is_file() else None

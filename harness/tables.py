@@ -1,0 +1,179 @@
+"""The four tables of a results folder, as one versioned pandera schema: checked on write and on read. No torch.
+
+`python -m harness.tables` writes them into results/README.md anew.
+"""
+
+import pathlib
+import re
+from typing import Any
+
+import pandera.pandas as pa
+
+VERSION = 1  # of these tables; a file written under another one is refused by name
+
+STATUSES = ("ok", "oom", "timeout", "error", "not_applicable")
+HEX = r"^[0-9a-f]{16}$"
+
+
+def _column(kind: Any, *checks: Any, text: str, unit: str | None = None, empty: bool = False) -> pa.Column:
+    return pa.Column(
+        kind, list(checks), nullable=empty, coerce=True, description=text, metadata={"unit": unit} if unit else None
+    )
+
+
+def _id(text: str) -> pa.Column:
+    return _column(str, pa.Check.str_matches(HEX), text=text)
+
+
+def _count(text: str, unit: str | None = None, empty: bool = True) -> pa.Column:
+    return _column("Int64", pa.Check.ge(0), text=text, unit=unit, empty=empty)
+
+
+def _text(text: str, empty: bool = False) -> pa.Column:
+    return _column(str, text=text, empty=empty)
+
+
+def _number(text: str, unit: str | None = None, empty: bool = True, least: float | None = 0) -> pa.Column:
+    checks = [] if least is None else [pa.Check.ge(least)]
+    return _column("float64", *checks, text=text, unit=unit, empty=empty)
+
+
+def _version() -> pa.Column:
+    return _column("int64", pa.Check.eq(VERSION), text=f"version of this table; {VERSION} now")
+
+
+def _table(name: str, columns: dict[str, pa.Column], unique: list[str] | None = None) -> pa.DataFrameSchema:
+    told = {"schema": _version(), **columns}
+    return pa.DataFrameSchema(told, name=name, strict=True, unique=unique, unique_column_names=True)
+
+
+TABLES: dict[str, pa.DataFrameSchema] = {
+    "points": _table(
+        "points",
+        {
+            "point": _id("hash of configuration, code, machine, and how often these were run before"),
+            "configuration": _id("hash of the resolved configuration alone"),
+            "code": _id("hash of the sources that compute it"),
+            "environment": _id("the row of environments.csv"),
+            "experiment": _text("name of the experiment file, without ending"),
+            "measure": _text("file in harness/measures/"),
+            "status": _column(str, pa.Check.isin(STATUSES), text="ok, oom, timeout, error or not_applicable"),
+            "reason": _text("why the status is not ok", empty=True),
+            "model": _text("file in models/"),
+            "label": _text("the model with the options that tell it from the experiment's other entries"),
+            "form": _text("how the sequence mixer is computed", empty=True),
+            "batch_size": _count("sequences at a time"),
+            "sequence_length": _count("length of the sequences; for decode, of the context", "tokens"),
+            "dtype": _text("number format of weights and activations"),
+            "device": _text("cpu, cuda or mps"),
+            "seed": _count("of weights, inputs and data order", empty=False),
+            "width": _count("of the residual stream", empty=False),
+            "layers": _count("depth", empty=False),
+            "heads": _count("of the mixer", empty=False),
+            "ffn_width": _count("of the feed-forward, solved for from the parameter budget", empty=False),
+            "vocabulary": _count("token kinds", empty=False),
+            "max_length": _count("longest sequence that per-position parameters cover", "tokens", empty=False),
+            "parameters": _count("of the model as built"),
+            "parameters_target": _count("the parameter budget"),
+            "parameters_mismatch": _number("parameters / parameters_target - 1", least=-1),
+            "flops_per_token": _number("of one forward pass in this form at this length", "FLOP/token"),
+            "state_bytes": _count("of the decode state at this batch and context", "bytes"),
+            "training_tokens": _count("that the optimiser saw", "tokens"),
+            "training_flops": _number("forward and backward, by the model's own count", "FLOP"),
+            "training_sequence_length": _count("of the training sequences", "tokens"),
+            "training_batch_size": _count("sequences per optimiser step"),
+            "learning_rate": _number("at the peak of the schedule"),
+            "role": _text("trial: tunes the learning rate; chosen: trained with the best one", empty=True),
+            "corpus": _text("what was read", empty=True),
+            "corpus_sha256": _text("of the text that was read", empty=True),
+            "limit_seconds": _number("after which it was to be stopped", "s"),
+            "limit_bytes": _count("of memory that it was to be stopped at", "bytes"),
+            "samples": _count("rows of samples.csv that belong to it", empty=False),
+            "curves": _count("rows of curves.csv that belong to it", empty=False),
+            "seconds": _number("that the point took, start of its process to last row", "s"),
+            "finished": _text("UTC, ISO 8601"),
+            r"^option\..+$": pa.Column(
+                str, nullable=True, regex=True, required=False, coerce=True, description="an option of the model"
+            ),
+        },
+        unique=["point"],
+    ),
+    "samples": _table(
+        "samples",
+        {
+            "point": _id("the row of points.csv"),
+            "measure": _text("file in harness/measures/"),
+            "metric": _text("what was measured"),
+            "unit": _text("of the value"),
+            "repeat": _count("0 for the first", empty=False),
+            "length": _count("of the evaluated sequences, where it is not the point's own", "tokens"),
+            "bucket": _count("largest position of the bucket that the value was taken over", "tokens"),
+            "value": _number("the measured value", empty=False, least=None),
+        },
+    ),
+    "curves": _table(
+        "curves",
+        {
+            "point": _id("the row of points.csv"),
+            "step": _count("optimiser steps done", empty=False),
+            "tokens": _count("tokens seen", "tokens", empty=False),
+            "seconds": _number("of training, evaluation and checkpoints left out", "s", empty=False),
+            "loss": _number("mean of the batches since the row before", "nats/token", empty=False, least=None),
+        },
+        unique=["point", "step"],
+    ),
+    "environments": _table(
+        "environments",
+        {
+            "environment": _id("hash of this row and its time"),
+            "machine": _id("hash of hardware, versions and a random name of the machine; part of every point's id"),
+            "device_name": _text("what the device calls itself"),
+            "cpu": _text("what the processor calls itself"),
+            "cores": _count("that this process may use", empty=False),
+            "threads": _count("that torch uses", empty=False),
+            "memory_bytes": _count("of the machine", "bytes", empty=False),
+            "device_memory_bytes": _count("of the accelerator", "bytes"),
+            "operating_system": _text("name and version"),
+            "python": _text("version"),
+            "torch": _text("version"),
+            "blas": _text("what torch multiplies matrices with"),
+            "cuda": _text("version that torch was built for", empty=True),
+            "driver": _text("version of the accelerator's driver", empty=True),
+            "triton": _text("version", empty=True),
+            "governor": _text("of the processor's clock", empty=True),
+            "clock_mhz": _number("of the device, when read", "MHz"),
+            "power_limit_watts": _number("of the device", "W"),
+            "peak_flops": _number("measured: a float32 matrix product", "FLOP/s"),
+            "peak_flops_bfloat16": _number("the same in bfloat16", "FLOP/s"),
+            "peak_flops_float16": _number("the same in float16", "FLOP/s"),
+            "peak_bytes_per_second": _number("measured: a copy, bytes read and written", "bytes/s"),
+            "commit": _text("of the harness", empty=True),
+            "dirty": _text("true where the tree had uncommitted changes", empty=True),
+        },
+        unique=["environment"],
+    ),
+}
+
+README = pathlib.Path(__file__).parent.parent / "results" / "README.md"
+
+
+def described(text: str) -> str:
+    """The README of the results with the table under each heading such as `### points.csv` as the schema has it."""
+    for name, schema in TABLES.items():
+        lines = ["| column | type | unit | empty | meaning |", "|---|---|---|---|---|"]
+        lines += [_described(column) for column in schema.columns.values()]
+        before, heading, after = text.partition(f"### {name}.csv\n\n")
+        after = re.sub(r"\A(\|.*\n)*", "", after)
+        text = before + heading + "".join(f"{line}\n" for line in lines) + after
+    return text
+
+
+def _described(column: pa.Column) -> str:
+    name = "option.*" if column.regex else column.name
+    kind = {"int64": "whole", "Int64": "whole", "float64": "number"}.get(str(column.dtype), "text")
+    unit = (column.metadata or {}).get("unit", "")
+    return f"| `{name}` | {kind} | {unit} | {'yes' if column.nullable else ''} | {column.description} |"
+
+
+if __name__ == "__main__":
+    README.write_text(described(README.read_text(encoding="utf-8")), encoding="utf-8")

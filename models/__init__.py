@@ -1,0 +1,46 @@
+"""The architectures: one file each, found by listing this folder. Importing this module loads no torch.
+
+A file whose name starts with an underscore is shared by several architectures and is none itself. Every other file
+holds one class named `Model` (see `models._lm.LanguageModel` for what it must state).
+"""
+
+import ast
+import functools
+import importlib
+import pathlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from models._lm import LanguageModel
+
+FOLDER = pathlib.Path(__file__).parent
+
+
+def names() -> list[str]:
+    """The architectures there are, sorted."""
+    return sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
+
+
+def load(name: str) -> "type[LanguageModel]":
+    """The `Model` class of one architecture. Raises KeyError, naming what there is, for an unknown name."""
+    if name not in names():
+        raise KeyError(f"no model {name!r}; there are {', '.join(names())}")
+    return importlib.import_module(f"models.{name}").Model
+
+
+@functools.cache
+def card(name: str) -> dict[str, Any]:
+    """The literal class attributes of one architecture (`title`, `colour`, `marker`, `citation`, `forms`, ...).
+
+    Read from the source text, so that listing models and drawing reports need no torch.
+    """
+    tree = ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8"))
+    body = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Model").body
+    found: dict[str, Any] = {}
+    for node in body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            try:
+                found[node.targets[0].id] = ast.literal_eval(node.value)
+            except ValueError:  # not a literal: nothing that can be told without importing it
+                continue
+    return found

@@ -1,0 +1,107 @@
+"""The sizes of a model and what it costs: parameters, FLOPs and state bytes, stated by each architecture.
+
+Letters: D width, F feed-forward width, L layers, V vocabulary, T tokens.
+"""
+
+import dataclasses
+from typing import Any, ClassVar
+
+Chosen = Any  # an instance of the `Options` of the architecture at hand
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """The sizes that a comparison holds equal; `ffn_width` is what the parameter budget solves for."""
+
+    width: int
+    layers: int
+    heads: int
+    ffn_width: int
+    vocabulary: int = 256
+    max_length: int = 2048  # the longest sequence, for architectures with one parameter or phase per position
+
+
+@dataclasses.dataclass(frozen=True)
+class CommonOptions:
+    """What every architecture lets one choose; each adds its own. Values are checked by `Model.check`."""
+
+    ffn: str = "swiglu"  # swiglu | gelu, and what an architecture adds
+
+    CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {"ffn": ("swiglu", "gelu")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Count:
+    """Parameters of one layer's part: `linear` ones multiply every token once, `other` ones do not."""
+
+    linear: int
+    other: int = 0
+
+    @property
+    def parameters(self) -> int:
+        return self.linear + self.other
+
+
+class Cost:
+    """An architecture overrides what its mixer and feed-forward cost; what follows from that is stated once here."""
+
+    @classmethod
+    def default_ffn_width(cls, width: int, options: Chosen) -> int:
+        """The feed-forward width where no parameter budget solves for one: 8/3 D for SwiGLU, 4 D for GELU."""
+        return round(8 * width / 3) if options.ffn == "swiglu" else 4 * width
+
+    @classmethod
+    def mixer_count(cls, shape: Shape, options: Chosen) -> Count:
+        """Parameters of one mixer."""
+        raise NotImplementedError(f"{cls.__name__} does not count its mixer's parameters")
+
+    @classmethod
+    def ffn_count(cls, shape: Shape, options: Chosen) -> Count:
+        """Parameters of one feed-forward."""
+        return Count((3 if options.ffn == "swiglu" else 2) * shape.width * shape.ffn_width)
+
+    @classmethod
+    def norm_parameters(cls, shape: Shape, options: Chosen) -> int:
+        """Parameters of all norms outside the mixers."""
+        return (2 * shape.layers + 1) * shape.width
+
+    @classmethod
+    def mixing_flops(cls, shape: Shape, options: Chosen, form: str, length: int, context: int = 0) -> int:
+        """FLOPs of one mixer over `length` tokens of one sequence after `context` tokens, projections left out.
+
+        Counted: products and sums of contractions over time or state, 2 per multiply-add, as the form executes them
+        (a full T by T product where it computes one). Left out: norms, gates, rotations, exponentials, decays.
+        """
+        raise NotImplementedError(f"{cls.__name__} does not count its mixing FLOPs")
+
+    @classmethod
+    def layer_state_bytes(cls, shape: Shape, options: Chosen, batch: int, capacity: int, itemsize: int) -> int:
+        """Bytes of one layer's state for `batch` sequences with `capacity` token slots, activations of `itemsize`."""
+        raise NotImplementedError(f"{cls.__name__} does not state the size of its state")
+
+    # What follows from it ---------------------------------------------------------------------------------------
+
+    @classmethod
+    def parameters_count(cls, shape: Shape, options: Chosen) -> int:
+        """All parameters, exactly as many as the live model has."""
+        layer = cls.mixer_count(shape, options).parameters + cls.ffn_count(shape, options).parameters
+        return shape.layers * layer + 2 * shape.vocabulary * shape.width + cls.norm_parameters(shape, options)
+
+    @classmethod
+    def flops(
+        cls, shape: Shape, options: Chosen, form: str, length: int, context: int = 0, backward: bool = False
+    ) -> int:
+        """FLOPs of one sequence of `length` tokens through the model after `context` tokens.
+
+        2 per weight of every matrix and token, plus `mixing_flops`; a backward pass costs twice the forward one. Left
+        out: the embedding lookup and everything that is not a contraction.
+        """
+        linear = cls.mixer_count(shape, options).linear + cls.ffn_count(shape, options).linear
+        layer = 2 * linear * length + cls.mixing_flops(shape, options, form, length, context)
+        forward = shape.layers * layer + 2 * shape.vocabulary * shape.width * length
+        return forward * (3 if backward else 1)
+
+    @classmethod
+    def state_bytes(cls, shape: Shape, options: Chosen, batch: int, capacity: int, itemsize: int = 4) -> int:
+        """Bytes of the state of `batch` unpadded sequences with `capacity` token slots, exactly the live tensors'."""
+        return shape.layers * cls.layer_state_bytes(shape, options, batch, capacity, itemsize)

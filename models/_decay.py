@@ -1,0 +1,45 @@
+"""Decays of retention: the published schedules of gamma, and its powers. Letters: H heads, T tokens.
+
+Powers are taken from ln gamma and after masking: gamma^(n-m) over all n and m overflows at some 2800 tokens in float32,
+and infinity times a mask's zero is not a number.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def schedule(name: str, heads: int) -> tuple[float, ...]:
+    """gamma of each head.
+
+    `paper`: 1 - exp(linspace(ln 1/32, ln 1/512, H)), of the paper's runs. `torchscale`: 1 - 2^(-5-h), of the paper's
+    formula and of its authors' code. `single`: 127/128, and `none`: 1, of its ablations (Table 6).
+    """
+    if name == "torchscale":
+        return tuple(1 - 2.0 ** (-5 - h) for h in range(heads))
+    if name == "paper":
+        step = (math.log(1 / 512) - math.log(1 / 32)) / max(heads - 1, 1)
+        return tuple(1 - math.exp(math.log(1 / 32) + h * step) for h in range(heads))
+    return ({"single": 127 / 128, "none": 1.0}[name],) * heads
+
+
+def powers(log_decay: Float[Tensor, "H"], first: int, length: int) -> Float[Tensor, "H T"]:
+    """gamma^first, gamma^(first+1), ..."""
+    exponents = torch.arange(first, first + length, dtype=log_decay.dtype, device=log_decay.device)
+    return (log_decay[:, None] * exponents).exp()
+
+
+def matrix(log_decay: Float[Tensor, "H"], length: int) -> Float[Tensor, "H T T"]:
+    """D_nm = gamma^(n-m) for n >= m, else 0."""
+    n = torch.arange(length, dtype=log_decay.dtype, device=log_decay.device)
+    distance = n[:, None] - n
+    return (log_decay[:, None, None] * distance).masked_fill(distance < 0, -torch.inf).exp()
+
+
+def row_sums(log_decay: Float[Tensor, "H"], positions: Int[Tensor, "*B T"]) -> Float[Tensor, "*B T H"]:
+    """sum_{m<=n} gamma^(n-m) at each position n; 1 at negative positions."""
+    n = positions.clamp(min=0).unsqueeze(-1) + 1
+    log_decay = log_decay.clamp(max=-1e-30)  # at gamma = 1 the quotient is n + 1 still, and not 0/0
+    return torch.expm1(log_decay * n) / torch.expm1(log_decay)

@@ -1,0 +1,47 @@
+"""What all architectures share between their mixers. Letters: B batch, T tokens, D width."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models._state import Call, LayerState
+
+
+class RMSNorm(nn.Module):
+    """x / sqrt(mean(x^2) + eps) * weight, over the last axis."""
+
+    def __init__(self, width: int, eps: float = 1e-6):
+        super().__init__()
+        self.weight, self.eps = nn.Parameter(torch.ones(width)), eps
+
+    def forward(self, x: Float[Tensor, "*any D"]) -> Float[Tensor, "*any D"]:
+        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+
+
+class FeedForward(nn.Module):
+    """SwiGLU, `W_o (silu(W_g x) * W_i x)` (Shazeer 2020), or GELU, `W_o gelu(W_i x)`; no biases."""
+
+    def __init__(self, width: int, ffn_width: int, kind: str):
+        super().__init__()
+        self.kind = kind
+        self.into = nn.Linear(width, ffn_width * (2 if kind == "swiglu" else 1), bias=False)  # gate, then input
+        self.out = nn.Linear(ffn_width, width, bias=False)
+
+    def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
+        if self.kind == "swiglu":  # the weight in halves: halves of the product would be gathered again going backward
+            gate, hidden = (F.linear(x, half) for half in self.into.weight.chunk(2))
+            return self.out(F.silu(gate) * hidden)
+        return self.out(F.gelu(self.into(x)))
+
+
+class Block(nn.Module):
+    """x + mixer(norm(x)), then x + feed_forward(norm(x))."""
+
+    def __init__(self, mixer_norm: nn.Module, mixer: nn.Module, ffn_norm: nn.Module, ffn: nn.Module):
+        super().__init__()
+        self.mixer_norm, self.mixer, self.ffn_norm, self.ffn = mixer_norm, mixer, ffn_norm, ffn
+
+    def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
+        x = x + self.mixer(self.mixer_norm(x), call, state)
+        return x + self.ffn(self.ffn_norm(x), call, state)

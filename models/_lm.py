@@ -1,0 +1,158 @@
+"""The language-model shell that every architecture shares, and what an architecture must state about itself.
+
+Letters: B batch, T tokens, V vocabulary, D width, F feed-forward width, H heads, L layers.
+
+A model is an embedding, L blocks (norm, mixer, norm, feed-forward), a norm and a head. The mixer is the architecture;
+everything else is common, so that a comparison of two models compares their mixers. There are three ways in, the same
+for every model:
+
+    forward(tokens, form)  -> logits [B, T, V]         training and scoring
+    prefill(tokens)        -> logits [B, V], state     a whole prompt at once
+    step(token, state)     -> logits [B, V], state     one more token
+
+`form` says how the mixer is computed; all forms of a model compute the same function.
+"""
+
+import dataclasses
+import math
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from models._cost import Chosen, CommonOptions, Cost, Shape
+from models._layers import Block, FeedForward, RMSNorm
+from models._state import Call, State
+
+
+class LanguageModel(Cost, nn.Module):
+    """The shell. An architecture subclasses it as `Model` and states what follows.
+
+    Mixers and feed-forwards are modules called as `module(x [B, T, D], call, state) -> [B, T, D]`. They read their
+    entries of `state`, a dict that is empty at the start of a sequence, and, where `call.keep_state`, replace them by
+    those after the last token. Where gradients are off they may update tensors of the state in place.
+    """
+
+    title: ClassVar[str]  # as the field writes it
+    colour: ClassVar[str]  # of the model in every figure, with
+    marker: ClassVar[str]  # its marker
+    citation: ClassVar[str]
+    forms: ClassVar[tuple[str, ...]]  # every form that some options offer
+    default_form: ClassVar[str]  # the form its advocates train with
+
+    Options: ClassVar[type[CommonOptions]] = CommonOptions
+
+    def __init__(self, shape: Shape, options: Chosen | None = None):
+        super().__init__()
+        self.shape = shape
+        self.options: Chosen = options if options is not None else self.Options()
+        self.check(self.shape, self.options)
+        self.embedding = nn.Embedding(shape.vocabulary, shape.width)
+        self.embedding_norm = self.build_embedding_norm()
+        self.blocks = nn.ModuleList(
+            Block(self.build_norm(), self.build_mixer(layer), self.build_norm(), self.build_ffn(layer))
+            for layer in range(shape.layers)
+        )
+        self.norm = self.build_norm()
+        self.head = nn.Linear(shape.width, shape.vocabulary, bias=False)
+        self.initialise()
+
+    # What an architecture states --------------------------------------------------------------------------------
+
+    def build_mixer(self, layer: int) -> nn.Module:
+        raise NotImplementedError(f"{type(self).__name__} does not say what its mixer is")
+
+    def build_ffn(self, layer: int) -> nn.Module:
+        return FeedForward(self.shape.width, self.shape.ffn_width, self.options.ffn)
+
+    def build_norm(self) -> nn.Module:
+        return RMSNorm(self.shape.width)
+
+    def build_embedding_norm(self) -> nn.Module:
+        return nn.Identity()
+
+    def initialise(self) -> None:
+        """Normal(0, 0.02), and 0.02/sqrt(2L) for the matrices that write into the residual stream (GPT-2)."""
+        for name, parameter in self.named_parameters():
+            if parameter.dim() == 2:
+                residual = name.endswith("out.weight")
+                nn.init.normal_(parameter, std=0.02 / (math.sqrt(2 * self.shape.layers) if residual else 1.0))
+
+    def share(self, call: Call) -> Any:
+        """What all layers need of the positions of one pass, made once (rotations, decay matrices)."""
+        return None
+
+    @classmethod
+    def check(cls, shape: Shape, options: Chosen) -> None:
+        """Raises ValueError, saying what was given, what is allowed and the fix, where the sizes do not fit."""
+        for field in dataclasses.fields(shape):
+            if getattr(shape, field.name) < 1:
+                raise ValueError(f"{field.name} is {getattr(shape, field.name)}; it must be at least 1")
+        if shape.width % shape.heads:
+            raise ValueError(f"heads is {shape.heads}, which does not divide the width {shape.width}; change either")
+        for name, allowed in options.CHOICES.items():
+            if getattr(options, name) not in allowed:
+                raise ValueError(f"{name} is {getattr(options, name)!r}; allowed are {', '.join(allowed)}")
+
+    @classmethod
+    def available_forms(cls, options: Chosen) -> tuple[str, ...]:
+        """The forms that these options can be computed in."""
+        return cls.forms
+
+    # The three ways in ------------------------------------------------------------------------------------------
+
+    def forward(
+        self, tokens: Int[Tensor, "B T"], form: str | None = None, padding: Int[Tensor, "B"] | None = None
+    ) -> Float[Tensor, "B T V"]:
+        """Logits of the next token at every position. `padding` counts the slots to ignore on each sequence's left."""
+        hidden, _ = self.run(tokens, form, State(0, padding, []), keep_state=False)
+        return self.head(hidden)
+
+    def prefill(
+        self,
+        tokens: Int[Tensor, "B T"],
+        form: str | None = None,
+        padding: Int[Tensor, "B"] | None = None,
+        state: State | None = None,
+        capacity: int | None = None,
+    ) -> tuple[Float[Tensor, "B V"], State]:
+        """Logits after the last token, and the state there. `capacity` reserves token slots in states that grow."""
+        start = state if state is not None else State(0, padding, [])
+        hidden, after = self.run(tokens, form, start, capacity=capacity)
+        return self.head(hidden[:, -1]), after
+
+    def step(self, token: Int[Tensor, "B"], state: State) -> tuple[Float[Tensor, "B V"], State]:
+        """Logits after one more token of each sequence. Consumes `state`."""
+        hidden, after = self.run(token.unsqueeze(1), "recurrent", state)
+        return self.head(hidden[:, 0]), after
+
+    def run(
+        self,
+        tokens: Int[Tensor, "B T"],
+        form: str | None,
+        state: State,
+        keep_state: bool = True,
+        capacity: int | None = None,
+    ) -> tuple[Float[Tensor, "B T D"], State]:
+        """The pass under all three: hidden states after the last norm, and the state after the last token.
+
+        Raises ValueError for a form that the model's options do not offer.
+        """
+        form = form or self.default_form
+        if form not in (offered := self.available_forms(self.options)):
+            raise ValueError(f"{self.title} has no form {form!r} with these options; it has {', '.join(offered)}")
+        length = tokens.shape[1]
+        positions = torch.arange(state.seen, state.seen + length, device=tokens.device)
+        valid = None
+        if state.padding is not None:
+            positions = positions - state.padding.unsqueeze(1)
+            if state.seen == 0:
+                valid = positions >= 0
+        call = Call(form, positions, valid, state.padding, state.seen, keep_state, capacity)
+        call.shared = self.share(call)
+        x = self.embedding_norm(self.embedding(tokens))
+        layers = [dict(layer) for layer in state.layers] or [{} for _ in self.blocks]
+        for block, layer in zip(self.blocks, layers, strict=True):
+            x = block(x, call, layer)
+        return self.norm(x), State(state.seen + length, state.padding, layers)

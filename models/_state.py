@@ -1,0 +1,48 @@
+"""What a model carries from token to token, and what one pass tells its layers. Letters: B batch, T tokens."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+LayerState = dict[str, Tensor]
+
+
+@dataclasses.dataclass
+class Call:
+    """What one pass through the model tells each mixer and feed-forward."""
+
+    form: str
+    positions: Int[Tensor, "T"] | Int[Tensor, "B T"]  # of each token in its own sequence; negative on padding
+    valid: Bool[Tensor, "B T"] | None  # False on padding; None where there is no padding in this pass
+    padding: Int[Tensor, "B"] | None  # padding slots on the left of each sequence, in this pass or an earlier one
+    seen: int  # token slots, padding included, that earlier passes consumed
+    keep_state: bool  # whether the state after this pass is wanted; without it a mixer may skip that work
+    capacity: int | None  # token slots to reserve in states that grow; None: no more than this pass needs
+    shared: Any = None  # what `Model.share` made once for all layers
+
+
+@dataclasses.dataclass
+class State:
+    """What a model carries from one token to the next. The step that is given a state consumes it: clone to fork."""
+
+    seen: int
+    padding: Int[Tensor, "B"] | None
+    layers: list[LayerState]
+
+    def tensors(self) -> Iterator[Tensor]:
+        for layer in self.layers:
+            yield from layer.values()
+        if self.padding is not None:
+            yield self.padding
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the live tensors hold."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors())
+
+    def clone(self) -> "State":
+        padding = None if self.padding is None else self.padding.clone()
+        return State(self.seen, padding, [{k: v.clone() for k, v in layer.items()} for layer in self.layers])

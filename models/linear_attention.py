@@ -1,0 +1,245 @@
+"""Linear attention (Katharopoulos et al. 2020): softmax attention whose exp(q.k) is a product of features.
+
+Letters: B batch, T tokens, D width, H heads, K size of a query or key head, F features of one, V = D/H size of a value
+head, C chunk length. phi, the feature map, is one of those in `models/_feature_maps.py`.
+
+    S_n = S_{n-1} + phi(k_n)^T v_n    z_n = z_{n-1} + phi(k_n)    y_n = phi(q_n) S_n / (phi(q_n) . z_n + eps)
+
+All tokens weigh the same however old, so the state, S and z [F, V + 1] of each head, never forgets. The operation is
+retention without decay, and shares its three forms: `recurrent` is the definition, `parallel` makes the T by T products
+of features, `chunkwise` does so within chunks. z is S's last column, that of a value which is always one, except where
+features are turned.
+
+Options. `normaliser`: `sum` divides by phi(q).z, `none` does not (its outputs grow with the length: give it
+`output_norm`, an RMS norm of each head, as in RetNet). `rotation`: S and z do not know in which order tokens came. The
+authors add sinusoids to the embeddings; here `rope` turns q and k where phi stands for a function of q.k (taylor,
+favor, hedgehog), and where phi works feature by feature (elu, relu, cosformer) the features, in the numerator only, as
+the denominator must stay positive (RoFormer, Su et al. 2021, arXiv:2104.09864, section 3.3). `none` leaves positions
+out. `feature_size`: features of favor (K ln K where none is given), or the size to which taylor projects queries and
+keys (16, as in Based).
+
+eps is 1e-6 and added, as in the authors' code: it makes 0 of tokens that share no feature with any earlier one.
+
+Cost of one mixer over T tokens: about 2 T C H (F + V) + 4 T H F V FLOPs chunkwise, exactly as `mixing_flops` says.
+"""
+
+import dataclasses
+import math
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models import _feature_maps as maps
+from models import _retention as retention
+from models._cost import Chosen, CommonOptions, Count, Shape
+from models._lm import LanguageModel
+from models._rotary import rope_angles, rotate, tables
+from models._state import Call, LayerState
+
+Features = Float[Tensor, "B H T F"]
+Values = Float[Tensor, "B H T V"]
+Tables = tuple[Tensor, Tensor]  # cos and sin
+
+EPS = 1e-6
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(CommonOptions):
+    feature_map: str = "elu"
+    normaliser: str = "sum"
+    rotation: str = "rope"
+    output_norm: bool = False
+    feature_size: int | None = None  # None: what the map's authors choose
+    chunk_size: int = retention.CHUNK
+
+    CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
+        **CommonOptions.CHOICES,
+        "feature_map": ("elu", "relu", "taylor", "favor", "cosformer", "hedgehog"),
+        "normaliser": ("sum", "none"),
+        "rotation": ("rope", "none"),
+    }
+
+
+def sizes(shape: Shape, options: Options) -> tuple[int, int, int]:
+    """K, F and V."""
+    V = shape.width // shape.heads
+    K = (options.feature_size or 16) if options.feature_map == "taylor" else V
+    return K, maps.count(options.feature_map, K, options.feature_size), V
+
+
+@dataclasses.dataclass
+class Shared:
+    """Rotations of all layers of one pass, of what goes into phi or comes out of it, and cosFormer's waves."""
+
+    turn_inputs: Tables | None = None
+    turn_features: Tables | None = None
+    waves: Tables | None = None
+
+
+def turns_features(options: Options) -> bool:
+    """Whether the rotation turns features, so that numerator and denominator differ in more than the value."""
+    return options.rotation == "rope" and options.feature_map not in maps.KERNELS
+
+
+def sums_flops(form: str, T: int, F: int, V: int, C: int, context: int) -> int:
+    """FLOPs of one head's sums over T tokens with values of width V, after `context` tokens."""
+    if form == "recurrent":
+        return 4 * T * F * V
+    C = min(C, T) if form == "chunkwise" else T
+    chunks = -(-T // C)
+    state = 2 * F * V * (context > 0) if form == "parallel" else 4 * F * V * (chunks > 1 or context > 0)
+    return chunks * C * (2 * C * (F + V) + state)
+
+
+def projection_flops(shape: Shape, options: Options, length: int) -> int:
+    """FLOPs of favor's projection of queries and keys onto its directions."""
+    K, F, _ = sizes(shape, options)
+    return 4 * length * shape.heads * K * F * (options.feature_map == "favor")
+
+
+class LinearAttention(nn.Module):
+    """Features of queries and keys, the sums over the past, and the projection back."""
+
+    def __init__(self, shape: Shape, options: Options):
+        super().__init__()
+        self.options, self.heads, (self.K, F, self.V) = options, shape.heads, sizes(shape, options)
+        self.into = nn.Linear(shape.width, self.heads * (2 * self.K + self.V), bias=False)  # q, k, v
+        self.out = nn.Linear(self.heads * self.V, shape.width, bias=False)
+        self.phi = maps.FeatureMap(options.feature_map, self.heads, self.K, F)
+
+    def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
+        options = self.options
+        shared: Shared = call.shared
+        qk, v = self.into(x).split((2 * self.heads * self.K, self.heads * self.V), -1)
+        qk = qk.unflatten(-1, (-1, self.K)).transpose(1, 2)
+        v = v.unflatten(-1, (-1, self.V)).transpose(1, 2)
+        if shared.turn_inputs is not None:
+            qk = rotate(qk, *shared.turn_inputs, interleaved=False)
+        phi = self.phi(qk, shared.waves).to(v.dtype)
+        if call.valid is not None:
+            phi = phi.masked_fill(~call.valid[:, None, :, None], 0)
+        q, k = phi.chunk(2, 1)
+        if shared.turn_features is not None:
+            total = totals(q, k, call, state) if options.normaliser == "sum" else None
+            q, k = rotate(phi, *shared.turn_features, interleaved=False).chunk(2, 1)
+            y = self.sums(q, k, v, call, state)
+        elif options.normaliser == "sum":
+            y, total = self.sums(q, k, F.pad(v, (0, 1), value=1.0), call, state).split((self.V, 1), -1)
+        else:
+            y, total = self.sums(q, k, v, call, state), None
+        if total is not None:
+            y = (y / (total + EPS)).to(v.dtype)
+        if options.output_norm:
+            y = F.rms_norm(y, y.shape[-1:], eps=1e-6)
+        return self.out(y.transpose(1, 2).flatten(2))
+
+    def sums(self, q: Features, k: Features, v: Values, call: Call, state: LayerState) -> Values:
+        """phi(q_n) S_n, in the form asked for, from and to the state."""
+        old = state.get("S")
+        if old is not None and steps_in_place(q, call):
+            return retention.step_(q[:, :, 0], k[:, :, 0], v[:, :, 0], None, old).unsqueeze(2)
+        if call.form == "chunkwise":
+            y, new = retention.chunkwise(q, k, v, None, old, call.keep_state, self.options.chunk_size)
+        else:
+            form = retention.parallel if call.form == "parallel" else retention.recurrent
+            y, new = form(q, k, v, None, old, call.keep_state)
+        if new is not None:
+            state["S"] = new
+        return y
+
+
+def steps_in_place(q: Tensor, call: Call) -> bool:
+    return q.shape[2] == 1 and call.form == "recurrent" and not torch.is_grad_enabled()
+
+
+def totals(q: Features, k: Features, call: Call, state: LayerState) -> Float[Tensor, "B H T 1"]:
+    """phi(q_n) . z_n by running sums, where z is no column of S; at least in float32."""
+    if "z" in state and steps_in_place(q, call):
+        z = state["z"].add_(k[:, :, 0]).unsqueeze(2)
+    else:
+        z = k.cumsum(2, dtype=retention.state_dtype(k.dtype))
+        z = z + state["z"].unsqueeze(2) if "z" in state else z
+        if call.keep_state:
+            state["z"] = z[:, :, -1].clone()  # a view would keep all of z alive
+    return (q * z).sum(-1, keepdim=True)
+
+
+class Model(LanguageModel):
+    title = "Linear attention"
+    colour = "#E69F00"
+    marker = "^"
+    citation = "Katharopoulos et al. 2020, Transformers are RNNs, arXiv:2006.16236"
+    forms = ("parallel", "chunkwise", "recurrent")
+    default_form = "chunkwise"
+    Options = Options
+
+    def build_mixer(self, layer: int) -> nn.Module:
+        return LinearAttention(self.shape, self.options)
+
+    def share(self, call: Call) -> Shared:
+        """Raises ValueError past the last position that cosFormer weighs."""
+        options, M, shared = self.options, self.shape.max_length, Shared()
+        (K, F, _), dtype, device = sizes(self.shape, options), self.embedding.weight.dtype, call.positions.device
+        if options.rotation == "rope" and turns_features(options):
+            shared.turn_features = tables(call.positions, rope_angles(F, device=device), dtype)
+        elif options.rotation == "rope":
+            shared.turn_inputs = tables(call.positions, rope_angles(K, device=device), dtype)
+        if options.feature_map == "cosformer":
+            slots = call.seen + call.positions.shape[-1]
+            if slots > M and call.positions.max() >= M:
+                raise ValueError(
+                    f"cosformer weighs {M} positions; for {slots} tokens build it with a larger max_length"
+                )
+            angle = torch.tensor([math.pi / (2 * M)], dtype=torch.float64)
+            shared.waves = tables(call.positions, angle, dtype)
+        return shared
+
+    @classmethod
+    def check(cls, shape: Shape, options: Chosen) -> None:
+        super().check(shape, options)
+        if shape.width % shape.heads:
+            raise ValueError(f"heads is {shape.heads}, which does not divide the width {shape.width}; change either")
+        for name in ("chunk_size", "feature_size"):
+            if getattr(options, name) is not None and getattr(options, name) < 1:
+                raise ValueError(f"{name} is {getattr(options, name)}; it must be at least 1")
+        if options.feature_size is not None and options.feature_map not in ("taylor", "favor"):
+            raise ValueError(
+                f"feature_size is {options.feature_size}, but the feature map {options.feature_map} has no choice of "
+                f"size; leave it out, or use taylor or favor"
+            )
+        if options.feature_map == "favor" and options.normaliser == "none":
+            raise ValueError("favor is defined up to a factor that the normaliser cancels; set normaliser to sum")
+        K, F, _ = sizes(shape, options)
+        turned = F if turns_features(options) else K
+        if options.rotation == "rope" and turned % 2:
+            raise ValueError(f"{turned} features cannot be rotated in pairs; make heads even, or set rotation to none")
+
+    @classmethod
+    def mixer_count(cls, shape: Shape, options: Chosen) -> Count:
+        K, _, _ = sizes(shape, options)
+        maps_of_heads = 2 * shape.heads * K**2 if options.feature_map == "hedgehog" else 0
+        return Count(2 * shape.width * (shape.heads * K + shape.width) + maps_of_heads)
+
+    @classmethod
+    def mixing_flops(cls, shape: Shape, options: Chosen, form: str, length: int, context: int = 0) -> int:
+        """What sums over time, and favor's fixed projection. A z that is no column of S is no product: it counts 0."""
+        _, F, V = sizes(shape, options)
+        columns = V + (options.normaliser == "sum" and not turns_features(options))
+        each = sums_flops(form, length, F, columns, options.chunk_size, context)
+        return shape.heads * each + projection_flops(shape, options, length)
+
+    @classmethod
+    def flops(
+        cls, shape: Shape, options: Chosen, form: str, length: int, context: int = 0, backward: bool = False
+    ) -> int:
+        """As everywhere; going back, favor's projection costs once, as it has no weights to learn."""
+        total = super().flops(shape, options, form, length, context, backward)
+        return total - shape.layers * projection_flops(shape, options, length) * backward
+
+    @classmethod
+    def layer_state_bytes(cls, shape: Shape, options: Chosen, batch: int, capacity: int, itemsize: int) -> int:
+        _, F, V = sizes(shape, options)
+        return batch * shape.heads * F * (V + (options.normaliser == "sum")) * max(4, itemsize)

@@ -1,0 +1,261 @@
+"""RetNet: multi-scale retention (Sun et al. 2023, arXiv:2307.08621).
+
+Letters: B batch, T tokens, D width, H heads, K = D/H size of a query or key head, V size of a value head.
+
+Each head h rotates queries and keys by their positions and lets what it has read fade by its own gamma_h:
+
+    S_n = gamma_h S_{n-1} + k_n^T v_n      o_n = q_n S_n      y = W_o (swish(W_g x) * norm(o)), norm per head
+
+Of its relatives it is: linear attention (without feature map and normaliser) with a fixed decay and a rotation.
+
+Where this departs from the paper:
+- One scaling for all forms: k carries K^-1/2 and retention is not normalised before the head norm. The paper and its
+  code divide the scores by sums that differ by form; the norm undoes that up to its eps, and at the initial weights
+  retention is so small that eps counts: there the code's forms differ by 2-29%. Here they agree at any eps.
+- The head norm is RMSNorm without weights, and the blocks' norms are RMSNorm, as in the authors' code since September
+  2023; the paper has GroupNorm (which also subtracts the mean) and LayerNorm.
+- Initial values are the code's under both presets: xavier, gain 2^-2.5 (output 2^-1), embedding and head N(0, 1/D).
+"""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models import _decay, _retention, _rotary
+from models._cost import Chosen, CommonOptions, Count, Shape
+from models._lm import LanguageModel
+from models._state import Call, LayerState
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "torchscale": {"value_factor": 1.6875, "gamma": "torchscale", "ffn": "swiglu", "ffn_factor": 1.6875},
+    "paper": {"value_factor": 2.0, "gamma": "paper", "ffn": "gelu", "ffn_factor": 2.0},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(CommonOptions):
+    """`ffn`, `gamma` and `value_factor` left at None take the preset's value when the options are made.
+
+    `paper`: values and feed-forward 2 D wide, GELU. `torchscale`, the authors' code and later default: both 1.6875 D,
+    SwiGLU. `gamma` is a schedule of `_decay.schedule`, `learned` from the preset's schedule on, or one number per head.
+    """
+
+    preset: str = "torchscale"
+    ffn: str = None  # type: ignore[assignment]
+    gamma: str | tuple[float, ...] = None  # type: ignore[assignment]
+    value_factor: float = None  # type: ignore[assignment]  # value width over D, rounded to a whole number per head
+    gate: bool = True  # multiply by swish(W_g x)
+    group_norm: bool = True  # norm of each head; without it o_n is divided by sqrt(sum_{m<=n} gamma^(n-m))
+    norm_eps: float = 1e-6  # of that norm
+    rotation: str = "retnet"
+    head_size: int | None = None  # K, whence H = D/K; None: the shape's heads
+    chunk_size: int = _retention.CHUNK
+
+    CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
+        "preset": ("torchscale", "paper"),
+        **CommonOptions.CHOICES,
+        "gamma": ("torchscale", "paper", "none", "single", "learned"),
+        "rotation": ("retnet", "rope", "none"),
+    }
+
+    def __post_init__(self) -> None:
+        for name in ("ffn", "gamma", "value_factor"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, PRESETS.get(self.preset, PRESETS["torchscale"])[name])
+
+
+def sizes(shape: Shape, options: Options) -> tuple[int, int, int]:
+    """H, K and V."""
+    heads = shape.heads if options.head_size is None else shape.width // options.head_size
+    return heads, shape.width // heads, round(shape.width * options.value_factor / heads)
+
+
+@dataclasses.dataclass(frozen=True)
+class Shared:
+    """What all layers of one pass have in common."""
+
+    turn: Tensor  # what q and k are multiplied by: complex [T 2 1 K/2] or [B T 2 1 K/2], or without rotation [2 1 1]
+    log_decay: Float[Tensor, "H"] | None  # None: every gamma is 1, or each layer learns its own
+    gamma: Float[Tensor, "H 1 1"] | None
+    D: Float[Tensor, "H T T"] | None  # for the parallel form
+
+
+class Retention(nn.Module):
+    """Multi-scale retention: the mixer."""
+
+    def __init__(self, shape: Shape, options: Options):
+        super().__init__()
+        self.options, (self.heads, self.K, self.V) = options, sizes(shape, options)
+        values = self.heads * self.V
+        self.parts = [2 * shape.width, values] + ([values] if options.gate else [])  # q and k, v, gate
+        self.into = nn.Linear(shape.width, sum(self.parts), bias=False)
+        self.out = nn.Linear(values, shape.width, bias=False)
+        self.gamma_logit = nn.Parameter(torch.empty(self.heads)) if options.gamma == "learned" else None
+
+    def initialise(self) -> None:
+        width = self.out.out_features
+        for part in self.into.weight.split([width, width, *self.parts[1:]]):
+            nn.init.xavier_uniform_(part, gain=2**-2.5)
+        nn.init.xavier_uniform_(self.out.weight, gain=2**-1)
+        if self.gamma_logit is not None:
+            start = _decay.schedule(PRESETS[self.options.preset]["gamma"], self.heads)
+            self.gamma_logit.copy_(torch.tensor(start, dtype=torch.float64).logit())
+
+    def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
+        if call.valid is not None:
+            x = x * call.valid.unsqueeze(-1)  # no biases: q = k = v = 0 on padding
+        qk, v, *gate = self.project(x)
+        qk, turn = qk.unflatten(-1, (2, self.heads, self.K)), call.shared.turn
+        qk = _rotary.turned(qk, turn) if turn.is_complex() else qk * turn.to(qk.dtype)
+        q, k = qk.transpose(1, 3).unbind(2)
+        v = v.unflatten(-1, (self.heads, self.V)).transpose(1, 2)
+        log_decay = call.shared.log_decay
+        if self.gamma_logit is not None:
+            log_decay = F.logsigmoid(self.gamma_logit.to(_retention.state_dtype(v.dtype)))
+        o = self.retain(q, k, v, log_decay, call, state).transpose(1, 2)
+        if self.options.group_norm:
+            o = F.rms_norm(o, (self.V,), eps=self.options.norm_eps)
+        else:
+            sums = _decay.row_sums(o.new_zeros(self.heads) if log_decay is None else log_decay, call.positions)
+            o = o * sums.rsqrt().unsqueeze(-1).to(o.dtype)
+        y = o.flatten(2)
+        return self.out(F.silu(gate[0]) * y if gate else y)
+
+    def project(self, x: Float[Tensor, "B T D"]) -> tuple[Tensor, ...]:
+        """q and k side by side, v, and the gate."""
+        if torch.is_grad_enabled():  # parts of one product would be gathered again going backward
+            return tuple(F.linear(x, part) for part in self.into.weight.split(self.parts))
+        return self.into(x).split(self.parts, -1)
+
+    def retain(
+        self, q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor | None, call: Call, state: LayerState
+    ) -> Float[Tensor, "B H T V"]:
+        """Retention in the form asked for, from the state there is and to the one after."""
+        S = state.get("S")
+        if call.form == "parallel":
+            o, S = _retention.parallel(q, k, v, log_decay, S, call.keep_state, call.shared.D)
+        elif call.form == "chunkwise":
+            o, S = _retention.chunkwise(q, k, v, log_decay, S, call.keep_state, self.options.chunk_size)
+        elif S is not None and q.shape[2] == 1 and not torch.is_grad_enabled():
+            gamma = (
+                call.shared.gamma if self.gamma_logit is None or log_decay is None else log_decay.exp()[:, None, None]
+            )
+            o = _retention.step_(q[:, :, 0], k[:, :, 0], v[:, :, 0], gamma, S).unsqueeze(2)
+        else:
+            o, S = _retention.recurrent(q, k, v, log_decay, S, call.keep_state)
+        if S is not None:
+            state["S"] = S
+        return o
+
+
+def turns(rotation: str, K: int, length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """What q, then k, are multiplied by: the rotation of each pair at each position, and K^-1/2 for k."""
+    scale = torch.tensor([1.0, K**-0.5], dtype=dtype, device=device)[:, None, None]
+    if rotation == "none":
+        return scale
+    theta = (_rotary.retnet_angles if rotation == "retnet" else _rotary.rope_angles)(K, device=device)
+    return _rotary.turns(torch.arange(length, device=device), theta, dtype)[:, None, None] * scale
+
+
+class Model(LanguageModel):
+    title = "RetNet"
+    colour = "#0072B2"
+    marker = "o"
+    citation = (
+        "Sun et al. 2023, Retentive Network: A Successor to Transformer for Large Language Models, arXiv:2307.08621"
+    )
+    forms = ("parallel", "chunkwise", "recurrent")
+    default_form = "chunkwise"
+
+    Options = Options
+
+    def __init__(self, shape: Shape, options: Chosen | None = None):
+        super().__init__(shape, options)
+        self._tables: dict[tuple[torch.dtype, torch.device], tuple[Tensor | None, Tensor | None, Tensor]] = {}
+
+    def build_mixer(self, layer: int) -> nn.Module:
+        return Retention(self.shape, self.options)
+
+    @torch.no_grad()
+    def initialise(self) -> None:
+        """As the authors' code; feed-forwards keep nn.Linear's own values."""
+        for module in self.modules():
+            if isinstance(module, Retention):
+                module.initialise()
+        for weight in (self.embedding.weight, self.head.weight):
+            nn.init.normal_(weight, std=self.shape.width**-0.5)
+
+    def share(self, call: Call) -> Shared:
+        dtype, length = _retention.state_dtype(self.head.weight.dtype), call.positions.shape[-1]
+        log_decay, gamma, turn = self.tables(dtype, call.positions.device, call.seen + length)
+        if turn.is_complex():
+            seen = call.seen
+            turn = turn[seen : seen + length] if call.padding is None else turn[call.positions.clamp(min=0)]
+        D = None if log_decay is None or call.form != "parallel" else _decay.matrix(log_decay, length)
+        return Shared(turn, log_decay, gamma, D)
+
+    def tables(
+        self, dtype: torch.dtype, device: torch.device, length: int
+    ) -> tuple[Float[Tensor, "H"] | None, Float[Tensor, "H 1 1"] | None, Tensor]:
+        """ln gamma, gamma, and the turns of the first `length` positions at least; kept from call to call."""
+        kept = self._tables.get((dtype, device))
+        if kept is None or (kept[2].is_complex() and len(kept[2]) < length):
+            heads, K, _ = sizes(self.shape, self.options)
+            name, log_decay, gamma = self.options.gamma, None, None
+            if name not in ("none", "learned"):
+                decays = _decay.schedule(name, heads) if isinstance(name, str) else name
+                gamma = torch.tensor(decays, dtype=torch.float64, device=device)
+                log_decay, gamma = gamma.log().to(dtype), gamma.to(dtype)[:, None, None]
+            kept = log_decay, gamma, turns(self.options.rotation, K, 2 * length, dtype, device)
+            self._tables[dtype, device] = kept
+        return kept
+
+    # Costs -----------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def default_ffn_width(cls, width: int, options: Chosen) -> int:
+        """The preset's: 1.6875 D, or 2 D."""
+        return round(width * PRESETS[options.preset]["ffn_factor"])
+
+    @classmethod
+    def mixer_count(cls, shape: Shape, options: Chosen) -> Count:
+        heads, K, V = sizes(shape, options)
+        wide = 3 if options.gate else 2  # values, output, gate
+        return Count(shape.width * heads * (2 * K + wide * V), heads if options.gamma == "learned" else 0)
+
+    @classmethod
+    def mixing_flops(cls, shape: Shape, options: Chosen, form: str, length: int, context: int = 0) -> int:
+        """As executed. Parallel and chunkwise read a state only where there is one, hence with `context`."""
+        heads, K, V = sizes(shape, options)
+        if form == "recurrent":
+            return 4 * heads * length * K * V
+        C = length if form == "parallel" else min(options.chunk_size, length)
+        chunks = -(-length // C)
+        within = C * (K + V)
+        between = K * V * ((2 if chunks > 1 else 0) if not context else 1 if form == "parallel" else 2)
+        return 2 * heads * chunks * C * (within + between)
+
+    @classmethod
+    def layer_state_bytes(cls, shape: Shape, options: Chosen, batch: int, capacity: int, itemsize: int) -> int:
+        heads, K, V = sizes(shape, options)
+        return batch * heads * K * V * max(itemsize, 4)
+
+    @classmethod
+    def check(cls, shape: Shape, options: Chosen) -> None:
+        named = options if isinstance(options.gamma, str) else dataclasses.replace(options, gamma="none")
+        super().check(shape, named)
+        if options.head_size is not None and (options.head_size < 1 or shape.width % options.head_size):
+            raise ValueError(f"head_size is {options.head_size}; it must divide the width, {shape.width}")
+        heads, K, _ = sizes(shape, options)
+        if options.rotation != "none" and K % 2:
+            raise ValueError(f"head_size is {K}; rotation turns pairs: make it even, or set rotation to none")
+        given = (1.0,) * heads if isinstance(options.gamma, str) else options.gamma
+        if len(given) != heads or not all(0 < gamma <= 1 for gamma in given):
+            raise ValueError(f"gamma is {given}; give {heads} numbers, one per head, above 0 and at most 1")
+        for name, least in (("value_factor", 0.0), ("chunk_size", 1), ("norm_eps", 0.0)):
+            if getattr(options, name) < least:
+                raise ValueError(f"{name} is {getattr(options, name)}; it must be at least {least}")

@@ -1,0 +1,203 @@
+"""RWKV-4: token shift, an average over the past that decays by channel, and a channel mixing of its own.
+
+What it is: Peng et al. 2023, RWKV: Reinventing RNNs for the Transformer Era, arXiv:2305.13048; the file the authors
+published as RWKV-v4. Time mixing is W_o (sigmoid(r) * wkv(k, v)), channel mixing sigmoid(r) * W_o relu(k)^2, where
+each of k, v, r is a projection of its own blend mu * x_t + (1 - mu) * x_{t-1} of this token and the one before.
+What it is not: RWKV-5 and later, whose state is a matrix per head and which have no denominator.
+Cost: O(T D) beside the projections; a state of 5 D numbers per layer. `heads` play no part.
+
+Initial values (`init`): `declared` zeroes the matrices that the authors' file declares zero, as their RWKV-v4neo does;
+`published` is what the RWKV-v4 file really runs, every matrix of a block orthogonal with gain 1 (a stale variable is
+read there). The decay, the bonus and the blends start the same in both. The authors shrink the last layer's ratio by
+L - 1, which divides by zero for one layer; 1 is used there. L2Wrap, an addition to the loss, belongs to training and is
+left out.
+
+Letters: B batch, T tokens, D width, F feed-forward width, L layers.
+"""
+
+import dataclasses
+import math
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models import _wkv
+from models._cost import Chosen, CommonOptions, Count, Shape
+from models._lm import LanguageModel
+from models._state import Call, LayerState
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(CommonOptions):
+    ffn: str = "channel_mix"  # RWKV's own; the RetNet paper's Table 5 took the common feed-forward instead
+    init: str = "declared"
+
+    CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
+        "ffn": ("channel_mix", "swiglu", "gelu"),
+        "init": ("declared", "published"),
+    }
+
+
+def blends(
+    x: Float[Tensor, "B T D"], mix: Float[Tensor, "N 1 D"], call: Call, state: LayerState, name: str
+) -> Float[Tensor, "N B*T D"]:
+    """N blends mix * x_t + (1 - mix) * x_{t-1}; the token before the first is zero. Keeps the last in `state[name]`."""
+    width = x.shape[2]
+    if x.shape[1] == 1 and call.valid is None and name in state:
+        now, before = x[:, 0], state[name]
+        last = now
+    else:
+        if call.valid is not None:
+            x = x.masked_fill(~call.valid.unsqueeze(-1), 0)
+        first = state[name].unsqueeze(1) if name in state else torch.zeros_like(x[:, :1])
+        now, before = x.reshape(-1, width), torch.cat((first, x[:, :-1]), 1).view(-1, width)
+        last = x[:, -1].clone()
+    if call.keep_state:
+        state[name] = last
+    return torch.lerp(before, now, mix)
+
+
+def start(drawn: list[Tensor], zeroed: list[Tensor], declared: bool) -> None:
+    """Orthogonal matrices, scaled up where rows outnumber columns, and zeros; as published, no scale and no zeros."""
+    for matrix in (*drawn, *zeroed):
+        nn.init.orthogonal_(matrix, gain=math.sqrt(max(matrix.shape[0] / matrix.shape[1], 1)) if declared else 1.0)
+    for matrix in zeroed if declared else []:
+        nn.init.zeros_(matrix)
+
+
+class TimeMixing(nn.Module):
+    """W_o (sigmoid(r) * wkv(k, v))."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.mix = nn.Parameter(torch.empty(3, 1, width))  # of k, v, r
+        self.decay = nn.Parameter(torch.empty(width))  # w = -exp(decay)
+        self.first = nn.Parameter(torch.empty(width))  # u
+        self.into = nn.Linear(width, 3 * width, bias=False)  # k, v, r side by side, each of its own blend
+        self.out = nn.Linear(width, width, bias=False)
+
+    def initialise(self, depth: float, rest: float, declared: bool) -> None:
+        """`depth` runs from 0 in the first layer to 1 in the last, `rest` is the share of layers not yet passed."""
+        width = self.decay.shape[0]
+        h = torch.arange(width)
+        self.decay.copy_(-5 + 8 * (h / max(width - 1, 1)) ** (0.7 + 1.3 * depth))
+        self.first.copy_(math.log(0.3) + 0.5 * ((h + 1) % 3 - 1))
+        blend = (h / width) ** rest
+        self.mix.copy_(torch.stack((blend, blend + 0.3 * depth, (h / width) ** (0.5 * rest))).unsqueeze(1))
+        key, value, receptance = self.into.weight.chunk(3)
+        start([value], [key, receptance, self.out.weight], declared)
+
+    def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
+        k, v, r = (part.view(x.shape) for part in self.project(blends(x, self.mix, call, state, "time_input")))
+        if call.valid is not None:
+            k = k.masked_fill(~call.valid.unsqueeze(-1), _wkv.NOTHING)
+        if "max" in state:
+            before = state["max"], state["numerator"], state["denominator"]
+        else:
+            before = _wkv.empty(x.shape[0], x.shape[2], k)
+        w = self.decay.to(before[0].dtype).exp().neg()
+        y, after = _wkv.wkv(k, v, w, self.first, before, call.form)
+        if call.keep_state:
+            state["max"], state["numerator"], state["denominator"] = after
+        return self.out(torch.sigmoid(r) * y)
+
+    def project(self, mixed: Float[Tensor, "3 N D"]) -> tuple[Float[Tensor, "N D"], ...]:
+        """k, v and r. One batched product costs less for few tokens, three products for many."""
+        if mixed.shape[1] < 16:
+            return torch.bmm(mixed, self.into.weight.view(3, *self.out.weight.shape).mT).unbind(0)
+        return tuple(F.linear(x, weight) for x, weight in zip(mixed, self.into.weight.chunk(3), strict=True))
+
+
+class ChannelMixing(nn.Module):
+    """sigmoid(r) * W_o relu(k)^2."""
+
+    def __init__(self, width: int, ffn_width: int):
+        super().__init__()
+        self.mix = nn.Parameter(torch.empty(2, 1, width))  # of k, r
+        self.key = nn.Linear(width, ffn_width, bias=False)
+        self.receptance = nn.Linear(width, width, bias=False)
+        self.out = nn.Linear(ffn_width, width, bias=False)
+
+    def initialise(self, depth: float, rest: float, declared: bool) -> None:
+        width = self.mix.shape[2]
+        self.mix.copy_((torch.arange(width) / width) ** rest)
+        start([self.key.weight], [self.receptance.weight, self.out.weight], declared)
+
+    def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
+        for_k, for_r = blends(x, self.mix, call, state, "channel_input").unbind(0)
+        y = torch.sigmoid(self.receptance(for_r)) * self.out(torch.relu(self.key(for_k)).square())
+        return y.view(x.shape)
+
+
+class Model(LanguageModel):
+    title = "RWKV-4"
+    colour = "#009E73"
+    marker = "D"
+    citation = "Peng et al. 2023, arXiv:2305.13048"
+    forms = ("recurrent", "scan", "chunkwise")
+    default_form = "scan"
+
+    Options = Options
+
+    def build_mixer(self, layer: int) -> nn.Module:
+        return TimeMixing(self.shape.width)
+
+    def build_ffn(self, layer: int) -> nn.Module:
+        if self.options.ffn == "channel_mix":
+            return ChannelMixing(self.shape.width, self.shape.ffn_width)
+        return super().build_ffn(layer)
+
+    def build_norm(self) -> nn.Module:
+        return nn.LayerNorm(self.shape.width)
+
+    def build_embedding_norm(self) -> nn.Module:
+        return nn.LayerNorm(self.shape.width)
+
+    @torch.no_grad()
+    def initialise(self) -> None:
+        """RWKV's own values; a common feed-forward starts as in the other models."""
+        super().initialise()
+        D, V, L = self.shape.width, self.shape.vocabulary, self.shape.layers
+        nn.init.orthogonal_(self.embedding.weight, gain=1e-4 * math.sqrt(max(V, D)))
+        nn.init.orthogonal_(self.head.weight, gain=0.5 * math.sqrt(max(V / D, 1)))
+        for layer, block in enumerate(self.blocks):
+            for part in block.children():
+                if isinstance(part, TimeMixing | ChannelMixing):
+                    part.initialise(layer / max(L - 1, 1), 1 - layer / L, self.options.init == "declared")
+
+    @classmethod
+    def check(cls, shape: Shape, options: Chosen) -> None:
+        super().check(shape, options)
+        if shape.width % shape.heads:
+            raise ValueError(f"heads is {shape.heads}, which does not divide the width {shape.width}; change either")
+
+    @classmethod
+    def default_ffn_width(cls, width: int, options: Chosen) -> int:
+        return 4 * width if options.ffn == "channel_mix" else super().default_ffn_width(width, options)
+
+    @classmethod
+    def mixer_count(cls, shape: Shape, options: Chosen) -> Count:
+        return Count(4 * shape.width**2, 5 * shape.width)
+
+    @classmethod
+    def ffn_count(cls, shape: Shape, options: Chosen) -> Count:
+        if options.ffn == "channel_mix":
+            return Count(2 * shape.width * shape.ffn_width + shape.width**2, 2 * shape.width)
+        return super().ffn_count(shape, options)
+
+    @classmethod
+    def norm_parameters(cls, shape: Shape, options: Chosen) -> int:
+        return 2 * (2 * shape.layers + 2) * shape.width  # weights and biases, and the norm after the embedding
+
+    @classmethod
+    def mixing_flops(cls, shape: Shape, options: Chosen, form: str, length: int, context: int = 0) -> int:
+        """Numerator and denominator are updated and read, a multiply-add each; the parallel forms update them twice."""
+        return (8 if form == "recurrent" else 12) * shape.width * length
+
+    @classmethod
+    def layer_state_bytes(cls, shape: Shape, options: Chosen, batch: int, capacity: int, itemsize: int) -> int:
+        inputs = 2 if options.ffn == "channel_mix" else 1
+        return batch * shape.width * (inputs * itemsize + 3 * max(itemsize, 4))

@@ -1,0 +1,225 @@
+"""The Transformer: causal softmax attention (Vaswani et al. 2017) as Llama builds it, with RoPE and SwiGLU.
+
+Letters: B batch, T new tokens, S token slots up to the last of them, D width, H query heads, G heads of keys and
+values (G = H, or fewer: grouped queries, Ainslie et al. 2023), K = D/H size of a head.
+
+    o_n = sum_{m <= n} softmax_m(q_n . k_m / sqrt(K)) v_m
+
+The softmax forbids a state of fixed size: what is carried from token to token is every key and value so far, the
+cache, `k` and `v` [B, G, capacity, K], keys already rotated. Forms: `recurrent`, one token after the other over the
+cache, is the definition; `parallel` takes all tokens at once, after whatever the cache holds.
+
+Options. `implementation`: `sdpa` is torch's fused attention, given no mask where none is needed, so that it may choose
+a flash kernel; `eager` writes the T by S weights out, as code from before fused kernels did. `cache`: `preallocated`
+reserves slots, writes in place and doubles when full; `concatenated` copies the whole cache at every token, the usual
+naive baseline. `rotation`: `rope`, `xpos` (RoPE whose scores also shrink with the distance), or `none`: no positions
+at all. `kv_heads`: G, None for H.
+
+Cost of one mixer over T tokens after C: 4 D T (C + T) FLOPs in parallel form. The square is counted whole, as torch's
+counter does and `eager` executes; a causal flash kernel skips up to half of it. The backward pass of the two products
+costs four; that of `sdpa` computes the scores again, a fifth (see `Model.flops`).
+"""
+
+import dataclasses
+import math
+from typing import ClassVar
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models._cost import Chosen, CommonOptions, Count, Shape
+from models._lm import LanguageModel
+from models._rotary import rope_angles, rotate, tables, xpos_scale
+from models._state import Call, LayerState
+
+Queries = Float[Tensor, "B H T K"]
+Keys = Float[Tensor, "B G S K"]
+Visible = Bool[Tensor, "*any #T S"] | None  # None: every slot, or in parallel form all up to the query's own
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(CommonOptions):
+    implementation: str = "sdpa"
+    cache: str = "preallocated"
+    rotation: str = "rope"
+    kv_heads: int | None = None  # None: as many as heads
+
+    CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
+        **CommonOptions.CHOICES,
+        "implementation": ("sdpa", "eager"),
+        "cache": ("preallocated", "concatenated"),
+        "rotation": ("rope", "xpos", "none"),
+    }
+
+
+@dataclasses.dataclass
+class Shared:
+    """What all layers of one pass need: the rotation, xPos's scale of queries, and which slots a query sees."""
+
+    turn: tuple[Tensor, Tensor] | None  # cos and sin
+    scale: Float[Tensor, "T K"] | Float[Tensor, "B 1 T K"] | None
+    visible: Visible
+
+
+def visible_slots(call: Call, length: int, device: torch.device) -> Bool[Tensor, "*any T S"]:
+    """True where query n may look at slot m: not behind it, and not padding. [T, S], or [B, 1, T, S] with padding.
+
+    A query that is padding itself sees its own slot alone: its result is discarded, but must not be NaN.
+    """
+    slots = torch.arange(call.seen + length, device=device)
+    own = slots[call.seen :].unsqueeze(1)
+    if call.padding is None:
+        return slots <= own
+    real = slots >= call.padding.view(-1, 1, 1, 1)
+    return (slots <= own) & real | (slots == own)
+
+
+def attend(q: Queries, k: Keys, v: Keys, visible: Visible, causal: bool, implementation: str) -> Queries:
+    """softmax(q k^T / sqrt(K)) v over the visible slots, or up to each query's own; the softmax at least in float32."""
+    heads, groups = q.shape[1], k.shape[1]
+    if groups < heads and q.shape[2] == 1:  # the queries of one group are so many tokens over the same keys
+        out = attend(q.unflatten(1, (groups, -1)).squeeze(3), k, v, visible, False, implementation)
+        return out.flatten(1, 2).unsqueeze(2)
+    if implementation == "sdpa":
+        return F.scaled_dot_product_attention(q, k, v, visible, is_causal=causal, enable_gqa=groups < heads)
+    if groups < heads:
+        k, v = (x.repeat_interleave(heads // groups, 1) for x in (k, v))
+    scores = (q / math.sqrt(q.shape[-1])) @ k.mT
+    if visible is not None:
+        scores = scores.masked_fill(~visible, -math.inf)
+    return scores.softmax(-1, dtype=torch.promote_types(q.dtype, torch.float32)).to(v.dtype) @ v
+
+
+def recurrent(q: Queries, k: Keys, v: Keys, visible: Visible, implementation: str) -> Queries:
+    """The definition: one token after the other, each over the slots up to its own."""
+    T, S = q.shape[2], k.shape[2]
+    if T == 1:
+        return attend(q, k, v, visible, False, implementation)
+    out = []
+    for n, end in enumerate(range(S - T + 1, S + 1)):
+        row = None if visible is None else visible[..., n : n + 1, :end]
+        out.append(attend(q[:, :, n : n + 1], k[:, :, :end], v[:, :, :end], row, False, implementation))
+    return torch.cat(out, 2)
+
+
+def parallel(q: Queries, k: Keys, v: Keys, visible: Visible, implementation: str) -> Queries:
+    """All tokens at once. Without a mask the kernel is told that it is causal, which a single query need not be."""
+    return attend(q, k, v, visible, visible is None and q.shape[2] > 1, implementation)
+
+
+def extend(
+    old: Float[Tensor, "B G old K"] | None, new: Float[Tensor, "B G T K"], call: Call, kind: str
+) -> Float[Tensor, "B G S K"]:
+    """The cache with the new slots written. In place only where no gradient could pass through it."""
+    end, reserved = call.seen + new.shape[2], 0 if old is None else old.shape[2]
+    if kind == "concatenated":
+        return new.contiguous() if old is None else torch.cat((old, new), 2)
+    wanted = max(end, call.capacity or 0)
+    if wanted > reserved:  # to what is asked for, else twice the size, so that steps seldom copy
+        more = (wanted if call.capacity else max(wanted, 2 * reserved)) - reserved
+        spare = new.new_zeros(*new.shape[:2], more, new.shape[3])
+        old = spare if old is None else torch.cat((old, spare), 2)
+    assert old is not None
+    if torch.is_grad_enabled():
+        return torch.cat((old[:, :, : call.seen], new, old[:, :, end:]), 2)
+    old[:, :, call.seen : end] = new
+    return old
+
+
+class Attention(nn.Module):
+    """Queries, keys and values of every head, softmax attention, and the projection back."""
+
+    def __init__(self, width: int, heads: int, options: Options):
+        super().__init__()
+        self.heads, self.kv_heads = heads, options.kv_heads or heads
+        self.size, self.options = width // heads, options
+        self.into = nn.Linear(width, (heads + 2 * self.kv_heads) * self.size, bias=False)  # q, k, v of all heads
+        self.out = nn.Linear(width, width, bias=False)
+
+    def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
+        shared: Shared = call.shared
+        heads = self.into(x).unflatten(-1, (-1, self.size)).transpose(1, 2)
+        qk, v = heads.split((self.heads + self.kv_heads, self.kv_heads), 1)
+        if shared.turn is not None:
+            qk = rotate(qk, *shared.turn, interleaved=False)
+        q, k = qk.split((self.heads, self.kv_heads), 1)
+        if shared.scale is not None:
+            q, k = (q * shared.scale).to(v.dtype), (k / shared.scale).to(v.dtype)
+        if call.keep_state or state:
+            for name, new in (("k", k), ("v", v)):
+                state[name] = extend(state.get(name), new, call, self.options.cache)
+        if call.seen:
+            end = call.seen + x.shape[1]
+            k, v = state["k"][:, :, :end], state["v"][:, :, :end]
+        form = parallel if call.form == "parallel" else recurrent
+        return self.out(form(q, k, v, shared.visible, self.options.implementation).transpose(1, 2).flatten(2))
+
+
+class Model(LanguageModel):
+    title = "Transformer"
+    colour = "#000000"
+    marker = "s"
+    citation = "Vaswani et al. 2017, Attention Is All You Need, arXiv:1706.03762; as in Llama, arXiv:2302.13971"
+    forms = ("parallel", "recurrent")
+    default_form = "parallel"
+    Options = Options
+
+    def build_mixer(self, layer: int) -> nn.Module:
+        return Attention(self.shape.width, self.shape.heads, self.options)
+
+    def share(self, call: Call) -> Shared:
+        size, length, device = self.shape.width // self.shape.heads, call.positions.shape[-1], call.positions.device
+        late = call.form == "parallel" and length > 1 and (call.seen > 0 or self.options.implementation == "eager")
+        visible = visible_slots(call, length, device) if late or call.padding is not None else None
+        turn = scale = None
+        if self.options.rotation != "none":
+            turn = tables(call.positions, rope_angles(size, device=device), self.embedding.weight.dtype)
+        if self.options.rotation == "xpos":
+            pairs = xpos_scale(call.positions, size, centre=self.shape.max_length / 2)
+            scale = torch.cat((pairs, pairs), -1).to(torch.promote_types(self.embedding.weight.dtype, torch.float32))
+            scale = scale if call.padding is None else scale.unsqueeze(1)
+        return Shared(turn, scale, visible)
+
+    @classmethod
+    def check(cls, shape: Shape, options: Chosen) -> None:
+        super().check(shape, options)
+        if shape.width % shape.heads:
+            raise ValueError(f"heads is {shape.heads}, which does not divide the width {shape.width}; change either")
+        if options.kv_heads is not None and (options.kv_heads < 1 or shape.heads % options.kv_heads):
+            allowed = ", ".join(str(n) for n in range(1, shape.heads + 1) if shape.heads % n == 0)
+            raise ValueError(f"kv_heads is {options.kv_heads}; with {shape.heads} heads it must be one of {allowed}")
+        if options.rotation != "none" and (shape.width // shape.heads) % 2:
+            raise ValueError(
+                f"heads of size {shape.width // shape.heads} (width {shape.width} / heads {shape.heads}) are odd and "
+                f"cannot be rotated in pairs; make them even, or set rotation to none"
+            )
+
+    @classmethod
+    def mixer_count(cls, shape: Shape, options: Chosen) -> Count:
+        kv_width = shape.width // shape.heads * (options.kv_heads or shape.heads)
+        return Count(2 * shape.width * (shape.width + kv_width))
+
+    @classmethod
+    def mixing_flops(cls, shape: Shape, options: Chosen, form: str, length: int, context: int = 0) -> int:
+        """Two products, of queries with keys and of weights with values; see the head of this file."""
+        pairs = length * (context + length)
+        if form == "recurrent":
+            pairs = length * context + length * (length + 1) // 2
+        return 4 * shape.width * pairs
+
+    @classmethod
+    def flops(
+        cls, shape: Shape, options: Chosen, form: str, length: int, context: int = 0, backward: bool = False
+    ) -> int:
+        """As everywhere; the backward pass of `sdpa` also computes the scores again, 2 D T (C + T) per layer more."""
+        total = super().flops(shape, options, form, length, context, backward)
+        if backward and options.implementation == "sdpa":
+            total += shape.layers * cls.mixing_flops(shape, options, form, length, context) // 2
+        return total
+
+    @classmethod
+    def layer_state_bytes(cls, shape: Shape, options: Chosen, batch: int, capacity: int, itemsize: int) -> int:
+        kv_width = shape.width // shape.heads * (options.kv_heads or shape.heads)
+        return 2 * batch * capacity * kv_width * itemsize

@@ -1,0 +1,17 @@
+"""The pages: a pure function of the result tables. No torch, no network, nothing measured, the same bytes every time.
+
+`reports.build(result_sets, out)` is the only way in. A result set has the attributes `experiment`, `question`,
+`device`, `points`, `samples`, `curves`, `environments` (tables as in harness/tables.py) and `settings` (the resolved
+experiment). A figure is one file in reports/figures/, a claim one file in reports/claims/; both are found by listing.
+"""
+
+import pathlib
+from collections.abc import Iterable
+from typing import Any
+
+
+def build(result_sets: Iterable[Any], out: pathlib.Path) -> list[pathlib.Path]:
+    """Writes every page into the folder `out` and returns what was written. Raises OSError where it cannot write."""
+    from reports.build import write
+
+    return write(list(result_sets), pathlib.Path(out))

@@ -1,0 +1,129 @@
+"""Which pages there are and what stands on each; the layout is in reports/templates/."""
+
+import pathlib
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from reports import claims, figures, sections, style, svg, triangle
+
+TEMPLATES = pathlib.Path(__file__).parent / "templates"
+FIRST = ("triangle", "triangle_gpu")  # the experiments that the triangle page is about, where they have been run
+
+
+def write(result_sets: list[Any], out: pathlib.Path) -> list[pathlib.Path]:
+    """Draws every page, then writes them: where a page cannot be drawn, none has changed."""
+    told = sorted(result_sets, key=lambda one: (one.experiment, one.device))
+    pages = {**_experiments(told), **_triangle(told), **_claims(told)}
+    pages["index.html"] = _index(told)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in pages.items():
+        (out / name).write_text(text, encoding="utf-8", newline="\n")
+    return [out / name for name in sorted(pages)]
+
+
+def _render(template: str, told: list[Any], **values: Any) -> str:
+    loader = jinja2.FileSystemLoader(TEMPLATES)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    links = {name: page(name) for name in sorted({one.experiment for one in told})}
+    return environment.get_template(f"{template}.html.j2").render(experiments=links, **values) + "\n"
+
+
+def page(experiment: str) -> str:
+    """The file name of an experiment's page."""
+    return f"experiment-{sections.slug(experiment)}.html"
+
+
+def _device(one: Any) -> dict[str, Any]:
+    """What every section about one device says."""
+    return {
+        "key": sections.slug(f"{one.experiment}-{one.device}"),
+        "experiment": one.experiment,
+        "page": page(one.experiment),
+        "question": one.question,
+        "slug": one.device,
+        "name": sections.device_name(one),
+        "counts": sections.counts(one),
+        "provenance": sections.provenance(one),
+        "notes": getattr(one, "notes", ()),
+        "schema": ", ".join(sorted({str(value) for value in one.points["schema"]})),
+    }
+
+
+def _experiments(told: list[Any]) -> dict[str, str]:
+    pages = {}
+    for experiment in sorted({one.experiment for one in told}):
+        sets = [one for one in told if one.experiment == experiment]
+        devices = []
+        for one in sets:
+            key = sections.slug(one.device)
+            found = sections.of_triangle(one, f"{key}-triangle")
+            drawn = [sections.figure(name, one, f"{key}-{name}") for name in figures.names()]
+            told_of = [section for section in drawn if section is not None]
+            devices.append(
+                _device(one)
+                | {"got": sections.got(one), "figures": (found[1] if found else []) + told_of}
+                | {"where": found[0].where if found else None, "missing": _missing(drawn)}
+            )
+        pages[page(experiment)] = _render(
+            "experiment", told, title=experiment, question=sets[0].question, devices=devices, here=experiment
+        )
+    return pages
+
+
+def _missing(drawn: list[Any]) -> list[str]:
+    """The questions that this result set has no rows for."""
+    return [figures.load(name).title for name, section in zip(figures.names(), drawn, strict=True) if section is None]
+
+
+def _triangle(told: list[Any]) -> dict[str, str]:
+    """The triangle page, and the picture of its first triangle as a file of its own."""
+    found = [(one, sections.of_triangle(one, sections.slug(f"{one.experiment}-{one.device}"))) for one in told]
+    complete = [(one, result) for one, result in found if result is not None]
+    chosen = [(one, result) for name in FIRST for one, result in complete if one.experiment == name] or complete
+    shown = [_device(one) | {"where": result[0].where, "figures": result[1]} for one, result in chosen]
+    others = sorted({one.experiment for one, _ in complete} - {one.experiment for one, _ in chosen})
+    title = "The impossible triangle"
+    pages = {"triangle.html": _render("triangle", told, title=title, shown=shown, others=others, page=page)}
+    if chosen:
+        table = chosen[0][1][0].table
+        with style.settings():
+            first = chosen[0][0]
+            about = f"Experiment {first.experiment} on {sections.device_name(first)}."
+            drawn = triangle.draw(table, style.looks(table), alone=about)
+            pages["triangle.svg"] = svg.of(drawn, "triangle", triangle.TITLE, triangle.text(table), alone=True)
+    return pages
+
+
+def _claims(told: list[Any]) -> dict[str, str]:
+    ledger = []
+    for name in claims.names():
+        claim = claims.load(name)
+        found = [(one, claim.judge(one)) for one in told]
+        findings = [
+            {
+                "experiment": one.experiment,
+                "page": page(one.experiment),
+                "device": sections.device_name(one),
+                "verdict": finding.verdict,
+                "text": finding.text,
+                "table": sections.table(finding.table, f"Rows behind it: {one.experiment}", f"{name}-{one.experiment}"),
+            }
+            for one, finding in found
+            if finding is not None
+        ]
+        verdict = claims.together(str(finding["verdict"]) for finding in findings)
+        ledger.append({"key": sections.slug(name), "claim": claim, "verdict": verdict, "findings": findings})
+    counted = pd.Series([entry["verdict"] for entry in ledger]).value_counts()
+    totals = [(verdict, int(counted.get(verdict, 0))) for verdict in claims.VERDICTS]
+    return {"claims.html": _render("claims", told, title="The claims", ledger=ledger, totals=totals)}
+
+
+def _index(told: list[Any]) -> str:
+    experiments: dict[str, list[Any]] = {}
+    for one in told:
+        experiments.setdefault(one.experiment, []).append(_device(one))
+    return _render("index", told, title="Results", listed=experiments)

@@ -1,0 +1,22 @@
+"""Retention needs no cache that grows."""
+
+from typing import Any
+
+from reports.claims import CONTRADICTED, SUPPORTED, Finding, _evidence, together
+
+
+class Claim:
+    place = 33
+    statement = "RetNet needs no key-value cache: its state has one size at every context."
+    published = "RetNet paper (arXiv 2307.08621), Sections 2.1 and 3.4 (O(1) inference)."
+    rule = (
+        "Supported where the state has exactly the same bytes at every context of a batch, contradicted where at none."
+    )
+
+    def judge(self, result_set: Any) -> Finding | None:
+        table = _evidence.slopes(result_set, "memory", "state_bytes", "retnet", "sequence_length")
+        if table.empty:
+            return None
+        same = table["state_bytes_from"] == table["state_bytes_to"]
+        verdict = together(SUPPORTED if one else CONTRADICTED for one in same)
+        return Finding(verdict, f"RetNet's state: {_evidence.slope_words(table, 'sequence_length')}.", table)

@@ -1,0 +1,21 @@
+"""Decoding latency at a long context."""
+
+from typing import Any
+
+from reports.claims import Finding, _evidence
+
+MODELS = ("retnet", "transformer")
+
+
+class Claim:
+    place = 44
+    statement = "RetNet answers a single request faster than a Transformer at a long context."
+    published = "RetNet paper (arXiv 2307.08621), Figure 1: 15.6 times lower latency at 6.7B with 8k tokens."
+    rule = (
+        "RetNet over Transformer in ms per token at the longest common context, at least 1024, and the smallest "
+        "batch. Supported where the whole 95% interval of the ratio is below 1, contradicted where all of it is "
+        "above, mixed where it holds 1."
+    )
+
+    def judge(self, result_set: Any) -> Finding | None:
+        return _evidence.ratio(result_set, "decode", "token_ms", MODELS, least=1024, batch="smallest", better="lower")

@@ -1,0 +1,41 @@
+"""WKV can be trained in parallel."""
+
+from typing import Any
+
+import pandas as pd
+
+from reports import intervals, wording
+from reports.claims import Finding, _evidence
+
+AS_FAST = 0.97  # noise that still counts as equal
+
+
+class Claim:
+    place = 45
+    statement = (
+        "RWKV has no training parallelism: contested by the notes on the paper, since WKV can be computed as a "
+        "parallel scan or in chunks."
+    )
+    published = "RetNet paper (arXiv 2307.08621), Table 1 gives RWKV no training parallelism."
+    rule = (
+        "What is judged is the objection. Training tokens/s of RWKV's fastest parallel form over its step-by-step "
+        f"form, at the longest length that both ran: supported where the whole 95% interval is above {AS_FAST}, "
+        "contradicted where below, mixed otherwise."
+    )
+
+    def judge(self, result_set: Any) -> Finding | None:
+        told = _evidence.measured(result_set, "training", "tokens_per_second")
+        told = told[told["model"] == "rwkv"].assign(slow=lambda part: part["form"] == "recurrent")
+        both = told.groupby(_evidence.CELL)["slow"].nunique().reset_index().sort_values(_evidence.CELL)
+        both = both[both["slow"] == 2]
+        if both.empty:
+            return None
+        here = told.merge(both.tail(1)[_evidence.CELL], on=_evidence.CELL)
+        parts = [_evidence.entry(here[~here["slow"]], "rwkv"), _evidence.entry(here[here["slow"]], "rwkv")]
+        value, low, high = intervals.ratio(parts[0]["value"], parts[1]["value"])
+        form, length = parts[0]["form"].iloc[0], wording.number(here["sequence_length"].iloc[0])
+        text = f"The {form} form trains {wording.interval(value, low, high)} times as fast as the recurrent one"
+        text += f" at length {length}."
+        table = pd.concat(parts).groupby(["label", "form", *_evidence.CELL, "point"])["value"].median().reset_index()
+        table = table.rename(columns={"label": "series", "value": "tokens_per_second"})
+        return Finding(_evidence.by_interval(low, high, AS_FAST), text, table)

@@ -1,0 +1,126 @@
+"""The three corners of the triangle for every model of one result set, by the formula that the page states.
+
+A corner is a ratio to the best model there, so 1 is the best:
+
+    training  tokens/s while training / the same for the best, at the longest training length that all ran
+    decode    tokens/s while decoding / the same for the best, at the longest context and largest batch that all ran
+    quality   (order-0 entropy - bits per byte) / the same for the best, on the same held-out bytes
+
+Quality starts at what byte frequencies alone give, so a model that has learned nothing gets 0. A corner without a value
+is a gap, never a zero. `weakest` is the smallest of the three: a model that has all three at once, which is what the
+"impossible triangle" is about, has a large one.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from reports import intervals, language, rows, wording
+
+CORNERS = ("training", "decode", "quality")
+VALUES = {"training": "training_tokens_per_second", "decode": "decode_tokens_per_second", "quality": "bits_per_byte"}
+CELL = ["sequence_length", "batch_size", "dtype"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Corners:
+    """`table` has a line per label; `where` says for each corner what it was measured at, and what was passed over."""
+
+    table: pd.DataFrame
+    where: dict[str, str]
+
+
+def measure(result_set: Any) -> Corners | None:
+    """The corners of a result set that has all three measures and a value in each; None for any other."""
+    training, training_at = _speed(result_set, "training")
+    decode, decode_at = _speed(result_set, "decode")
+    quality, quality_at = _quality(result_set)
+    parts = {"training": training, "decode": decode, "quality": quality}
+    if any(part.empty for part in parts.values()):
+        return None
+    measures = ("training", "decode", "language")
+    points = pd.concat([rows.one_shape(rows.of_measure(result_set, name)) for name in measures])
+    table = points.groupby("label", sort=True)["model"].first().reset_index().rename(columns={"label": "series"})
+    for name, part in parts.items():
+        table = table.merge(part, on="series", how="left")
+        table[f"{name}_missing"] = [
+            "" if pd.notna(value) else _why(points, name, series)
+            for series, value in zip(table["series"], table[f"{name}_ratio"], strict=True)
+        ]
+    ratios = table[[f"{name}_ratio" for name in CORNERS]]
+    table["weakest"] = ratios.min(axis=1).where(ratios.notna().all(axis=1))
+    table["point"] = [" ".join(line) for line in table[[f"{name}_point" for name in CORNERS]].fillna("").to_numpy()]
+    table["point"] = table["point"].str.split().str.join(" ")
+    table = table.drop(columns=[f"{name}_point" for name in CORNERS])
+    return Corners(table, {"training": training_at, "decode": decode_at, "quality": quality_at})
+
+
+def _speed(result_set: Any, name: str) -> tuple[pd.DataFrame, str]:
+    """A line per label at the cell that most labels ran: the longest, then the largest batch. Of several forms a label
+    shows its fastest."""
+    points = rows.one_shape(rows.of_measure(result_set, name))
+    samples = rows.samples_of(result_set, points, "tokens_per_second")
+    told = samples.merge(points[["point", "label", "form", "state_bytes", *CELL]], on="point")
+    if told.empty:
+        return pd.DataFrame(), ""
+    ran = told.groupby(CELL, dropna=False)["label"].nunique().reset_index().sort_values(["label", *CELL])
+    cell = ran.iloc[-1]
+    here = rows.alike(told, cell[CELL])
+    lines = [_fastest(str(label), group, name) for label, group in here.groupby("label", sort=True)]
+    table = pd.DataFrame(lines)
+    table[f"{name}_ratio"] = table[VALUES[name]] / table[VALUES[name]].max()
+    return table, _cell_text(points, cell, ran)
+
+
+def _fastest(label: str, group: pd.DataFrame, name: str) -> dict[str, Any]:
+    forms = group.groupby(group["form"].fillna(""))["value"].median()
+    best = group[group["form"].fillna("") == forms.idxmax()]
+    values = best["value"].to_numpy(float)
+    low, high = intervals.bootstrap(values)
+    told = {"series": label, VALUES[name]: float(np.median(values)), f"{name}_low": low, f"{name}_high": high}
+    told |= {f"{name}_repeats": len(values), f"{name}_form": forms.idxmax()}
+    if name == "decode":
+        told["state_bytes"] = best["state_bytes"].iloc[0]
+    return told | {f"{name}_point": " ".join(sorted(set(best["point"])))}
+
+
+def _cell_text(points: pd.DataFrame, cell: Any, ran: pd.DataFrame) -> str:
+    length, batch = wording.number(cell["sequence_length"]), wording.number(cell["batch_size"])
+    text = f"length {length}, batch {batch}, {cell['dtype']}"
+    text += f", where {cell['label']} of {points['label'].nunique()} models ran"
+    longer = ran[ran["sequence_length"] > cell["sequence_length"]]["sequence_length"].nunique()
+    return text + (f"; {longer} longer length{'s' * (longer > 1)} that fewer ran passed over" if longer else "")
+
+
+def _quality(result_set: Any) -> tuple[pd.DataFrame, str]:
+    told = language.headline(result_set)
+    told = told[told["order0_entropy"].notna()]
+    if told.empty:
+        return pd.DataFrame(), ""
+    table = language.by_label(told, "bits_per_byte")
+    table = table.rename(columns={"low": "quality_low", "high": "quality_high", "point": "quality_point"})
+    order0 = told.groupby("label")["order0_entropy"].mean()
+    table["order0_entropy"] = table["series"].map(order0)
+    gained = table["order0_entropy"] - table["bits_per_byte"]
+    table["quality_ratio"] = gained / gained.max() if gained.max() > 0 else float("nan")
+    table["learning_rate"] = table["series"].map(language.rates(result_set)).astype(float)
+    length = wording.listed([wording.number(value) for value in sorted(set(told["training_sequence_length"].dropna()))])
+    tokens = wording.listed([wording.number(value) for value in sorted(set(told["training_tokens"].dropna()))], "or")
+    seeds = wording.listed([str(value) for value in sorted(set(table["seeds"]))], "or")
+    text = f"held-out text at the training length {length}, after {tokens} training tokens, {seeds} seeds"
+    return table.drop(columns=["model", "status", "reason"]), text
+
+
+def _why(points: pd.DataFrame, name: str, series: str) -> str:
+    """Why a corner is a gap, from the rows that should have filled it."""
+    told = points[(points["label"] == series) & (points["measure"] == {"quality": "language"}.get(name, name))]
+    failed = told[told["status"] != "ok"]
+    if told.empty:
+        return "not measured"
+    if failed.empty:
+        return "not measured at this size"
+    line = failed.iloc[-1]
+    reason = f": {line['reason']}" if pd.notna(line["reason"]) else ""
+    return f"{rows.STATUS_TEXT[line['status']]}{reason}"

@@ -1,0 +1,35 @@
+"""Bits per byte by the position in the sequence: who makes use of a long context?"""
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure as Drawing
+
+from reports import language, panels, wording
+from reports.style import Style
+
+
+class Figure:
+    title = "Does a longer context help each model to predict?"
+    place = 16
+    note = "Held-out text, by position in the sequence (the end of each bucket). Means over seeds, 95% intervals."
+
+    def data(self, result_set: Any) -> pd.DataFrame | None:
+        told = language.values(result_set)
+        told = told[told["bucket"].notna()]
+        if told["bucket"].nunique() < 2:
+            return None
+        told = told.assign(length=told["length"].fillna(told["training_sequence_length"]))
+        ends = {told["training_sequence_length"].min(), told["length"].max()}  # the two that tell most
+        shown = told[told["length"].isin(ends)]
+        table = language.by_label(shown if len(shown) else told, "value", ["length", "bucket"])
+        return table.rename(columns={"value": "bits_per_byte"})
+
+    def draw(self, data: pd.DataFrame, style: Style) -> Drawing:
+        names = ("position, tokens", "bits per byte")
+        panel = panels.panel_of(data, "length", "bucket")
+        return panels.lines(data, style, "bucket", "bits_per_byte", names, panel, wording.number, (True, False))
+
+    def text(self, data: pd.DataFrame) -> str:
+        panel = panels.panel_of(data, "length", "bucket")
+        return panels.told(data, "bucket", "bits_per_byte", "", "position", panel)

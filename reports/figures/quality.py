@@ -1,0 +1,43 @@
+"""Held-out bits per byte of every trained model, and what each got to reach it."""
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure as Drawing
+
+from reports import dots, language, wording
+from reports.style import Style
+
+
+class Figure:
+    title = "Which model predicts held-out text best under this budget?"
+    place = 10
+    note = (
+        "Bits per byte, lower is better. Dots are seeds, the large marker their mean, the bar its 95% bootstrap "
+        "interval."
+    )
+
+    def data(self, result_set: Any) -> pd.DataFrame | None:
+        told = language.headline(result_set)
+        if told.empty:
+            return None
+        table = language.by_label(told, "bits_per_byte").sort_values("bits_per_byte", ignore_index=True)
+        each = told.groupby("label")["bits_per_byte"].agg(lambda part: " ".join(f"{value:.6g}" for value in part))
+        rate = language.rates(result_set)
+        tokens = told.groupby("label")["training_tokens"].max()
+        return table.assign(
+            each_seed=table["series"].map(each),
+            learning_rate=table["series"].map(rate).astype(float),
+            training_tokens=table["series"].map(tokens),
+        )
+
+    def draw(self, data: pd.DataFrame, style: Style) -> Drawing:
+        return dots.draw(data, style, "bits_per_byte", "bits per byte of held-out text (lower is better)")
+
+    def text(self, data: pd.DataFrame) -> str:
+        parts = [
+            f"{wording.title(line['series'], line['model'])} "
+            f"{wording.interval(line['bits_per_byte'], line['low'], line['high'])}"
+            for line in data.to_dict("records")
+        ]
+        return f"Bits per byte, best first: {'; '.join(parts)}."

@@ -1,0 +1,109 @@
+"""Labels beside the data, without overlaps. Names are dark text beside a marker in the model's colour: some of the
+colours are too light to be read as letters."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.transforms import blended_transform_factory
+from scipy.optimize import isotonic_regression
+
+from reports import style, wording
+from reports.style import Look, Style
+
+LINE = 12.5  # points from one label to the next
+LETTER = 0.62  # width of a letter over its height
+
+
+def spread(wanted: list[float], gap: float) -> list[float]:
+    """Places at least `gap` apart, in the order of the wanted ones and together as near to them as can be."""
+    order = np.argsort(wanted, kind="stable")
+    steps = gap * np.arange(len(wanted))
+    placed = np.empty(len(wanted))
+    placed[order] = isotonic_regression(np.asarray(wanted, float)[order] - steps).x + steps
+    return [float(place) for place in placed]
+
+
+def at_ends(axes: Axes, ends: dict[str, tuple[float, float]], looks: Style) -> None:
+    """Names at the right of the panel, each joined to the end (x, y) of its line. Limits must be final."""
+    if not ends:
+        return
+    names = list(ends)
+    pixels = [axes.transData.transform(ends[name]) for name in names]
+    height = axes.bbox.height
+    bottom = axes.bbox.y0
+    unit = axes.figure.dpi / 72
+    wanted = [(y - bottom) / height for _, y in pixels]
+    for name, (x, _), place, was in zip(names, pixels, spread(wanted, LINE * unit / height), wanted, strict=True):
+        start = (x - axes.bbox.x0) / axes.bbox.width
+        look = looks[name]
+        leader = axes.plot([start, 1.03], [was, place], transform=axes.transAxes, clip_on=False, color=look.colour)
+        leader[0].set(linewidth=0.6, alpha=0.7)
+        _name(axes, look, 1.045, place)
+
+
+def _name(axes: Axes, look: Look, x: float, y: float, after: str = "") -> None:
+    axes.plot([x], [y], transform=axes.transAxes, clip_on=False, marker=look.marker, color=look.colour, markersize=5)
+    axes.annotate(
+        wording.clipped(look.title) + after, (x, y), xycoords="axes fraction", xytext=(6, -0.5),
+        textcoords="offset points", va="center", fontsize=8.5, annotation_clip=False,
+    )  # fmt: skip
+
+
+def failed_above(axes: Axes, failed: dict[tuple[str, str], list[float]], looks: Style) -> None:
+    """A strip above the panel for what gave no value: a row for each (series, what happened), a cross at each x."""
+    mixed = blended_transform_factory(axes.transData, axes.transAxes)
+    step = LINE * axes.figure.dpi / 72 / axes.bbox.height
+    for row, ((name, what), places) in enumerate(sorted(failed.items())):
+        y = 1 + step * (row + 0.9)
+        look = looks[name]
+        axes.plot([0, 1], [y, y], transform=axes.transAxes, color=style.GRID, linewidth=0.7, clip_on=False, zorder=0)
+        axes.plot(
+            places, [y] * len(places), transform=mixed, clip_on=False, linestyle="", marker="x", color=look.colour,
+            markersize=6, markeredgewidth=1.8,
+        )  # fmt: skip
+        _name(axes, look, 1.045, y, f": {what}")
+    axes.title.set_position((0, 1 + step * len(failed)))
+    axes.set_title(axes.get_title("left"), loc="left", y=1 + step * (len(failed) + 0.3))
+
+
+def beside_points(axes: Axes, points: dict[str, tuple[float, float]], looks: Style) -> None:
+    """Names beside single points, at the first of several places that is free and inside. Limits must be final."""
+    unit = axes.figure.dpi / 72
+    at = {name: axes.transData.transform(place) for name, place in points.items()}
+    taken = [(x - 5 * unit, y - 5 * unit, x + 5 * unit, y + 5 * unit) for x, y in at.values()]
+    for name, (x, y) in sorted(at.items(), key=lambda item: (-item[1][1], item[0])):
+        text = wording.clipped(looks[name].title)
+        width, height = len(text) * 8.5 * LETTER * unit, 10 * unit
+        tried = [(_box(x, y, dx * unit, dy * unit, width, height), dx, dy) for dx, dy in PLACES]
+        box, dx, dy = min(tried, key=lambda option: _cost(option[0], taken, axes))
+        taken.append(box)
+        axes.annotate(
+            text, points[name], xytext=(dx, dy), textcoords="offset points", fontsize=8.5, va="center",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.5}, zorder=5,
+            ha="left" if dx > 0 else "right" if dx < 0 else "center",
+            arrowprops={"arrowstyle": "-", "color": style.QUIET, "linewidth": 0.5} if abs(dx) + abs(dy) > 14 else None,
+        )  # fmt: skip
+
+
+PLACES = [(8, 0), (-8, 0), (0, 11), (0, -11), (8, 13), (8, -13), (-8, 13), (-8, -13), (16, 26), (16, -26), (-16, 26)]
+PLACES += [(-16, -26), (24, 40), (24, -40), (-24, 40), (-24, -40)]
+
+Box = tuple[float, float, float, float]
+
+
+def _box(x: float, y: float, dx: float, dy: float, width: float, height: float) -> Box:
+    left = x + dx - (0 if dx > 0 else width if dx < 0 else width / 2)
+    return left, y + dy - height / 2, left + width, y + dy + height / 2
+
+
+def _cost(box: Box, taken: list[Box], axes: Axes) -> float:
+    """The area that the box shares with what is taken or that lies outside the panel."""
+    inside = axes.bbox
+    shared = sum(_overlap(box, other) for other in taken)
+    area = (box[2] - box[0]) * (box[3] - box[1])
+    return shared + area - _overlap(box, (inside.x0, inside.y0, inside.x1 + 60, inside.y1))
+
+
+def _overlap(one: Box, two: Box) -> float:
+    wide = min(one[2], two[2]) - max(one[0], two[0])
+    high = min(one[3], two[3]) - max(one[1], two[1])
+    return max(wide, 0.0) * max(high, 0.0)

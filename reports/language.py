@@ -1,0 +1,107 @@
+"""Trained models: which learning rate was chosen, and which rows are results.
+
+For every label the rate with the lowest mean `tuning_bits_per_byte` among the trials of the first seed is chosen; the
+rows trained with that rate, the trial itself among them, are the results.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from reports import intervals, rows
+
+
+def _points(result_set: Any) -> pd.DataFrame:
+    points = rows.one_shape(rows.of_measure(result_set, "language"))
+    return points if points.empty else points[points["dtype"] == points["dtype"].iloc[-1]]
+
+
+def trials(result_set: Any) -> pd.DataFrame | None:
+    """A line per label and learning rate tried: mean tuning bits per byte, and whether it was chosen."""
+    points = _points(result_set)
+    points = points[points["role"] == "trial"]
+    samples = rows.samples_of(result_set, points, "tuning_bits_per_byte")
+    lines = []
+    for (label, model, rate), group in points.groupby(["label", "model", "learning_rate"], sort=True):
+        group = group[group["seed"] == points.loc[points["label"] == label, "seed"].iloc[-1]]
+        if group.empty:
+            continue
+        values = samples.loc[samples["point"].isin(group["point"]), "value"].to_numpy(float)
+        lines.append(
+            {"label": label, "series": label, "model": model, "learning_rate": rate}
+            | {"tuning_bits_per_byte": float(values.mean()) if len(values) else float("nan")}
+            | {"status": "ok" if len(values) else rows.worst(group["status"]), "chosen": False, "at_edge": False}
+            | {"reason": "; ".join(sorted(set(group["reason"].dropna()))), "point": " ".join(group["point"])}
+        )
+    return _choose(pd.DataFrame(lines)) if lines else None
+
+
+def _choose(table: pd.DataFrame) -> pd.DataFrame:
+    for _, group in table.groupby("label"):
+        finite = group[np.isfinite(group["tuning_bits_per_byte"])]
+        if finite.empty:
+            continue
+        best = finite["tuning_bits_per_byte"].idxmin()
+        table.loc[best, "chosen"] = True
+        ends = (group["learning_rate"].min(), group["learning_rate"].max())
+        table.loc[best, "at_edge"] = len(group) > 1 and table.loc[best, "learning_rate"] in ends
+    return table
+
+
+def rates(result_set: Any) -> dict[str, float]:
+    """The chosen learning rate of every label that has one."""
+    tried = trials(result_set)
+    if tried is None:
+        return {}
+    return {line["label"]: line["learning_rate"] for line in tried[tried["chosen"]].to_dict("records")}
+
+
+def results(result_set: Any) -> pd.DataFrame:
+    """The rows of points.csv that are results, one per label and seed, of one shape and dtype."""
+    points = _points(result_set)
+    rate = points["label"].map(rates(result_set))
+    close = np.isclose(points["learning_rate"].astype(float), rate.astype(float), rtol=1e-9)
+    untuned = rate.isna() & (points["role"] != "trial")
+    kept = points[close | untuned]
+    return kept.drop_duplicates(["label", "seed"], keep="last")
+
+
+def values(result_set: Any, metric: str = "bits_per_byte") -> pd.DataFrame:
+    """One line per label, seed, evaluation length and bucket of every result: label, model, seed, point, value."""
+    points = results(result_set)
+    told = ["point", "label", "model", "seed", "training_sequence_length", "training_tokens"]
+    samples = rows.samples_of(result_set, points, metric)[["point", "length", "bucket", "value"]]
+    return samples.merge(points[told], on="point", validate="many_to_one").sort_values(
+        ["label", "seed", "length", "bucket"], kind="stable", ignore_index=True
+    )
+
+
+def headline(result_set: Any) -> pd.DataFrame:
+    """One line per label and seed: `bits_per_byte` over whole sequences of the training length, and `order0_entropy`
+    where it was measured."""
+    told = values(result_set)
+    told = told[told["bucket"].isna()].copy()
+    told["far"] = (told["length"].fillna(told["training_sequence_length"]) - told["training_sequence_length"]).abs()
+    told = told.sort_values(["label", "seed", "far"], kind="stable").drop_duplicates(["label", "seed"])
+    order0 = values(result_set, "order0_entropy").groupby("point")["value"].first()
+    told = told.rename(columns={"value": "bits_per_byte"}).drop(columns=["far", "bucket"])
+    return told.assign(order0_entropy=told["point"].map(order0)).reset_index(drop=True)
+
+
+def by_label(told: pd.DataFrame, value: str, by: list[str] | None = None) -> pd.DataFrame:
+    """Means over seeds with 95% bootstrap intervals: a line per label and whatever else is named."""
+    lines = []
+    keys = ["label", "model", *(by or [])]
+    for key, group in told.groupby(keys, sort=True, dropna=False):
+        numbers = group[value].to_numpy(float)
+        low, high = intervals.bootstrap(numbers, np.mean)
+        lines.append(
+            dict(zip(keys, key, strict=True))
+            | {"series": key[0], value: float(numbers.mean()), "low": low, "high": high, "seeds": len(numbers)}
+            | {"status": "ok", "reason": "", "point": " ".join(group["point"])}
+        )
+    if not lines:
+        return pd.DataFrame(columns=[*keys, "series", value, "low", "high", "seeds", "status", "reason", "point"])
+    table = pd.DataFrame(lines).drop(columns="label")
+    return table[["series", *(name for name in table if name != "series")]]

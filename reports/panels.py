@@ -1,0 +1,182 @@
+"""Lines with intervals over a factor, one panel for each value of another: what most figures are made of."""
+
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+
+from reports import intervals, labels, rows, style, wording
+from reports.style import Style
+
+WIDE, HIGH = 3.1, 2.4  # inches of a panel's inside
+MARGIN, BETWEEN, NAMES = 0.75, 0.75, 1.75  # left of it, above and below it, right of it for the names
+
+NOUNS = {"batch_size": "batch", "sequence_length": "length", "length": "evaluation length"}
+
+Form = Callable[[float], str]
+
+
+class Swept:
+    """A figure of one metric of one measure over one factor: a file in figures/ only states which, in what words."""
+
+    measure: ClassVar[str]
+    metric: ClassVar[str]
+    over: ClassVar[str]  # the factor on the x axis
+    panel: ClassVar[str]  # the factor that panels are for
+    axes: ClassVar[tuple[str, str]]  # what stands at the axes, with units
+    words: ClassVar[tuple[str, str]]  # the unit after a value, and what the x axis is called in a sentence
+    peak: ClassVar[str | None] = None  # the column of environments.csv to divide by
+    form: Form = staticmethod(wording.number)
+
+    @property
+    def value(self) -> str:
+        """The column that is drawn."""
+        return self.metric if self.peak is None else f"share_of_{self.peak}"
+
+    def data(self, result_set: Any) -> pd.DataFrame | None:
+        table = rows.summary(result_set, self.measure, self.metric, self.peak)
+        return None if table is None or self.over not in table or table[self.over].nunique() < 2 else table
+
+    def draw(self, data: pd.DataFrame, style: Style) -> Figure:
+        panel = panel_of(data, self.panel, self.over)
+        form = wording.short if self.form is wording.number else self.form
+        return lines(data, style, self.over, self.value, self.axes, panel, form)
+
+    def text(self, data: pd.DataFrame) -> str:
+        panel = panel_of(data, self.panel, self.over)
+        return told(data, self.over, self.value, *self.words, panel, self.form)
+
+
+def grid(count: int, strips: int = 0, wide: float = WIDE, high: float = HIGH) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` panels, two to a row, with room for names at the right and `strips` failures above."""
+    columns, lines = min(count, 2), math.ceil(count / 2)
+    above = BETWEEN + strips * labels.LINE / 72
+    width, height = columns * (MARGIN + wide + NAMES), lines * (above + high)
+    made = style.figure(width, height)
+    axes = []
+    for place in range(count):
+        line, column = divmod(place, 2)
+        left, top = MARGIN + column * (MARGIN + wide + NAMES), line * (above + high) + above - 0.45
+        axes.append(made.add_axes((left / width, 1 - (top + high) / height, wide / width, high / height)))
+    return made, axes
+
+
+def lines(
+    data: pd.DataFrame, looks: Style, x: str, y: str, names: tuple[str, str], panel: str | None = None,
+    form: Form = wording.short, log: tuple[bool, bool] = (True, True),
+) -> Figure:  # fmt: skip
+    """`y` over `x` for every series, a panel for each value of `panel`; `names` label the axes, with units."""
+    data = data[data[x].notna()].assign(**{x: lambda told: told[x].astype(float)})
+    groups = _groups(data, x, panel)
+    strips = max(len(_failed(group, x)) for _, group in groups)
+    made, all_axes = grid(len(groups), strips, wide=WIDE if len(groups) > 1 else 1.4 * WIDE)
+    limits = _limits(data, y, log[1])
+    for axes, (value, group) in zip(all_axes, groups, strict=True):
+        if panel is not None:
+            axes.set_title(f"{NOUNS.get(panel, panel)} {wording.number(value)}", loc="left")
+        _scales(axes, sorted(set(data[x])), limits, names, form, log)
+        ends = {str(name): _line(axes, told, looks[str(name)], x, y) for name, told in group.groupby("series")}
+        labels.at_ends(axes, {name: end for name, end in ends.items() if end is not None}, looks)
+        labels.failed_above(axes, _failed(group, x), looks)
+    return made
+
+
+def _groups(data: pd.DataFrame, x: str, panel: str | None) -> list[tuple[Any, pd.DataFrame]]:
+    """What each panel shows: panels with a single `x` say nothing beside ones with several."""
+    groups = [(None, data)] if panel is None else list(data.groupby(panel, sort=True))
+    return [(value, group) for value, group in groups if group[x].nunique() > 1] or groups
+
+
+def panel_of(data: pd.DataFrame, other: str, x: str) -> str | None:
+    """`other`, unless every `x` has a value of its own, as where batch times length is held equal."""
+    alone = data[other].nunique() == 1
+    return other if alone or (data.groupby(x)[other].nunique() > 1).any() else None
+
+
+def _line(axes: Axes, told: pd.DataFrame, look: style.Look, x: str, y: str) -> tuple[float, float] | None:
+    told = told[told[y].notna()].sort_values(x)
+    if told.empty:
+        return None
+    axes.plot(told[x], told[y], zorder=3, **look.line)
+    bars = told[told["low"].notna()] if "low" in told else told.iloc[:0]
+    if len(bars):
+        axes.vlines(bars[x], bars["low"], bars["high"], color=look.colour, linewidth=3.5, alpha=0.35, zorder=2)
+    return float(told[x].iloc[-1]), float(told[y].iloc[-1])
+
+
+def _failed(group: pd.DataFrame, x: str) -> dict[tuple[str, str], list[float]]:
+    told: dict[tuple[str, str], list[float]] = {}
+    for line in rows.failures(group).to_dict("records"):
+        told.setdefault((line["series"], rows.STATUS_TEXT[line["status"]]), []).append(float(line[x]))
+    return told
+
+
+def _limits(data: pd.DataFrame, y: str, log: bool) -> tuple[float, float]:
+    """At least a factor of four on a log axis, so that noise looks like noise."""
+    columns = [name for name in (y, "low", "high") if name in data]
+    low, high = float(np.nanmin(data[columns])), float(np.nanmax(data[columns]))
+    if not log:
+        room = 0.08 * (high - low) or 0.05 * abs(high) or 1.0
+        return low - room, high + room
+    low, high = low / 1.2, high * 1.2
+    widen = math.sqrt(max(4 * low / high, 1.0))
+    return low / widen, high * widen
+
+
+def _scales(
+    axes: Axes, xs: list[float], limits: tuple[float, float], names: tuple[str, str], form: Form, log: tuple[bool, bool]
+) -> None:
+    axes.set(xlabel=names[0], ylabel=names[1])
+    if log[0]:
+        axes.set_xscale("log", base=2)
+        room = max((xs[-1] / xs[0]) ** 0.06, 1.15)
+        axes.set_xlim(xs[0] / room, xs[-1] * room)
+        shown = xs[:: math.ceil(len(xs) / 7)]
+        axes.xaxis.set(major_locator=FixedLocator(shown), minor_locator=NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: wording.number(round(value, 12))))
+    if log[1]:
+        axes.set_yscale("log")
+        binary = form is wording.size
+        wide = limits[1] / limits[0]
+        parts = (1,) if binary or wide > 300 else (1, 2, 5) if wide > 10 else (1, 1.5, 2, 3, 4, 5, 7)
+        locator = LogLocator(base=2 if binary else 10, subs=parts, numticks=7)
+        axes.yaxis.set(major_locator=locator, minor_locator=NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: form(value)))
+    axes.set_ylim(*limits)
+
+
+def told(
+    data: pd.DataFrame, x: str, y: str, unit: str, noun: str, panel: str | None = None, form: Form = wording.number
+) -> str:
+    """The finding in words: each series at both ends of `x`, how steep it is, and what failed."""
+    sentences = []
+    groups = _groups(data, x, panel)
+    for value, group in groups:
+        where = "" if panel is None else f" at {NOUNS.get(panel, panel)} {wording.number(value)}"
+        parts = [_ends(part, x, y, unit, noun, form) for _, part in group.groupby(["series", "model"], sort=True)]
+        sentences.append(f"{y_name(y)}{where}: {'; '.join(parts)}.")
+    return " ".join(sentences)
+
+
+def y_name(y: str) -> str:
+    """A column's name as the start of a sentence."""
+    return y.replace("_", " ").capitalize()
+
+
+def _ends(part: pd.DataFrame, x: str, y: str, unit: str, noun: str, form: Form) -> str:
+    name = wording.title(part["series"].iloc[0], part["model"].iloc[0])
+    good = part[part[y].notna()].sort_values(x)
+    words = [f"{form(line[y])}{unit} at {noun} {wording.number(line[x])}" for line in good.to_dict("records")]
+    told = f"{name} {words[0]}" if words else f"{name} gave no value"
+    if len(words) > 1:
+        told += f" and {words[-1]}"
+    if len(set(good[x])) > 1 and (good[y] > 0).all():
+        told += f" (x{2 ** intervals.slope(good[x], good[y]):.2f} per doubling)"
+    for (_, what), places in sorted(_failed(part[part[x].notna()], x).items()):
+        told += f", {what} at {wording.listed([wording.number(place) for place in sorted(places)])}"
+    return told

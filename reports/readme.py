@@ -1,0 +1,93 @@
+"""The numbers in README.md, between two marks, from the triangle experiments' result sets: a table per device.
+
+`make readme` writes them; a test compares what stands there with what the committed results give.
+"""
+
+import pathlib
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from reports import corners, language, wording
+
+EXPERIMENTS = ("triangle", "triangle_gpu")
+BEGIN, END = "<!-- numbers:begin, written by `make readme` -->\n", "<!-- numbers:end -->\n"
+README = pathlib.Path(__file__).resolve().parents[1] / "README.md"
+NOTHING = "There are no results yet; `make run` makes them.\n"
+COLUMNS = {
+    "model": ":--",
+    "parameters": "--:",
+    "training tokens/s": "--:",
+    "ms per decode step": "--:",
+    "decode state": "--:",
+    "bits per byte (range over seeds)": "--:",
+    "training, decode, quality": ":-:",
+}
+
+
+def numbers(result_sets: Iterable[Any]) -> str:
+    """A Markdown table for every device that has all three corners of the triangle, the same for the same results."""
+    told = [each for each in result_sets if each.experiment in EXPERIMENTS]
+    told.sort(key=lambda each: (each.experiment, each.device))
+    return "\n".join(_device(each, found) for each in told if (found := corners.measure(each)) is not None) or NOTHING
+
+
+def write(result_sets: Iterable[Any], path: pathlib.Path = README) -> None:
+    """Puts the numbers between the marks. Raises ValueError where a mark is missing."""
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace(between(text), numbers(result_sets)), encoding="utf-8")
+
+
+def between(text: str) -> str:
+    """What stands between the marks. Raises ValueError where one is missing."""
+    _, begin, rest = text.partition(BEGIN)
+    inside, end, _ = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"the text has no {BEGIN if not begin else END!r}")
+    return inside
+
+
+def _device(result_set: Any, found: corners.Corners) -> str:
+    """One device: what was measured at which size, then a line per model, the largest weakest corner first."""
+    newest = result_set.environments.iloc[-1]
+    name, cores = newest["device_name"], wording.number(newest["cores"])
+    where = (
+        f"**{name}**, {cores} cores, torch {newest['torch']} (`results/{result_set.experiment}/{result_set.device}/`)."
+    )
+    sizes = " ".join(f"{corner.capitalize()}: {at}." for corner, at in found.where.items())
+    lines = [f"| {' | '.join(COLUMNS)} |", f"| {' | '.join(COLUMNS.values())} |"]
+    ordered = found.table.sort_values(["weakest", "series"], ascending=[False, True], na_position="last")
+    lines += [f"| {' | '.join(_cells(result_set, line))} |" for line in ordered.to_dict("records")]
+    return f"{where} {sizes}\n\n" + "\n".join(lines) + "\n"
+
+
+def _cells(result_set: Any, line: dict[Any, Any]) -> list[str]:
+    mine = result_set.points[result_set.points["point"].isin(line["point"].split())]
+    samples = result_set.samples[result_set.samples["point"].isin(mine["point"])]
+    return [
+        wording.title(line["series"], line["model"]),
+        wording.number(mine["parameters"].max()),
+        wording.number(_rounded(line["training_tokens_per_second"])),
+        wording.number(_rounded(samples.loc[samples["metric"] == "token_ms", "value"].median())),
+        "" if pd.isna(line["state_bytes"]) else wording.size(line["state_bytes"]),
+        _quality(result_set, line),
+        " / ".join(
+            "gap" if pd.isna(line[f"{name}_ratio"]) else f"{line[f'{name}_ratio']:.2f}" for name in corners.CORNERS
+        ),
+    ]
+
+
+def _quality(result_set: Any, line: dict[Any, Any]) -> str:
+    """The mean over seeds, and the lowest and highest of them where there are several."""
+    if pd.isna(line["bits_per_byte"]):
+        return ""
+    seeds = language.headline(result_set)
+    told = seeds.loc[seeds["label"] == line["series"], "bits_per_byte"]
+    spread = f" ({told.min():.3f} to {told.max():.3f})" if len(told) > 1 else ""
+    return f"{line['bits_per_byte']:.3f}{spread}"
+
+
+def _rounded(value: float) -> float:
+    """Three significant digits: more are noise."""
+    return value if pd.isna(value) else float(f"{value:.3g}")

@@ -1,0 +1,141 @@
+"""Which rows count, and what they say: every figure, corner and claim reads the tables through this file.
+
+A table of results that this file returns has one line per combination of factors, with the columns `series` (the name
+in the pictures), `model`, the factors, the measured value with `low` and `high` (a 95% interval, empty for a single
+value), how many values stand behind it, `status`, `reason` and `point`, the ids of the rows of points.csv behind it.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from reports import intervals
+
+SHAPE = ["width", "layers", "heads", "parameters_target"]
+FACTORS = ["form", "batch_size", "sequence_length", "dtype", *SHAPE]
+SAME_POINT = ["measure", "label", *FACTORS, "device", "training_sequence_length", "training_batch_size", "seed"]
+SEVERITY = ("ok", "not_applicable", "timeout", "oom", "error")
+STATUS_TEXT = {
+    "ok": "ok",
+    "not_applicable": "not applicable",
+    "timeout": "timed out",
+    "oom": "out of memory",
+    "error": "failed",
+}
+
+
+def current(points: pd.DataFrame) -> pd.DataFrame:
+    """The rows that hold now: points.csv only grows, so of each configuration, and of each combination of factors that
+    was run again with other training tokens, text or unswept options, the last row."""
+    told = points.drop_duplicates("configuration", keep="last")
+    return told.drop_duplicates([*SAME_POINT, "learning_rate", "role"], keep="last")
+
+
+def of_measure(result_set: Any, measure: str) -> pd.DataFrame:
+    """The current rows of points.csv for one measure."""
+    points = current(result_set.points)
+    return points[points["measure"] == measure]
+
+
+def one_shape(points: pd.DataFrame) -> pd.DataFrame:
+    """The rows of one shape and parameter budget, the one that was run last: what may be compared as equals."""
+    if points.empty:
+        return points
+    return alike(points, points.iloc[-1][SHAPE])
+
+
+def alike(table: pd.DataFrame, wanted: Any) -> pd.DataFrame:
+    """The lines that equal `wanted`, a mapping of columns to values; a missing value equals a missing value."""
+    masks = [table[name].isna() if pd.isna(value) else table[name] == value for name, value in wanted.items()]
+    return table[np.logical_and.reduce([mask.fillna(False).to_numpy(bool) for mask in masks])]
+
+
+def named(table: pd.DataFrame) -> pd.DataFrame:
+    """With `series`: the label, and those of form, dtype and shape that differ within some label."""
+    told = table.copy()
+    told["series"] = told["label"].astype(object)
+    for factor in ("form", "dtype", *SHAPE):
+        if factor in told and (told.groupby("label")[factor].nunique() > 1).any():
+            extra = told[factor].map(lambda value, name=factor: _said(name, value))
+            told["series"] = told["series"] + extra
+    return told
+
+
+def _said(factor: str, value: Any) -> str:
+    if pd.isna(value):
+        return ""
+    return f" {value}" if factor in ("form", "dtype") else f" {factor}={value}"
+
+
+def samples_of(result_set: Any, points: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The samples of one metric behind the `ok` rows of `points`."""
+    finished = points.loc[points["status"] == "ok", "point"]
+    samples = result_set.samples
+    return samples[samples["point"].isin(finished) & (samples["metric"] == metric)]
+
+
+def summary(result_set: Any, measure: str, metric: str, peak: str | None = None) -> pd.DataFrame | None:
+    """The median of one metric over repeats and seeds for every combination of factors; None where there is no row.
+
+    With `peak`, a column of environments.csv, it is the metric's share of what that environment reaches at best.
+
+    A combination without any value keeps its line, with the worst status and its reason. Combinations that ran but do
+    not give this metric have no line.
+    """
+    points = of_measure(result_set, measure)
+    samples = samples_of(result_set, points, metric)
+    if peak is not None:
+        samples, metric = _shares(result_set, samples, peak), f"share_of_{peak}"
+    lines = []
+    for _, group in points.groupby(["label", "model", *FACTORS], dropna=False, sort=True):
+        values = samples.loc[samples["point"].isin(group["point"]), "value"].to_numpy(float)
+        failed = group[group["status"] != "ok"]
+        if not len(values) and failed.empty:
+            continue
+        lines.append(_line(group, failed, metric, values))
+    if not lines or all(np.isnan(line[metric]) for line in lines):
+        return None
+    return tidy(named(pd.DataFrame(lines)))
+
+
+def _shares(result_set: Any, samples: pd.DataFrame, peak: str) -> pd.DataFrame:
+    best = result_set.environments.drop_duplicates("environment", keep="last").set_index("environment")[peak]
+    environments = result_set.points.drop_duplicates("point", keep="last").set_index("point")["environment"]
+    shares = samples["value"] / samples["point"].map(environments).map(best).astype(float)
+    return samples.assign(value=shares).dropna(subset="value")
+
+
+def _line(group: pd.DataFrame, failed: pd.DataFrame, metric: str, values: np.ndarray) -> dict[str, Any]:
+    low, high = intervals.bootstrap(values)
+    first = group.iloc[0]
+    return {
+        **{name: first[name] for name in ("label", "model", *FACTORS)},
+        metric: float(np.median(values)) if len(values) else float("nan"),
+        "low": low,
+        "high": high,
+        "repeats": len(values),
+        "status": "ok" if len(values) else worst(failed["status"]),
+        "reason": "; ".join(sorted(set(failed["reason"].dropna()))),
+        "point": " ".join(group["point"]),
+    }
+
+
+def worst(statuses: Any) -> str:
+    """The worst of several statuses."""
+    return max(statuses, key=SEVERITY.index)
+
+
+def tidy(table: pd.DataFrame) -> pd.DataFrame:
+    """`series` and `model` first, `label` gone, factors that say nothing (all empty, or a shape that is the same
+    everywhere) gone."""
+    silent = [name for name in FACTORS if name in table and table[name].isna().all()]
+    silent += [name for name in SHAPE if name in table and table[name].nunique(dropna=False) == 1]
+    told = table.drop(columns=["label", *dict.fromkeys(silent)])
+    front = ["series", "model"]
+    return told[[*front, *(name for name in told if name not in front)]].reset_index(drop=True)
+
+
+def failures(table: pd.DataFrame) -> pd.DataFrame:
+    """The lines without a value that someone should know of."""
+    return table[table["status"] != "ok"]

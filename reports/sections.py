@@ -1,0 +1,177 @@
+"""The pieces that pages are made of: a drawn figure or a claim, each with its table and the table's CSV. No layout."""
+
+import dataclasses
+import re
+import urllib.parse
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from reports import corners, figures, language, rows, style, svg, tradeoffs, triangle, wording
+
+SHOWN = 12  # significant digits of the CSV
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table as it is shown, and the same table as a file."""
+
+    caption: str
+    head: list[str]
+    body: list[list[str]]
+    csv: str  # a data: URI
+    file: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A figure on a page."""
+
+    key: str
+    title: str
+    svg: Markup
+    text: str
+    note: str
+    table: Table | None
+    raw: list[list[str]] | None = None  # a head and lines to show at once, where the table is too wide to be read
+
+
+def slug(text: str) -> str:
+    """A name that is safe in ids, links and file names."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-") or "x"
+
+
+def table(told: pd.DataFrame, caption: str, name: str) -> Table:
+    """The table as shown and as a file: the same rows and columns, the file with all digits."""
+    csv = told.to_csv(index=False, float_format=f"%.{SHOWN}g", lineterminator="\n")
+    uri = "data:text/csv;charset=utf-8," + urllib.parse.quote(csv, safe=" ,;:.-_()/=+".replace(" ", ""))
+    head = [str(column) for column in told]
+    body = [[cell(value) for value in line] for line in told.astype(object).itertuples(index=False, name=None)]
+    return Table(caption, [column.replace("_", " ") for column in head], body, uri, f"{slug(name)}.csv")
+
+
+def cell(value: Any) -> str:
+    """One value as it is shown."""
+    return value if isinstance(value, str) else wording.number(value)
+
+
+def figure(name: str, result_set: Any, key: str) -> Section | None:
+    """The figure of that name for one result set; None where there is nothing to draw."""
+    plan = figures.load(name)
+    data = plan.data(result_set)
+    if data is None or data.empty:
+        return None
+    text = plan.text(data)
+    with style.settings():
+        drawn = Markup(svg.of(plan.draw(data, style.looks(data)), key, plan.title, text))
+    shown = table(data, plan.title, f"{result_set.experiment}-{name}")
+    return Section(key, plan.title, drawn, text, plan.note, shown)
+
+
+def of_triangle(result_set: Any, key: str) -> tuple[corners.Corners, list[Section]] | None:
+    """The triangle, a small one per model, and its three sides; None where a measure is missing."""
+    found = corners.measure(result_set)
+    if found is None:
+        return None
+    told, looks, text = found.table, style.looks(found.table), triangle.text(found.table)
+    name = f"{result_set.experiment}-triangle"
+    with style.settings():
+        whole = Markup(svg.of(triangle.draw(told, looks), key, triangle.TITLE, text))
+        single = Markup(svg.of(triangle.each(told, looks), f"{key}-each", "One triangle per model", text))
+        sides = [_side(told, looks, side, key, name) for side in tradeoffs.SIDES]
+    first = Section(key, triangle.TITLE, whole, text, TRIANGLE_NOTE, table(told, triangle.TITLE, name), _raw(told))
+    return found, [first, Section(f"{key}-each", "And each model by itself?", single, "", EACH_NOTE, None), *sides]
+
+
+def _raw(told: pd.DataFrame) -> list[list[str]]:
+    """The corners' values in a table that fits a page."""
+    head = ["Model", "Training, tokens/s", "Decoding, tokens/s", "State", "Bits per byte", "Weakest corner"]
+    lines = [head]
+    for line in told.to_dict("records"):
+        speeds = [_value(line, name) for name in corners.CORNERS]
+        state = "" if pd.isna(line["state_bytes"]) else wording.size(line["state_bytes"])
+        weakest = f"{line['weakest']:.2f}" if pd.notna(line["weakest"]) else "a gap"
+        lines.append([wording.title(line["series"], line["model"]), *speeds[:2], state, speeds[2], weakest])
+    return lines
+
+
+def _value(line: dict, name: str) -> str:
+    if pd.isna(line[f"{name}_ratio"]):
+        return f"a gap: {line[f'{name}_missing']}"
+    value = wording.interval(line[corners.VALUES[name]], line[f"{name}_low"], line[f"{name}_high"])
+    return f"{value} [{line[f'{name}_ratio']:.2f}]"
+
+
+SIDE_NOTE = (
+    "Better is up and to the right. Bars are 95% bootstrap intervals, over repeats for speed and over seeds for "
+    "quality. The dashed line joins the models that no other beats on both."
+)
+TRIANGLE_NOTE = "The edge of the triangle is the best model at that corner, the centre is zero. A gap is an open side."
+EACH_NOTE = "The same values, one model at a time, the others in grey."
+
+
+def _side(told: pd.DataFrame, looks: style.Style, side: tradeoffs.Side, key: str, name: str) -> Section:
+    key, text = f"{key}-{side.x}-{side.y}", tradeoffs.text(told, side)
+    drawn = Markup(svg.of(tradeoffs.draw(told, looks, side), key, side.title, text))
+    return Section(key, side.title, drawn, text, SIDE_NOTE, _side_table(told, side, name))
+
+
+def _side_table(told: pd.DataFrame, side: tradeoffs.Side, name: str) -> Table:
+    columns = ["series", "model"]
+    for at in (side.x, side.y):
+        columns += [corners.VALUES[at], f"{at}_low", f"{at}_high"]
+    return table(told[[*columns, "point"]], side.title, f"{name}-{side.x}-{side.y}")
+
+
+def got(result_set: Any) -> Table | None:
+    """What each model actually got: sizes, mismatch with the budget, training and the rate chosen."""
+    points = rows.current(result_set.points)
+    if points.empty:
+        return None
+    same = ["label", "model", "width", "layers", "heads", "ffn_width", "parameters", "parameters_target"]
+    told = points.drop_duplicates(same, keep="last")[[*same, "parameters_mismatch", "flops_per_token", "point"]]
+    trained = language.results(result_set).groupby("label")[["training_tokens", "training_flops"]].max()
+    told = told.sort_values(same, kind="stable").drop(columns="flops_per_token")
+    for column in trained:
+        told[column] = told["label"].map(trained[column])
+    told["learning_rate"] = told["label"].map(language.rates(result_set)).astype(float)
+    empty = [column for column in told if told[column].isna().all()]
+    told = told.drop(columns=empty).rename(columns={"label": "series"})
+    return table(told, "What each model got", f"{result_set.experiment}-budget")
+
+
+def provenance(result_set: Any) -> Table:
+    """Where the rows come from: a column per environment that a current row names."""
+    points = rows.current(result_set.points)
+    told = result_set.environments
+    told = told[told["environment"].isin(points["environment"])].drop_duplicates("environment", keep="last")
+    seen = points.groupby("environment")
+    extra = {
+        "rows": seen.size(),
+        "finished": seen["finished"].max(),
+        "corpus": seen["corpus"].agg(_distinct),
+        "corpus_sha256": seen["corpus_sha256"].agg(_distinct),
+    }
+    told = told.assign(**{name: told["environment"].map(column) for name, column in extra.items()})
+    told = told.set_index("environment").dropna(axis=1, how="all").T.rename_axis(None, axis=1)
+    told = told.rename_axis("environment").reset_index()
+    return table(told, "Provenance", f"{result_set.experiment}-provenance")
+
+
+def _distinct(values: pd.Series) -> str:
+    return " ".join(sorted(set(values.dropna().astype(str))))
+
+
+def device_name(result_set: Any) -> str:
+    """What the device calls itself, or the folder's name."""
+    used = result_set.environments["environment"].isin(result_set.points["environment"])
+    names = sorted(set(result_set.environments.loc[used, "device_name"].dropna()))
+    return wording.listed(names) if names else str(result_set.device)
+
+
+def counts(result_set: Any) -> str:
+    """How many points there are, by status."""
+    told = rows.current(result_set.points)["status"].value_counts()
+    parts = [f"{told[status]} {rows.STATUS_TEXT[status]}" for status in rows.SEVERITY if status in told]
+    return wording.listed(parts) if parts else "no point yet"

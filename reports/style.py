@@ -1,0 +1,95 @@
+"""How every figure looks.
+
+One colour and one marker per model everywhere, taken from the model's own file. Entries of one model that differ in
+options share both, and differ in shade and dashes. A figure never says anything by colour alone.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import matplotlib
+import pandas as pd
+import seaborn
+from matplotlib import colors
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from reports import wording
+
+INK, QUIET, GRID = "#1b1f24", "#5b6470", "#dfe3e8"
+UNKNOWN = ("#7f7f7f", "X")
+DASHES = ((0, ()), (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (3, 1, 1, 1, 1, 1)))
+SETTINGS = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "impossible-triangle",
+    "font.family": "DejaVu Sans",  # comes with matplotlib, and is wider than what pages show: labels keep their room
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": QUIET,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "text.color": INK,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "path.simplify": True,
+}
+
+
+class Look(NamedTuple):
+    """How one series is drawn."""
+
+    title: str
+    colour: str
+    marker: str
+    dash: tuple
+
+    @property
+    def line(self) -> dict:
+        return {"color": self.colour, "marker": self.marker, "linestyle": self.dash, "markersize": 5, "linewidth": 1.6}
+
+
+Style = dict[str, Look]
+
+
+def looks(table: pd.DataFrame) -> Style:
+    """The look of every series of a table. A model's own entry has its colour; its variants are shades of it."""
+    told: Style = {}
+    for model, group in table.groupby("model", sort=True):
+        card = wording.card(str(model))
+        colour, marker = card.get("colour", UNKNOWN[0]), card.get("marker", UNKNOWN[1])
+        names = sorted(set(group["series"]), key=lambda name, plain=str(model): (name != plain, name))  # type: ignore[misc]
+        for place, series in enumerate(names):
+            share = 0.55 * place / max(len(names) - 1, 1)
+            red, green, blue = ((1 - share) * part + share for part in colors.to_rgb(colour))
+            shade = colors.to_hex((red, green, blue))
+            told[series] = Look(
+                wording.title(series, str(model)), shade if place else colour, marker, DASHES[place % len(DASHES)]
+            )
+    return told
+
+
+@contextlib.contextmanager
+def settings() -> Iterator[None]:
+    """The settings under which figures are made and saved; what the caller had comes back after."""
+    with matplotlib.rc_context({**seaborn.axes_style("whitegrid"), **SETTINGS}):  # type: ignore[dict-item]
+        yield
+
+
+def figure(width: float, height: float) -> Figure:
+    """An empty figure of so many inches, without any global state."""
+    made = Figure(figsize=(width, height))
+    FigureCanvasSVG(made)
+    return made

@@ -1,0 +1,61 @@
+"""Numbers and names in words: what a reader sees, and a screen reader reads. No drawing."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+import models
+
+BINARY = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def title(series: str, model: str) -> str:
+    """The series with the model's name as the field writes it: 'retnet gamma=none' becomes 'RetNet gamma=none'."""
+    name = card(model).get("title", model)
+    return name + series[len(model) :] if series == model or series.startswith(f"{model} ") else series
+
+
+def card(model: str) -> dict[str, Any]:
+    """What the model's file states of itself; empty for a model that is gone, whose results are still shown."""
+    return models.card(model) if model in models.names() else {}
+
+
+def number(value: Any) -> str:
+    """Four significant digits, thousands apart; whole numbers in full; nothing for a missing value."""
+    if value is None or pd.isna(value):
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if float(value) == int(float(value)) if math.isfinite(float(value)) else False:
+        return f"{int(value):,}"
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{float(f'{value:.4g}'):,.15g}"
+
+
+def short(value: float) -> str:
+    """For ticks and labels: 1.5k, 20M."""
+    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{letter}"
+    return f"{value:.3g}"
+
+
+def size(value: float) -> str:
+    """Bytes in binary units: 12 MiB."""
+    steps = 0 if value < 1 else min(int(math.log2(value) // 10), len(BINARY) - 1)
+    return f"{value / 1024**steps:.3g} {BINARY[steps]}"
+
+
+def clipped(text: str, most: int = 26) -> str:
+    """The text, its middle left out where it is too long to stand in a picture."""
+    return text if len(text) <= most else f"{text[: most - 9]}…{text[-8:]}"
+
+
+def listed(items: list[str], joint: str = "and") -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {joint} {items[-1]}" if items else "none"
+
+
+def interval(value: float, low: float, high: float, form: Any = number) -> str:
+    """'2.1 (2.0 to 2.2)', or the value alone where there is no interval."""
+    return form(value) if pd.isna(low) else f"{form(value)} ({form(low)} to {form(high)})"

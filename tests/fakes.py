@@ -1,0 +1,131 @@
+"""Measures and points for tests of the harness: each measure does to its process what its name says."""
+
+import dataclasses
+import os
+import pathlib
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from harness.measures import Metric, NotApplicable, Progress, Sample
+from harness.point import Point
+
+
+@dataclasses.dataclass(frozen=True)
+class Fake:
+    """A measure that `how` describes; it is sent to the child as it is."""
+
+    how: str
+    title: ClassVar[str] = "A fake"
+    metrics: ClassVar[dict[str, Metric]] = {
+        "token_ms": Metric("ms", "lower", "a number"),
+        "tuning_bits_per_byte": Metric("bits/byte", "lower", "another"),
+    }
+    factors: ClassVar[tuple[str, ...]] = ("sequence_length",)
+    trains: ClassVar[bool] = False
+    reads_corpus: ClassVar[bool] = False
+
+    def run(self, point: Point, bench: Any) -> Iterator[Sample | Progress]:
+        yield from getattr(self, self.how.split("_")[0])(point)
+
+    def good(self, point: Point) -> Iterator[Sample | Progress]:
+        yield Sample("token_ms", 1 / 3)
+        yield Progress(step=1, tokens=7, seconds=0.1, loss=5.5)
+        yield Sample("token_ms", 2 / 3, repeat=1, bucket=64)
+        if point.training:
+            yield Sample("tuning_bits_per_byte", abs(point.training.learning_rate - 2e-3))
+
+    def forms(self, point: Point) -> Iterator[Sample]:
+        if "broken" in point.label:
+            raise AssertionError("state differs by 0.5")
+        yield Sample("token_ms", 0.0)
+
+    def counts(self, point: Point) -> Iterator[Sample]:
+        """Leaves a line in the file that its corpus names, for every time that it was run."""
+        with pathlib.Path(str(point.corpus)).open("a", encoding="utf-8") as file:
+            file.write(f"{point.seed}\n")
+        time.sleep(0.1)
+        yield Sample("token_ms", float(point.seed))
+
+    def pid(self, point: Point) -> Iterator[Sample]:
+        pathlib.Path(str(point.corpus)).write_text(str(os.getpid()), encoding="utf-8")
+        yield from self.hangs(point)
+
+    def hangs(self, point: Point) -> Iterator[Sample]:
+        yield Sample("token_ms", 1.0)
+        time.sleep(600)
+
+    def raises(self, point: Point) -> Iterator[Sample]:
+        yield Sample("token_ms", 1.0)
+        raise RuntimeError("two\nlines")
+
+    def segfaults(self, point: Point) -> Iterator[Sample]:
+        yield Sample("token_ms", 1.0)
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    def exits(self, point: Point) -> Iterator[Sample]:
+        yield Sample("token_ms", 1.0)
+        os._exit(7)
+
+    def hogs(self, point: Point) -> Iterator[Sample]:
+        held = []
+        while True:
+            held.append(bytearray(os.urandom(1)) * 2**24)
+            time.sleep(0.005)
+            yield Sample("token_ms", 1.0)
+
+    def asks(self, point: Point) -> Iterator[Sample]:
+        """For more memory than any machine has, of torch."""
+        import torch
+
+        yield Sample("token_ms", float(torch.empty(2**46).numel()))
+
+    def declines(self, point: Point) -> Iterator[Sample]:
+        raise NotApplicable("it has no state")
+        yield
+
+    def diverges(self, point: Point) -> Iterator[Sample | Progress]:
+        yield Progress(step=3, tokens=7, seconds=0.1, loss=float("nan"))
+
+    def invents(self, point: Point) -> Iterator[Sample]:
+        yield Sample("invented", 1.0)
+
+    def prints(self, point: Point) -> Iterator[Sample]:
+        print("said on stdout")
+        print("said on stderr", file=sys.stderr)
+        os.system("echo said by a native library")
+        yield Sample("token_ms", 1.0)
+
+    def tells(self, point: Point) -> Iterator[Sample]:
+        """How many threads torch computes with."""
+        import torch
+
+        yield Sample("token_ms", float(torch.get_num_threads()))
+
+
+POINT = Point(
+    experiment="tried",
+    measure="good",
+    model="transformer",
+    label="transformer",
+    options={},
+    width=24,
+    layers=2,
+    heads=3,
+    ffn_width=20,
+    vocabulary=256,
+    max_length=37,
+    device="cpu",
+    dtype="float32",
+    seed=0,
+    repeats=5,
+    precision=0.02,
+    sequence_length=13,
+)
+
+
+def point(**changed: Any) -> Point:
+    """A point of sizes that all differ."""
+    return dataclasses.replace(POINT, **changed)

@@ -1,0 +1,55 @@
+"""Sweeps of fake measures with real processes, into a folder of the test."""
+
+import dataclasses
+import io
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from harness import measures, record, run, worker
+from harness.point import Point
+from tests.fakes import Fake, point
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What a run needs of one."""
+
+    name: str = "tried"
+    question: str = "Is it so?"
+    seeds: tuple[int, ...] = (0,)
+
+    def dump(self) -> str:
+        return f"# {self.question}\nseeds: {list(self.seeds)}\n"
+
+
+def code_hash(model: str, measure: str) -> str:
+    """The same whatever the sources are."""
+    return "0" * 16
+
+
+def runner(monkeypatch: pytest.MonkeyPatch, folder: pathlib.Path, environment: dict[str, Any]) -> Callable[..., Any]:
+    """A function that runs points with fake measures below `folder`; it gives the results, and what was printed."""
+    monkeypatch.setattr(measures, "load", Fake)
+    monkeypatch.setattr(measures, "names", lambda: ["counts", "good", "forms"])
+    monkeypatch.setattr(run, "code_hash", code_hash)
+    monkeypatch.setattr(worker, "call", lambda work, device: environment)
+
+    def sweep(*points: Any, fresh: bool = False, seeds: tuple[int, ...] = (0,), out: pathlib.Path = folder) -> Any:
+        console = Console(file=io.StringIO(), width=200)
+        made = run.run(Experiment(seeds=seeds), list(points), out, "cpu", fresh, console)
+        return record.load(made), console.file.getvalue()
+
+    return sweep
+
+
+def counted(path: pathlib.Path, count: int = 3, **changed: Any) -> list[Point]:
+    """Points that leave their seed in a file each time that they run."""
+    return [point(measure="counts", seed=i, corpus=str(path), **changed) for i in range(count)]
+
+
+def statuses(results: record.ResultSet) -> list[tuple[str, str]]:
+    return list(zip(results.points["measure"], results.points["status"], strict=True))

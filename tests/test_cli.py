@@ -1,0 +1,201 @@
+"""The command line as people type it: quick help, what is printed, exit codes, and no traceback for a mistake."""
+
+import pathlib
+import subprocess
+import sys
+import time
+import types
+
+import pytest
+
+from harness import cli, corpus, machine, measures, record
+from harness import run as runner
+from harness.errors import UserError
+from tests.tree import ROOT
+
+QUICK_SECONDS = 0.3
+SMALL = """# Does the command line work?
+models: [aft, retnet]
+shape: {width: 48, layers: 2, heads: 3}
+measures: [noop]
+"""
+
+
+def called(*words: str, **also) -> subprocess.CompletedProcess[str]:
+    """A real `python -m harness`."""
+    return subprocess.run([sys.executable, "-m", "harness", *words], cwd=ROOT, capture_output=True, text=True, **also)
+
+
+def refused(*words: str) -> str:
+    """The message of a command that ends with exit code 2, a few lines and no traceback."""
+    ended = called(*words)
+    assert (ended.returncode, ended.stdout) == (2, ""), ended
+    assert "Traceback" not in ended.stderr
+    assert 1 <= len(ended.stderr.splitlines()) <= 12
+    return ended.stderr
+
+
+@pytest.fixture
+def small(tmp_path):
+    path = tmp_path / "small.yaml"
+    path.write_text(SMALL, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def typed(monkeypatch, capsys):
+    """Runs the command line in this process; gives its exit code and what it printed."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["harness", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        code = ended.value.code
+        assert isinstance(code, int | None)
+        return code or 0, *capsys.readouterr()
+
+    return run
+
+
+# Help ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [(), ("run",), ("report",), ("list",), ("validate",)], ids=" ".join)
+def test_help_is_quick_and_loads_nothing_heavy(words):
+    took = []
+    for _ in range(5):
+        start = time.perf_counter()
+        ended = called(*words, "--help")
+        took.append(time.perf_counter() - start)
+        assert ended.returncode == 0
+        assert "Usage: python -m harness" in ended.stdout
+    assert min(took) < QUICK_SECONDS
+    code = f"import sys; sys.argv = ['harness', *{words!r}, '--help']\ntry:\n    import harness.__main__\nfinally:\n"
+    code += "    print('loaded', *{name.partition('.')[0] for name in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout
+    assert "typer" in loaded.rpartition("loaded")[2].split()
+    assert not {"torch", "pandas", "pydantic", "numpy", "matplotlib"} & set(loaded.rpartition("loaded")[2].split())
+
+
+# Mistakes --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [("run",), ("run", "--dry-run"), ("validate",)], ids=" ".join)
+def test_a_bad_file_is_told_without_a_traceback(command, tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text(SMALL.replace("heads: 3", "heads: 5"), encoding="utf-8")
+    told = refused(*command, str(path))
+    assert told.startswith(f"{path}:3: shape.heads: 5 heads do not divide a width of 48")
+
+
+def test_a_missing_file_names_the_nearest():
+    assert refused("run", "experiments/smok.yaml").strip().endswith("did you mean experiments/smoke.yaml?")
+
+
+def test_bad_flags_are_told(small):
+    assert "--set repeat=3: repeat: unknown key 'repeat'" in refused("run", str(small), "--set", "repeat=3")
+    assert "unknown model 'retnt'" in refused("run", str(small), "--only", "model=retnt", "--dry-run")
+    assert "unknown device 'cdua'" in refused("run", str(small), "--device", "cdua")
+    assert "unknown kind 'model'; allowed are models" in refused("list", "model")
+    assert "No such option" in refused("run", str(small), "--frehs")
+
+
+def test_output_that_cannot_be_written_is_told_before_anything_runs(small, typed, monkeypatch, tmp_path):
+    monkeypatch.setattr(runner, "run", lambda *_, **__: pytest.fail("it ran"))
+    occupied = tmp_path / "file"
+    occupied.write_text("kept", encoding="utf-8")
+    for out in (occupied, occupied / "below", pathlib.Path("/proc/none")):
+        code, printed, told = typed("run", small, "--out", out)
+        assert (code, printed) == (2, "")
+        assert told.startswith(f"--out {out}: cannot be written: ")
+    assert occupied.read_text(encoding="utf-8") == "kept"
+
+
+def test_trying_the_output_leaves_nothing_behind(tmp_path):
+    cli._try_to_write(tmp_path / "new" / "folder")
+    assert list(tmp_path.iterdir()) == []
+
+
+# What the commands do --------------------------------------------------------------------------------------------
+
+
+def test_run_hands_over_the_points(small, typed, monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(runner, "run", lambda *given, **named: seen.append((given, named)))
+    flags = ("--out", tmp_path / "r", "--device", "cpu", "--fresh", "--set", "repeats=9", "--only", "model=aft")
+    assert typed("run", small, *flags)[0] == 0
+    [((asked, points, out, device), named)] = seen
+    assert (asked.name, asked.repeats, out, device, named) == ("small", 9, tmp_path / "r", "cpu", {"fresh": True})
+    assert {(p.model, p.repeats) for p in points} == {("aft", 9)}
+    assert [point.measure for point in points] == ["forms", "noop"]
+
+
+def test_the_corpus_is_read_before_the_run_and_its_hash_is_in_the_points(typed, monkeypatch, tmp_path):
+    text, seen = tmp_path / "text.yaml", []
+    training = "training: {tokens: 1k, sequence_length: 32, batch_size: 4, learning_rate: 1e-3}\ncorpus: mine\n"
+    text.write_text(SMALL.replace("[noop]", "[language]") + training, encoding="utf-8")
+    monkeypatch.setattr(runner, "run", lambda asked, points, *_, **__: seen.extend(points))
+    monkeypatch.setattr(corpus, "load", lambda name: types.SimpleNamespace(sha256=f"hash of {name}"))
+    assert typed("run", text, "--out", tmp_path / "r")[0] == 0
+    reading = {point.measure: point.corpus_sha256 for point in seen}
+    assert reading == {"forms": None, "language": "hash of mine"}
+
+
+def test_ctrl_c_says_what_is_kept(small, typed, monkeypatch, tmp_path):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "run", interrupted)
+    code, _, told = typed("run", small, "--out", tmp_path / "r")
+    assert code == 130
+    kept = f"stopped: every finished point is kept in {tmp_path / 'r' / 'small'}; "
+    assert told.strip() == f"{kept}the same command again goes on from there"
+
+
+def test_dry_run_prints_points_sizes_and_guesses_and_writes_nothing(typed, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runner, "run", lambda *_, **__: pytest.fail("it ran"))
+    code, printed, _ = typed("run", ROOT / "experiments/smoke.yaml", "--dry-run", "--device", "cpu")
+    assert code == 0
+    for told in ("Does every model", "ffn width", "of the budget", "language", "8k tokens at 0.003", "roughly", "MiB"):
+        assert told in printed
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_validate_tells_of_each_file(small, typed, tmp_path):
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(SMALL.replace("aft", "atf"), encoding="utf-8")
+    code, printed, told = typed("validate", small, bad)
+    assert code == 2
+    assert printed == f"{small}: ok, 4 points\n"
+    assert told.startswith(f"{bad}:2: models[0]: unknown model 'atf'")
+    assert typed("validate", small)[0] == 0
+
+
+def test_report_draws_what_the_results_hold(typed, monkeypatch, tmp_path):
+    import reports
+
+    monkeypatch.setattr(record, "load_all", lambda folder: [f"set of {folder}"])
+    monkeypatch.setattr(reports, "build", lambda sets, out: [out / f"{sets[0]}.html"])
+    code, printed, _ = typed("report", "--results", "r", "--out", tmp_path)
+    assert (code, printed) == (0, f"{tmp_path / 'set of r.html'}\n")
+
+
+def test_list_tells_of_everything_there_is(typed):
+    code, printed, _ = typed("list")
+    assert code == 0
+    for told in ("retnet", "gamma: paper (paper, torchscale", "token_ms", "experiments/smoke.yaml", "Does every model"):
+        assert told in printed
+    assert all(name in printed for name in measures.names())
+    code, printed, _ = typed("list", "experiments")
+    assert "gamma: paper" not in printed
+    assert "experiments/smoke.yaml" in printed
+
+
+def test_a_mistake_deep_inside_is_told_like_any_other(small, typed, monkeypatch):
+    def damaged(asked):
+        raise UserError("results/x/points.csv:3: damaged")
+
+    monkeypatch.setattr(machine, "resolve", damaged)
+    code, printed, told = typed("run", small, "--dry-run")
+    assert (code, printed, told) == (2, "", "results/x/points.csv:3: damaged\n")

@@ -1,0 +1,225 @@
+"""What a machine is called, what tells it from another, and which sources a result depends on."""
+
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from harness import machine, sources, tables, worker
+from harness.errors import UserError
+from harness.point import digest
+from tests.tree import ROOT
+
+
+@pytest.fixture(scope="module")
+def row():
+    return worker.call(machine.environment, "cpu")
+
+
+def described():
+    return next(machine.environment("cpu"))
+
+
+# Devices ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("there", "found"),
+    [((False, False), "cpu"), ((True, False), "mps"), ((False, True), "cuda"), ((True, True), "cuda")],
+)
+def test_auto_takes_the_fastest_there_is(monkeypatch, there, found):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: there[0])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there[1])
+    assert machine.resolve("auto") == found
+    assert machine.resolve("cpu") == "cpu"
+
+
+def test_a_device_that_is_not_there_is_said(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    with pytest.raises(UserError, match=r"--device cuda: there is no cuda .*; there is cpu, mps; use --device mps"):
+        machine.resolve("cuda")
+    with pytest.raises(
+        UserError, match=r"unknown device 'cdua'; allowed are auto, cpu, cuda, mps; did you mean 'cuda'\?"
+    ):
+        machine.resolve("cdua")
+
+
+@pytest.mark.parametrize(
+    ("device", "name", "cores", "folder"),
+    [
+        ("cpu", "Intel(R) Xeon(R) Processor", 2, "cpu-intel-xeon-processor-2-cores"),
+        ("cpu", "Intel(R) Core(TM) i7-9750H CPU @ 2.60GHz", 12, "cpu-intel-core-i7-9750h-12-cores"),
+        ("cpu", "AMD EPYC 7763 64-Core Processor", 1, "cpu-amd-epyc-7763-1-core"),
+        ("mps", "Apple M2", 8, "mps-apple-m2"),
+        ("cuda", "NVIDIA H200", 16, "nvidia-h200"),
+    ],
+)
+def test_the_folder_is_named_after_the_device(device, name, cores, folder):
+    assert machine.slug({"device_name": name, "cores": cores}, device) == folder
+
+
+# The row of environments.csv -------------------------------------------------------------------------------------
+
+
+def test_the_row_has_the_columns_of_its_table(row):
+    columns = {name for name in tables.TABLES["environments"].columns if name != "schema"}
+    assert columns - set(row) <= {"device_memory_bytes", "driver", "power_limit_watts"}  # of accelerators
+    assert set(row) <= columns
+    assert row["torch"] == torch.__version__
+    assert row["python"] == platform.python_version()
+    assert 2**28 < row["memory_bytes"] < 2**50
+    assert row["blas"] != "unknown"
+    assert row["dirty"] in ("true", "false", None)
+
+
+def test_peaks_are_rates_of_this_kind_of_machine(row):
+    assert 1e8 < row["peak_flops"] < 1e14
+    assert 1e8 < row["peak_bytes_per_second"] < 1e13
+
+
+def test_no_name_of_the_host_is_kept(row):
+    told = {str(value) for value in row.values()}
+    secrets = {platform.node(), machine.cache.folder().joinpath("machine-id").read_text()}
+    assert not any(secret in value for secret in secrets if len(secret) > 3 for value in told)
+
+
+def test_a_machine_is_itself_again(row):
+    again = worker.call(machine.environment, "cpu")
+    assert again["machine"] == row["machine"]
+    assert again["environment"] != row["environment"]
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(machine, "peaks", lambda device: {})
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda patch, _: patch.setattr(machine, "_cpu_name", lambda: "another processor"),
+        lambda patch, _: patch.setattr(machine, "cores", lambda: 97),
+        lambda patch, _: patch.setattr(machine, "use_cores", lambda: 97),
+        lambda patch, _: patch.setattr(torch, "__version__", "1.0"),
+        lambda patch, _: patch.setattr(platform, "python_version", lambda: "2.7"),
+        lambda patch, empty: patch.setenv("XDG_CACHE_HOME", str(empty)),
+    ],
+    ids=["processor", "cores", "threads", "torch", "python", "a newcomer's cache"],
+)
+def test_another_machine_is_another(quick, monkeypatch, tmp_path, other):
+    before = described()["machine"]
+    assert described()["machine"] == before
+    other(monkeypatch, tmp_path)
+    assert described()["machine"] != before
+
+
+def test_a_place_without_a_cache_still_has_one_name(quick, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("no folder can be made in it")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert described()["machine"] == described()["machine"]
+
+
+def test_runs_that_start_together_agree_on_the_name(tmp_path):
+    script = "from harness import machine; print(machine._host())"
+    asked = {
+        "cwd": ROOT,
+        "env": {**os.environ, "XDG_CACHE_HOME": str(tmp_path)},
+        "stdout": subprocess.PIPE,
+        "text": True,
+    }
+    started = [subprocess.Popen([sys.executable, "-c", script], **asked) for _ in range(4)]
+    names = {process.communicate()[0] for process in started}
+    assert len(names) == 1
+    assert [path.name for path in (tmp_path / "impossible-triangle").iterdir()] == ["machine-id"]
+
+
+def test_the_commit_is_the_checkout_s(monkeypatch, tmp_path):
+    def git(*command):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *command], cwd=tmp_path, check=True)
+
+    monkeypatch.setattr(machine, "ROOT", tmp_path.resolve())
+    assert machine._commit() == {"commit": None, "dirty": None}
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "one.py").write_text("a = 1\n")
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "-m", "first")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "points.csv").write_text("written by the run itself")
+    clean = machine._commit()
+    assert (len(clean["commit"]), clean["dirty"]) == (40, "false")
+    (tmp_path / "models" / "one.py").write_text("a = 2\n")
+    assert machine._commit() == {"commit": clean["commit"], "dirty": "true"}
+
+
+# Sources ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tree(monkeypatch, tmp_path):
+    """A project of five files, for its hashes."""
+    files = {
+        "models/one.py": "from models._shared import f\n\ndef g():\n    from models import _late\n",
+        "models/two.py": "import torch\n",
+        "models/_shared.py": "import math\n",
+        "models/_late.py": "a = 1\n",
+        "harness/child.py": "from harness.bench import Bench\n",
+        "harness/bench.py": "import harness.timing\nfrom harness.errors import UserError\n",
+        "harness/timing.py": "a = 1\n",
+        "harness/errors.py": "a = 1\n",
+        "harness/writer.py": "a = 1\n",
+        "harness/measures/speed.py": "from harness.measures import Sample\n",
+        "harness/measures/other.py": "a = 1\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(sources, "ROOT", tmp_path)
+    return tmp_path
+
+
+def hash_of(model="one", measure="speed"):
+    return digest(sources.computing(model, measure))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "models/one",
+        "models/_shared",
+        "models/_late",
+        "harness/child",
+        "harness/bench",
+        "harness/timing",
+        "harness/measures/speed",
+    ],
+)
+def test_a_change_of_what_computes_a_point_changes_its_hash(tree: pathlib.Path, name):
+    before, path = hash_of(), tree / f"{name}.py"
+    path.write_text(path.read_text() + "b = 2\n")
+    assert hash_of() != before
+
+
+@pytest.mark.parametrize("name", ["models/two", "harness/errors", "harness/writer", "harness/measures/other"])
+def test_a_change_elsewhere_does_not(tree: pathlib.Path, name):
+    before, path = hash_of(), tree / f"{name}.py"
+    path.write_text(path.read_text() + "b = 2\n")
+    assert hash_of() == before
+    path = tree / "models" / "one.py"
+    path.write_text("# a comment\n" + path.read_text().replace("import f", "import (\n    f\n)"))
+    assert hash_of() == before
+
+
+def test_models_and_measures_have_hashes_of_their_own(tree):
+    assert len({hash_of(), hash_of("two"), hash_of(measure="other")}) == 3
+
+
+def test_the_hash_of_a_real_point_covers_what_it_runs_through():
+    found = set(sources.computing("retnet", "language"))
+    assert {"models.retnet", "models._lm", "harness.measures.language", "harness.training", "harness.point"} <= found
+    assert not {"models.transformer", "harness.measures.decode", "harness.writer", "harness.cli"} & found

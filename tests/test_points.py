@@ -1,0 +1,107 @@
+"""Points once planned: those that follow the trials, those that are chosen, their ids, and what they may cost."""
+
+import collections
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import plan, predict
+from harness.errors import UserError
+from harness.point import Point, digest
+from tests.planning import asked, of, points
+
+UNCOUNTED = ("experiment", "label", "limit_seconds", "limit_bytes", "not_applicable")  # what no id depends on
+
+# Further seeds ---------------------------------------------------------------------------------------------------
+
+
+def test_trials_tune_every_entry_equally_at_the_first_seed():
+    trials = [point for point in points() if point.role == "trial"]
+    assert collections.Counter(point.label for point in trials) == {"retnet": 2, "transformer": 2, "aft": 2}
+    assert {point.training.learning_rate for point in trials} == {1e-3, 3e-3}
+    assert {point.training.tokens for point in trials} == {10_000}
+
+
+def test_the_other_seeds_take_the_rate_of_the_best_trial():
+    trials = [point for point in plan.points(asked(), "cpu") if point.role == "trial"]
+    best = {"retnet": 3e-3, "transformer": 1e-3, "aft": 3e-3}
+    told = [(point, 2.5 if point.training.learning_rate == best[point.label] else 2.6) for point in trials]
+    found = plan.chosen(asked(), told)
+    assert [(p.label, p.seed, p.role) for p in found] == [
+        (label, seed, "chosen") for seed in (4, 7) for label in ("retnet", "transformer", "aft")
+    ]
+    assert {point.label: point.training.learning_rate for point in found} == best
+    ids = {point.configuration for point in [*found, *trials]}
+    assert len(ids) == len(found) + len(trials)
+
+
+def test_failed_trials_choose_nothing():
+    trials = [point for point in plan.points(asked(), "cpu") if point.role == "trial"]
+    worth = {("retnet", 1e-3): None, ("retnet", 3e-3): 4.0, ("transformer", 1e-3): float("nan"), ("aft", 1e-3): 3.0}
+    told = [(point, worth.get((point.label, point.training.learning_rate))) for point in trials]
+    found = plan.chosen(asked(), told)
+    assert {(point.label, point.training.learning_rate) for point in found} == {("retnet", 3e-3), ("aft", 1e-3)}
+
+
+# Choosing points -------------------------------------------------------------------------------------------------
+
+
+def test_only_keeps_what_all_filters_keep_and_the_forms_of_it():
+    found = plan.only(points(), ["model=retnet", "model=aft", "measure=decode", "batch_size=5"])
+    assert {point.label for point in found} == {"retnet", "aft"}
+    assert {(p.measure, p.batch_size) for p in found} == {("forms", None), ("decode", 5)}
+
+
+@pytest.mark.parametrize(
+    ("filters", "told"),
+    [
+        (
+            ["model=retnt"],
+            "--only model=retnt: unknown model 'retnt'; allowed are aft, retnet, transformer; did you mean",
+        ),
+        (["modle=retnet"], "--only modle=retnet: unknown filter 'modle'"),
+        (["retnet"], "--only retnet: write it as key=value"),
+        (["measure=language", "batch_size=5"], "no point has all of these"),
+    ],
+)
+def test_filters_that_keep_nothing_are_refused(filters, told):
+    with pytest.raises(UserError) as caught:
+        plan.only(points(), filters)
+    assert told in str(caught.value)
+
+
+# Ids -------------------------------------------------------------------------------------------------------------
+
+
+def test_ids_do_not_depend_on_names_limits_and_order():
+    point = points()[-1]
+    for changed in ({"experiment": "b"}, {"label": "x"}, {"limit_seconds": 1.0}, {"limit_bytes": None}):
+        assert dataclasses.replace(point, **changed).configuration == point.configuration
+    backwards = dict(reversed(point.options.items()))
+    assert list(backwards) != list(point.options)
+    assert dataclasses.replace(point, options=backwards).configuration == point.configuration
+
+
+@pytest.mark.parametrize("name", sorted(set(Point.__dataclass_fields__) - set(UNCOUNTED)))
+def test_every_other_factor_changes_the_id(name):
+    point = points()[-1]
+    assert dataclasses.replace(point, **{name: "another"}).configuration != point.configuration
+
+
+@given(st.dictionaries(st.text(max_size=3), st.integers() | st.lists(st.integers()), max_size=5))
+def test_a_digest_is_the_same_whatever_the_order_of_the_keys(told):
+    assert digest(dict(reversed(told.items()))) == digest(told)
+
+
+# Guesses ---------------------------------------------------------------------------------------------------------
+
+
+def test_guesses_grow_with_the_work_and_stop_at_the_limit():
+    small, large = (of(points(f"sweep.sequence_length=[{n}]", "limits={}"), "prefill")[1] for n in (64, 4096))
+    assert predict.seconds(small) < predict.seconds(large)
+    assert predict.memory_bytes(small) < predict.memory_bytes(large)
+    slow = dataclasses.replace(large, limit_seconds=0.001)
+    assert predict.seconds(slow) < predict.seconds(small)
+    assert predict.seconds(dataclasses.replace(large, not_applicable="so")) == 0

@@ -1,0 +1,238 @@
+"""The files around the code agree: pyproject.toml, constraints.txt, environment.yml, install.py, Makefile and CI."""
+
+import importlib.metadata
+import os
+import pathlib
+import re
+import sys
+
+import pytest
+import yaml
+
+import install
+from tests.tree import ROOMS, ROOT, imports, normal, project, python, standard
+
+CONDA = {"pytorch": "torch"}  # where conda-forge has another name for the same thing
+
+
+def text(name):
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def pins():
+    lines = [line for line in text("constraints.txt").splitlines() if line and not line.startswith("#")]
+    return dict(line.split("==") for line in lines)
+
+
+def requirements(*extras):
+    told = project()["project"]
+    return [*told["dependencies"], *(each for extra in extras for each in told["optional-dependencies"][extra])]
+
+
+def installed(package):
+    """The version that this Python has, without the name of the build; None where it has none."""
+    try:
+        return importlib.metadata.version(package).partition("+")[0]
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def by_name(lines):
+    """Each package with its range, as conda and pip both write it."""
+    split = [re.match(r"([\w.-]+)\s*([^;]*)", line).groups() for line in lines]
+    return {CONDA.get(normal(name), normal(name)): sorted(told.strip().split(",")) for name, told in split}
+
+
+# Versions --------------------------------------------------------------------------------------------------------
+
+
+def test_conda_gets_what_pip_gets():
+    conda = yaml.safe_load(text("environment.yml"))
+    wanted = by_name(requirements("dev")) | {"python": [project()["project"]["requires-python"]]}
+    assert by_name(conda["dependencies"]) == wanted
+    assert conda["name"] == project()["project"]["name"]
+
+
+def test_every_dependency_is_pinned_exactly():
+    lines = [line for line in text("constraints.txt").splitlines() if not line.startswith("#")]
+    assert not [line for line in lines if not re.fullmatch(r"[a-z0-9-]+==[\w.]+", line)]
+    assert lines == sorted(set(lines), key=lambda line: line.split("==")[0]), "unsorted or twice"
+    extras = project()["project"]["optional-dependencies"]
+    wanted = {normal(each) for each in [*requirements(*extras), *project()["build-system"]["requires"]]}
+    assert wanted <= pins().keys(), f"run `make constraints`: no pin for {sorted(wanted - pins().keys())}"
+    assert pins()["torch"] == install.TORCH.split("==")[1] == "2.13.0"
+
+
+def test_what_they_need_in_turn_is_pinned_too():
+    """Everything that the pinned packages ask for, all the way down, as far as they are installed here."""
+    extras = project()["project"]["optional-dependencies"]
+    waiting, seen, missing = [normal(each) for each in requirements(*extras)], set(), set()
+    while waiting:
+        package = waiting.pop()
+        if package in seen:
+            continue
+        seen.add(package)
+        if package not in pins():
+            missing.add(package)
+        if installed(package) == pins().get(package):
+            waiting += [normal(each) for each in importlib.metadata.requires(package) or [] if ";" not in each]
+    assert len(seen) > len(requirements("dev"))
+    assert not missing, f"run `make constraints`: no pin for {sorted(missing)}"
+
+
+def test_this_environment_has_the_pinned_versions():
+    if not pathlib.Path(sys.prefix, "installed").exists():
+        pytest.skip("this Python was not installed by `make`: run straight from the tree, it may have other versions")
+    packages = [normal(each) for each in requirements("dev")]
+    assert {each: installed(each) for each in packages} == {each: pins()[each] for each in packages}
+
+
+@pytest.mark.parametrize("name", ["constraints.txt", "pyproject.toml", "environment.yml", "Makefile", "install.py"])
+def test_no_file_says_where_packages_come_from(name):
+    """Packages are asked for by name: where from is a setting of the reader's pip."""
+    assert "://" not in text(name)
+    assert "index-url" not in text(name)
+
+
+def test_the_ranges_admit_the_pins():
+    packaging = pytest.importorskip("packaging.requirements")
+    for each in requirements(*project()["project"]["optional-dependencies"]):
+        wanted = packaging.Requirement(each)
+        assert wanted.specifier.contains(pins()[normal(wanted.name)]), each
+
+
+def test_what_the_code_imports_is_declared():
+    names = {"PIL": "pillow", "yaml": "pyyaml", "lm_eval": "lm-eval", "pynvml": "nvidia-ml-py"}
+    declared = {normal(each) for each in requirements(*project()["project"]["optional-dependencies"])}
+    ours = {*ROOMS, "install", *(path.stem for path in python("tests"))}
+    used = {
+        normal(names.get(each.room, each.room))
+        for path in python()
+        for each in imports(path)
+        if not standard(each.room) and each.room not in ours
+    }
+    assert {"torch", "pandas"} <= used
+    assert used - declared == set()
+
+
+def test_one_version():
+    citation = yaml.safe_load(text("CITATION.cff"))
+    assert citation["version"] == project()["project"]["version"]
+    assert citation["title"] == project()["project"]["name"]
+
+
+def test_the_licence_is_the_one_that_is_declared():
+    assert text("LICENSE").startswith(f"{project()['project']['license']} License")
+    assert yaml.safe_load(text("CITATION.cff"))["license"] == project()["project"]["license"]
+
+
+# Commands --------------------------------------------------------------------------------------------------------
+
+
+def targets():
+    return set(re.findall(r"^([a-z]+):", text("Makefile"), flags=re.M))
+
+
+def test_the_makefile_has_its_targets_and_helps_with_each():
+    wanted = {"run", "test", "bench", "lint", "report", "readme", "smoke", "clean", "constraints"}
+    assert wanted <= targets()
+    told = set(re.findall(r'@echo "make (\w+)', text("Makefile")))
+    assert wanted <= told <= targets()
+
+
+def test_every_target_that_is_no_file_is_said_to_be_none():
+    phony = set(re.search(r"^\.PHONY: (.*)$", text("Makefile"), flags=re.M).group(1).split())
+    assert phony == targets()
+
+
+def test_ci_lints_and_runs_the_test_command():
+    script = text(".ci/run")
+    assert re.findall(r"^make \w+", script, flags=re.M) == ["make lint", "make test"]
+    assert os.access(ROOT / ".ci/run", os.X_OK)
+    workflow = yaml.safe_load(text(".github/workflows/ci.yml"))
+    steps = [step.get("run", "") for step in workflow["jobs"]["pinned"]["steps"]]
+    assert "bash .ci/run" in steps
+
+
+def test_the_hooks_run_what_lint_runs():
+    hooks = yaml.safe_load(text(".pre-commit-config.yaml"))["repos"][0]["hooks"]
+    tools = {hook["entry"].split()[0] for hook in hooks}
+    assert {".venv/bin/ruff", ".venv/bin/mypy"} <= tools
+
+
+# install.py ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """install.py with a project of nothing, whose environment this Python stands in for; notes what it would run."""
+    paths = {"HERE": "", "VENV": ".venv", "STAMP": ".venv/installed", "CONSTRAINTS": "constraints.txt"}
+    for constant, path in paths.items():
+        monkeypatch.setattr(install, constant, tmp_path / path)
+    monkeypatch.setattr(install, "PYTHON", pathlib.Path(sys.executable))
+    monkeypatch.setattr(sys, "argv", ["install.py"])
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / "constraints.txt").write_text("numpy==2.0\n")
+    (tmp_path / "pyproject.toml").write_text("[project]\n")
+    ran = []
+    monkeypatch.setattr(install, "run", lambda *command: ran.append(command))
+    return ran
+
+
+def test_it_installs_once(elsewhere):
+    install.main()
+    assert [command[-1] for command in elsewhere] == ["setuptools", f"{install.HERE}[dev]"]
+    assert all(str(install.CONSTRAINTS) in command for command in elsewhere)
+    install.main()
+    assert len(elsewhere) == 2
+
+
+@pytest.mark.parametrize("name", ["constraints.txt", "pyproject.toml"])
+def test_it_installs_again_when_what_is_wanted_changes(elsewhere, name):
+    install.main()
+    (install.HERE / name).write_text("other")
+    install.main()
+    assert len(elsewhere) == 4
+
+
+def test_it_installs_again_where_the_environment_is_broken(elsewhere, monkeypatch):
+    install.main()
+    monkeypatch.setattr(install, "PYTHON", install.VENV / "bin/no-python")
+    install.main()
+    assert elsewhere[2][1:3] == ("-m", "venv")
+
+
+def test_an_interrupted_installation_is_not_taken_for_a_finished_one(elsewhere, monkeypatch):
+    install.main()
+    (install.HERE / "constraints.txt").write_text("numpy==2.1\n")
+    monkeypatch.setattr(install, "run", lambda *command: sys.exit("no network"))
+    with pytest.raises(SystemExit, match="no network"):
+        install.main()
+    assert not install.STAMP.exists()
+
+
+def test_an_old_python_is_told_so(elsewhere, monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 9, 18))
+    with pytest.raises(SystemExit, match=r"3\.11 or newer.*\n.*PYTHON="):
+        install.main()
+    assert elsewhere == []
+
+
+def test_clean_removes_caches_and_no_result(elsewhere, monkeypatch):
+    kept = ["results/triangle/cpu/points.csv", "reports/triangle.html", "models/a.py", "constraints.txt"]
+    gone = [".venv/bin/python", "models/__pycache__/a.pyc", "models/b/__pycache__/c.pyc", ".cache/weights"]
+    for name in kept + gone:
+        (install.HERE / name).parent.mkdir(parents=True, exist_ok=True)
+        (install.HERE / name).write_text("")
+    monkeypatch.setattr(sys, "argv", ["install.py", "clean"])
+    install.main()
+    assert all((install.HERE / name).exists() for name in kept)
+    assert not [name for name in gone if (install.HERE / name).exists()]
+    assert elsewhere == []
+
+
+def test_an_unknown_word_is_refused(elsewhere, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["install.py", "celan"])
+    with pytest.raises(SystemExit, match="celan"):
+        install.main()
+    assert elsewhere == []

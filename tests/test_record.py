@@ -1,0 +1,135 @@
+"""Results folders: what is written reads back, exactly, and as the README of the results says."""
+
+import re
+import shutil
+
+import pytest
+
+from harness import csvfile, record, tables
+from harness.errors import UserError
+from harness.writer import Writer
+from tests.folders import ENVIRONMENT, FILES, commit, contents, filled, row, sample
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return filled(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture
+def folder(tmp_path, made):
+    return shutil.copytree(made, tmp_path / "results" / "tried" / "cpu-made-up")
+
+
+# Writing and reading ---------------------------------------------------------------------------------------------
+
+
+def test_what_is_written_reads_back(folder):
+    results = record.load(folder)
+    assert (results.experiment, results.device, results.question) == ("tried", "cpu-made-up", "Is it so?")
+    assert results.settings == {"seeds": [0]}
+    assert results.notes == ()
+    assert list(results.points["point"]) == [f"{number:016x}" for number in (1, 2, 3)]
+    assert list(results.points["label"]) == ["a, b"] * 3
+    assert results.points["form"].isna().all()
+    assert list(results.points["samples"]) == [2, 2, 2]
+    assert list(results.samples["value"]) == [1 / 3, 1 / 3, 2 / 3, 2 / 3, 1.0, 1.0]
+    assert list(results.curves["tokens"]) == [0, 7] * 3
+    assert list(results.environments["cores"]) == [3]
+    assert {path.name for path in folder.iterdir()} == {record.SETTINGS, *(f"{name}.csv" for name in FILES)}
+
+
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 1e-310, 1.7976931348623157e308, -2.5, 2.0**53 + 2, 123456789.123456789])
+def test_numbers_read_back_exactly(tmp_path, value):
+    with Writer(tmp_path) as held:
+        held.commit(row(1), {}, [sample(1, 0, value)], [], ENVIRONMENT)
+    assert record.load(tmp_path).samples["value"][0] == value
+
+
+def test_options_are_columns_and_new_ones_grow(folder):
+    before = record.load(folder)
+    commit(folder, 4, options={"gamma": (0.5, 0.25), "gate": True, "chunk": 64, "scale": 0.1, "file": None})
+    commit(folder, 5, options={"gate": False, "head": "a, b"})
+    points = record.load(folder).points
+    assert [name for name in points if name.startswith("option.")] == [
+        *("option.chunk", "option.file", "option.gamma", "option.gate", "option.scale", "option.head"),
+    ]
+    assert points.loc[3, "option.gamma"] == "0.5,0.25"
+    assert list(points["option.gate"][3:]) == ["true", "false"]
+    assert (points.loc[3, "option.chunk"], points.loc[3, "option.scale"]) == ("64", "0.1")
+    assert points["option.file"].isna().all()
+    assert points["option.gate"][:3].isna().all()
+    assert points.loc[4, "option.head"] == "a, b"
+    assert points.loc[:2, before.points.columns].equals(before.points)
+
+
+def test_a_row_stays_on_its_line(tmp_path):
+    with Writer(tmp_path) as held:
+        held.commit(row(1, status="error", reason='two\nlines, "quoted"\r and \u2028 more'), {}, [], [], ENVIRONMENT)
+    assert record.load(tmp_path).points["reason"][0] == 'two lines, "quoted" and more'
+    assert (tmp_path / "points.csv").read_text().count("\n") == 2
+
+
+def test_the_environment_of_a_run_is_written_once_and_only_with_a_point(tmp_path):
+    commit(tmp_path)
+    assert len(record.load(tmp_path).environments) == 0
+    commit(tmp_path, 1, 2)
+    commit(tmp_path, 3)
+    assert len(record.load(tmp_path).environments) == 1
+
+
+def test_rows_that_break_the_schema_are_not_written(folder):
+    before = contents(folder)
+    with Writer(folder) as held, pytest.raises(UserError, match="column status: found 'fine', expected one of"):
+        held.commit(row(4, status="fine"), {}, [sample(4, 0)], [], ENVIRONMENT)
+    with Writer(folder) as held, pytest.raises(KeyError, match="no column for invented"):
+        held.commit(row(4, invented=1), {}, [sample(4, 0)], [], ENVIRONMENT)
+    assert contents(folder) == before
+
+
+def test_the_last_row_of_a_configuration_holds(folder):
+    commit(folder, 4)
+    points = record.load(folder).points
+    points["configuration"] = ["c1", "c2", "c1", "c3"]
+    assert list(record.current(points)["point"]) == [f"{number:016x}" for number in (2, 3, 4)]
+
+
+def test_all_folders_are_found_in_order(folder):
+    shutil.copytree(folder, folder.with_name("another-device"))
+    shutil.copytree(folder, folder.parents[1] / "a_sweep" / "nvidia-made-up")
+    (folder.parents[1] / "README.md").write_text("not one of them")
+    found = [(results.experiment, results.device) for results in record.load_all(folder.parents[1])]
+    assert found == [("a_sweep", "nvidia-made-up"), ("tried", "another-device"), ("tried", "cpu-made-up")]
+    assert record.load_all(folder / "nothing here") == []
+
+
+def test_a_folder_without_results_is_said(tmp_path):
+    with pytest.raises(UserError, match="there is no points"):
+        record.load(tmp_path)
+
+
+# The README -------------------------------------------------------------------------------------------------------
+
+
+def test_the_readme_has_the_columns_as_they_are():
+    text = tables.README.read_text(encoding="utf-8")
+    assert tables.described(text) == text, "run `python -m harness.tables`"
+    for name, schema in tables.TABLES.items():
+        assert f"### {name}.csv" in text
+        assert all(f"| `{column}` |" in text for column in schema.columns if column in csvfile.columns(name))
+    assert tables.described(text.replace("| `status` | text |", "| `status` | word |")) == text
+
+
+def test_the_readme_s_way_to_read_the_tables_works(folder, monkeypatch, capsys):
+    blocks = re.findall(r"```python\n(.+?)```", tables.README.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 2
+    monkeypatch.chdir(folder)
+    exec(blocks[0].replace("results/triangle/cpu-intel-xeon-processor-2-cores", str(folder)), found := {})
+    assert len(found["results"].samples) == 6
+    exec(blocks[1], {})
+    assert "a, b   token_ms    0.666667" in capsys.readouterr().out
+
+
+def test_every_description_is_there():
+    for name, schema in tables.TABLES.items():
+        assert all(column.description for column in schema.columns.values()), name

@@ -1,0 +1,139 @@
+"""Sweeps that are run again, interrupted or cut short: nothing is lost, and nothing runs twice without a reason."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from harness import machine, record, run, worker
+from harness.errors import UserError
+from tests import sweeping
+from tests.fakes import point
+from tests.sweeping import counted
+from tests.tree import ROOT
+
+
+@pytest.fixture(scope="module")
+def environment():
+    return worker.call(machine.environment, "cpu")
+
+
+@pytest.fixture
+def sweep(monkeypatch, tmp_path, environment):
+    return sweeping.runner(monkeypatch, tmp_path, environment)
+
+
+# What runs again, and what does not -------------------------------------------------------------------------------
+
+
+def test_finished_points_are_skipped(sweep, tmp_path):
+    into = tmp_path / "counts"
+    first, _ = sweep(*counted(into, 2))
+    second, told = sweep(*counted(into, 3))
+    assert into.read_text().split() == ["0", "1", "2"]
+    assert "1 points run, 2 were done before" in told
+    assert second.points[:2].equals(first.points)
+    assert second.points["point"].is_unique
+    assert len(second.environments) == 1
+
+
+def test_fresh_runs_everything_again_and_keeps_what_was(sweep, tmp_path):
+    into = tmp_path / "counts"
+    first, _ = sweep(*counted(into))
+    second, _ = sweep(*counted(into), fresh=True)
+    assert into.read_text().split() == ["0", "1", "2"] * 2
+    assert second.points[:3].equals(first.points)
+    assert second.points["point"].is_unique
+    assert list(record.current(second.points)["point"]) == list(second.points["point"][3:])
+
+
+@pytest.mark.parametrize("change", ["code", "machine", "configuration"])
+def test_what_computes_a_point_decides_whether_it_is_done(sweep, tmp_path, monkeypatch, environment, change):
+    into, more = tmp_path / "counts", {}
+    sweep(*counted(into, 1))
+    if change == "code":
+        monkeypatch.setattr(run, "code_hash", lambda model, measure: "f" * 16)
+    elif change == "machine":
+        newcomer = {**environment, "machine": "f" * 16, "environment": "f" * 16}
+        monkeypatch.setattr(worker, "call", lambda work, device: newcomer)
+    else:
+        more = {"ffn_width": 21}
+    results, _ = sweep(*counted(into, 1, **more))
+    assert into.read_text().split() == ["0", "0"]
+    assert results.points["point"].is_unique
+
+
+def test_a_wider_limit_runs_a_point_again(sweep):
+    def how(results):
+        return list(results.points["status"])
+
+    assert how(sweep(point(measure="hangs", limit_seconds=0.3))[0]) == ["timeout"]
+    assert how(sweep(point(measure="hangs", limit_seconds=0.2))[0]) == ["timeout"]
+    assert how(sweep(point(measure="hangs", limit_seconds=0.4))[0]) == ["timeout"] * 2
+    assert how(sweep(point(measure="hogs", limit_bytes=2**29))[0])[2:] == ["oom"]
+    assert how(sweep(point(measure="hogs", limit_bytes=2**28))[0])[2:] == ["oom"]
+    assert how(sweep(point(measure="hogs", limit_bytes=2**29 + 2**26))[0])[2:] == ["oom"] * 2
+
+
+# Interruptions -----------------------------------------------------------------------------------------------------
+
+SCRIPT = """
+import pathlib, sys
+from harness import measures, run
+from tests.sweeping import Experiment, Fake, code_hash, counted
+run.code_hash = code_hash
+measures.load, measures.names = Fake, lambda: ["counts"]
+run.run(Experiment(), counted(sys.argv[2], 6), pathlib.Path(sys.argv[1]), "cpu")
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGINT", "SIGTERM"])
+def test_an_interrupted_sweep_goes_on_where_it_was(sweep, environment, tmp_path, name):
+    into, folder = tmp_path / "counts", tmp_path / "tried" / machine.slug(environment, "cpu")
+    asked = [sys.executable, "-c", SCRIPT, str(tmp_path), str(into)]
+    process = subprocess.Popen(asked, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    until(lambda: into.exists() and len(into.read_text().split()) == 3)
+    started = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(getattr(signal, name))
+    error = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == (-signal.SIGKILL if name == "SIGKILL" else -signal.SIGINT)
+    assert ("KeyboardInterrupt" in error) == (name != "SIGKILL")
+    assert len(started) >= 2  # the server and the point's process, which end with the sweep
+    until(lambda: not any(held.is_running() for held in started))
+    before = len(record.load(folder).points)
+    results, told = sweep(*counted(into, 6))
+    assert before in (2, 3)
+    assert f"{6 - before} points run, {before} were done before" in told
+    assert list(results.points["seed"]) == list(range(6))
+    assert list(results.samples["value"]) == [float(i) for i in range(6)]
+    assert into.read_text().split() == [str(i) for i in (*range(3), *range(before, 6))]
+
+
+def test_a_full_disk_stops_the_sweep_and_loses_nothing(sweep, tmp_path, monkeypatch):
+    into, write = tmp_path / "counts", os.write
+
+    def full(file, data):
+        if b"token_ms,ms,0,,,1.0" in data:  # the sample of the second point
+            write(file, data[:9])
+            raise OSError(28, "No space left on device")
+        return write(file, data)
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(UserError, match="cannot be written: No space left on device"):
+        sweep(*counted(into))
+    monkeypatch.setattr(os, "write", write)
+    results, told = sweep(*counted(into))
+    assert "2 points run, 1 were done before" in told
+    assert list(results.points["seed"]) == [0, 1, 2]
+    assert into.read_text().split() == ["0", "1", "1", "2"]
+
+
+def until(done, seconds=60):
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.01)

@@ -1,0 +1,147 @@
+"""Sweeps with real processes: whatever happens to a point, the rest go on, and the end says what came of it."""
+
+import time
+
+import pytest
+
+from harness import machine, measures, run, worker
+from harness.errors import UserError
+from harness.point import Training
+from harness.writer import Writer
+from tests import sweeping
+from tests.fakes import Fake, point
+from tests.sweeping import counted, statuses
+
+
+@pytest.fixture(scope="module")
+def environment():
+    return worker.call(machine.environment, "cpu")
+
+
+@pytest.fixture
+def sweep(monkeypatch, tmp_path, environment):
+    return sweeping.runner(monkeypatch, tmp_path, environment)
+
+
+# Points that fail ------------------------------------------------------------------------------------------------
+
+
+def test_the_sweep_goes_on_whatever_happens_to_a_point(sweep):
+    how = ("good", "hogs", "good", "hangs", "segfaults", "declines", "raises", "exits", "good")
+    limits = {"hogs": {"limit_bytes": 2**29}, "hangs": {"limit_seconds": 0.5}}
+    results, told = sweep(*(point(measure=name, seed=i, **limits.get(name, {})) for i, name in enumerate(how)))
+    status = ("ok", "oom", "ok", "timeout", "error", "not_applicable", "error", "error", "ok")
+    assert statuses(results) == list(zip(how, status, strict=True))
+    reasons = list(results.points["reason"].fillna(""))
+    assert [reason == "" for reason in reasons] == [name == "ok" for name in status]
+    assert "took longer than 0.5 s" in reasons
+    assert (results.points["seconds"] > 0).all()
+    good = results.points["status"] == "ok"
+    assert (results.points.loc[good, "samples"] == 2).all()
+    assert results.points.loc[~good, "samples"].gt(0).any()  # what was measured before it failed
+    assert "3 ok, 1 oom, 1 timeout, 3 error, 1 not_applicable" in told
+    assert "9 points run, 0 were done before" in told
+
+
+def test_a_combination_that_cannot_be_run_is_a_row_without_a_process(sweep):
+    results, _ = sweep(point(not_applicable="it has no such option", options={"gamma": None, "gate": True}))
+    assert statuses(results) == [("good", "not_applicable")]
+    assert results.points["reason"][0] == "it has no such option"
+    assert results.points["seconds"].isna().all()
+
+
+def test_a_model_whose_forms_disagree_gets_no_other_number(sweep):
+    broken, sound = {"label": "broken", "width": 48}, {"label": "sound"}
+    points = [point(measure="forms", **broken), point(measure="forms", **sound), point(**broken), point(**sound)]
+    results, _ = sweep(*points)
+    assert statuses(results) == [("forms", "error"), ("forms", "ok"), ("good", "error"), ("good", "ok")]
+    assert results.points["reason"][2].startswith(
+        "its forms disagree: AssertionError: state differs by 0.5 (tests/fakes.py:"
+    )
+    assert results.samples["point"].nunique() == 2
+    again, told = sweep(*points)
+    assert again.points.equals(results.points)
+    assert "0 points run, 4 were done before" in told
+
+
+def test_a_model_is_measured_once_its_forms_agree(sweep, monkeypatch):
+    points, real = [point(measure="forms", label="broken"), point(label="broken")], run.code_hash
+    before, _ = sweep(*points)
+    monkeypatch.setattr(run, "code_hash", lambda model, name: "f" * 16 if name == "forms" else real(model, name))
+    monkeypatch.setattr(measures, "load", lambda name: Fake("good"))
+    results, _ = sweep(*points)
+    assert statuses(before) == [("forms", "error"), ("good", "error")]
+    assert statuses(results)[2:] == [("forms", "ok"), ("good", "ok")]
+    monkeypatch.setattr(run, "code_hash", lambda model, name: "e" * 16 if name == "forms" else real(model, name))
+    monkeypatch.setattr(measures, "load", Fake)
+    results, _ = sweep(*points)
+    assert statuses(results)[4:] == [("forms", "error"), ("good", "error")]
+
+
+def trial(rate, **changed):
+    training = Training(sequence_length=64, batch_size=2, learning_rate=rate, tokens=1000)
+    return point(training=training, role="trial", flops_per_token=10.0, **changed)
+
+
+def test_the_other_seeds_train_with_the_best_trial_s_rate(sweep):
+    rates = (1e-3, 2e-3, 4e-3)  # the fake is best at 2e-3
+    points = [trial(rate, label=label, width=width) for rate in rates for label, width in (("a", 24), ("b", 48))]
+    points += [trial(rate, measure="raises", label="c") for rate in rates]
+    results, told = sweep(*points, seeds=(0, 5, 7))
+    later = results.points[results.points["role"] == "chosen"]
+    assert sorted(zip(later["label"], later["seed"], strict=True)) == [("a", 5), ("a", 7), ("b", 5), ("b", 7)]
+    assert set(later["learning_rate"]) == {2e-3}
+    assert set(later["training_tokens"]) == {7}
+    assert set(later["training_flops"]) == {3 * 10.0 * 7}
+    assert len(results.points) == 9 + 4
+    again, told = sweep(*points, seeds=(0, 5, 7))
+    assert "0 points run, 13 were done before" in told
+    assert again.points.equals(results.points)
+
+
+# Before and after --------------------------------------------------------------------------------------------------
+
+
+def test_a_place_that_cannot_be_written_is_said_before_anything_runs(sweep, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    into = tmp_path / "counts"
+    with pytest.raises(UserError, match="cannot be written: Not a directory"):
+        sweep(*counted(into), out=tmp_path / "file")
+    assert not into.exists()
+
+
+def test_a_second_run_into_the_same_folder_is_refused(sweep, tmp_path):
+    into = tmp_path / "counts"
+    results, _ = sweep(*counted(into, 1))
+    with Writer(tmp_path / "tried" / results.device), pytest.raises(UserError, match="another run, process"):
+        sweep(*counted(into, 2))
+    assert into.read_text().split() == ["0"]
+
+
+def test_the_folder_says_what_was_asked(sweep, environment):
+    results, told = sweep(point(), seeds=(0, 3))
+    assert results.question == "Is it so?"
+    assert results.settings == {"seeds": [0, 3]}
+    assert results.device == machine.slug(environment, "cpu")
+    assert "python -m harness report --results" in told
+    assert "[1/1] ok" in told
+    assert "0.5" in told.splitlines()[-3]  # the median of the fake's samples
+
+
+def test_what_a_point_prints_is_told_once(sweep):
+    _, told = sweep(point(measure="prints"), point(measure="prints", seed=1))
+    assert told.count("said by a native library") == 1
+
+
+def test_a_point_that_does_nothing_costs_half_a_second_at_most(sweep, monkeypatch):
+    took, real = [], run.Sweep.run
+
+    def timed(self, point):
+        began = time.monotonic()
+        outcome = real(self, point)
+        took.append(time.monotonic() - began)
+        return outcome
+
+    monkeypatch.setattr(run.Sweep, "run", timed)
+    sweep(*(point(seed=i) for i in range(6)))
+    assert min(took) < 0.5

@@ -1,0 +1,143 @@
+"""Processes of points: what they send, how they end, and that nothing of them stays."""
+
+import os
+import pathlib
+import signal
+import threading
+import time
+
+import psutil
+import pytest
+
+from harness import child, worker
+from tests.fakes import Fake, point
+
+
+def run(how, **changed):
+    return worker.run(point(measure=how, **changed), Fake(how))
+
+
+def test_rows_come_back_in_order():
+    outcome = run("good")
+    assert (outcome.status, outcome.reason) == ("ok", "")
+    assert [sample.value for sample in outcome.samples] == [1 / 3, 2 / 3]
+    assert outcome.samples[1].bucket == 64
+    assert [row.loss for row in outcome.curve] == [5.5]
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "reason"),
+    [
+        ("raises", "error", r"RuntimeError: two lines \(tests/fakes.py:\d+\)"),
+        ("segfaults", "error", r"killed by signal SIGSEGV at tests/fakes.py:\d+"),
+        ("exits", "error", "its process ended with exit code 7 before it was done"),
+        ("asks", "oom", r"RuntimeError: .*can't allocate memory.* \(tests/fakes.py:\d+\)"),
+        ("declines", "not_applicable", "it has no state"),
+        ("diverges", "error", r"BadValue: the loss at step 3 is nan \(harness/child.py:\d+\)"),
+        ("invents", "error", r"BadValue: the measure does not declare the metric 'invented' \(harness/child.py:\d+\)"),
+    ],
+)
+def test_a_failure_is_an_outcome(how, status, reason):
+    import re
+
+    outcome = run(how)
+    assert outcome.status == status
+    assert re.fullmatch(reason, outcome.reason), outcome.reason
+    assert len(outcome.rows) == (how in ("raises", "segfaults", "exits"))  # what was sent before is kept
+
+
+def test_a_hang_ends_at_its_limit():
+    outcome = run("hangs", limit_seconds=0.6)
+    assert (outcome.status, outcome.reason) == ("timeout", "took longer than 0.6 s")
+    assert len(outcome.samples) == 1
+    assert 0.6 <= outcome.seconds < 3
+
+
+def test_memory_ends_at_its_limit():
+    outcome = run("hogs", limit_bytes=2**29, limit_seconds=60)
+    assert outcome.status == "oom"
+    assert outcome.reason.endswith("GiB resident, more than the limit of 0.50 GiB")
+
+
+def test_a_limit_that_is_kept_does_not_matter():
+    assert run("good", limit_bytes=2**32, limit_seconds=60).status == "ok"
+
+
+def test_what_a_point_prints_is_kept_apart(capfd):
+    outcome = run("prints")
+    assert outcome.output.splitlines() == ["said on stdout", "said on stderr", "said by a native library"]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_killed_process_is_named(tmp_path):
+    told = tmp_path / "pid"
+    killer = threading.Thread(target=lambda: os.kill(_number_in(told), signal.SIGKILL))
+    killer.start()
+    outcome = run("pid", corpus=str(told))
+    killer.join()
+    assert (outcome.status, outcome.reason) == ("error", "killed by signal SIGKILL")
+
+
+def test_an_interrupted_parent_leaves_no_process(tmp_path):
+    told = tmp_path / "pid"
+
+    def interrupt():
+        _number_in(told)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    killer = threading.Thread(target=interrupt)
+    killer.start()
+    with pytest.raises(KeyboardInterrupt):
+        run("pid", corpus=str(told))
+    killer.join()
+    assert not psutil.pid_exists(int(told.read_text()))
+
+
+def test_a_point_computes_with_the_cores_that_it_may_use(monkeypatch):
+    told = run("tells").samples[0].value
+    assert 1 <= told <= child.cores() or "OMP_NUM_THREADS" in os.environ
+
+
+def test_cores_are_those_of_the_affinity():
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert child.cores() == 1
+    finally:
+        os.sched_setaffinity(0, before)
+    assert child.cores() <= len(before)
+
+
+def test_a_container_s_quota_counts(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(64))
+    monkeypatch.setattr(pathlib.Path, "read_text", lambda self, **_: "250000 100000\n")
+    assert child.cores() == 3
+    monkeypatch.setattr(pathlib.Path, "read_text", lambda self, **_: "max 100000\n")
+    assert child.cores() == 64
+
+
+def test_memory_starts_where_the_server_s_is():
+    """A process begins without the peaks of the points before it."""
+    run("hogs", limit_bytes=2**29)
+    small = worker.start(_peak, (), None, None).rows[0]
+    assert 0 < small < 2**29
+
+
+def test_a_point_that_does_nothing_costs_little():
+    run("good")
+    least = min(run("good").seconds for _ in range(5))
+    assert least < 0.5
+
+
+def _peak():
+    told = pathlib.Path("/proc/self/status").read_text(encoding="ascii")
+    yield next(int(line.split()[1]) * 1024 for line in told.splitlines() if line.startswith("VmHWM"))
+
+
+def _number_in(path: pathlib.Path) -> int:
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        if path.exists() and path.read_text():
+            return int(path.read_text())
+        time.sleep(0.01)
+    raise AssertionError(f"nothing was written to {path}")
