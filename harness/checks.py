@@ -125,7 +125,8 @@ def _measures(settings: "Settings") -> Told:
             yield ("shape", "vocabulary"), f"{settings.shape.vocabulary} is too small; text is bytes, at least 256"
     for name in SEQUENCE_FACTORS:
         if getattr(settings.sweep, name) and name not in read:
-            yield ("sweep", name), f"none of this experiment's measures depends on {name}; they do on {listed(read)}"
+            known = listed(sorted(read))
+            yield ("sweep", name), f"none of this experiment's measures depends on {name}; they do on {known}"
 
 
 def _training(settings: "Settings") -> Told:

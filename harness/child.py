@@ -20,6 +20,7 @@ from harness.point import Point
 
 ROOT = pathlib.Path(__file__).parent.parent
 NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")  # in torch's RuntimeErrors
+ADVICE = "If reserved but unallocated memory"  # what torch goes on with, once it has said what was asked for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +51,8 @@ def main(connection: Connection, output: str, work: Callable[..., Iterable[Any]]
         end = End("not_applicable", _line(error))
     except BaseException as error:
         end = End("oom" if _is_out_of_memory(error) else "error", told(error))
-        traceback.print_exc()
+        if end.status == "error":
+            traceback.print_exc()
     connection.send(end)
 
 
@@ -104,7 +106,7 @@ def innermost(places: list[str]) -> str:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:500]
+    return " ".join(str(error).partition(ADVICE)[0].split())[:500]
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -49,19 +49,29 @@ def run(
     fresh: Annotated[bool, typer.Option("--fresh", help="Run points again that are done.")] = False,
 ) -> None:
     """Run an experiment: every point that is not done yet, each in a process of its own."""
-    from harness import corpus, experiment, machine, plan
+    from harness import experiment, machine, plan
 
     asked = experiment.load(file, overrides)
     if not dry_run:
         _try_to_write(out)
     device = machine.resolve(device)
-    text = corpus.load(asked.corpus) if asked.corpus and not dry_run else None
-    points = plan.only(plan.points(asked, device, text.sha256 if text else None), only)
+    sha256 = None if dry_run else _corpus_sha256(file, asked.corpus)
+    points = plan.only(plan.points(asked, device, sha256), only)
     if dry_run:
         from harness import show
 
         return show.plan(asked, points)
     return _run(asked, points, out, device, fresh)
+
+
+def _corpus_sha256(file: pathlib.Path, name: str | None) -> str | None:
+    """Of the experiment's text, which is read here for the first time. Raises UserError where it cannot be."""
+    from harness import corpus
+
+    try:
+        return corpus.load(name).sha256 if name else None
+    except UserError as error:
+        raise UserError(f"{file}: corpus: {error}") from None
 
 
 def _run(asked: "Experiment", points: "list[Point]", out: pathlib.Path, device: str, fresh: bool) -> None:

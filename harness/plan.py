@@ -6,6 +6,7 @@ of a measure's grid the entry turns fastest, so that a machine that drifts drift
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -61,14 +62,16 @@ def points(experiment: Experiment, device: str, corpus_sha256: str | None = None
     built = [[_build(experiment, entry, sizes) for entry in entries(experiment)] for sizes in checks.shapes(experiment)]
     checked = [entry for entry in experiment.measures if entry.name == FORMS] or [MeasureEntry(name=FORMS)]
     others = [entry for entry in experiment.measures if entry.name != FORMS]
+    given = [*(checked if FORMS in measures.names() else []), *others]
+    most = sum(math.prod(map(len, _axes(experiment, entry))) * len(built) * len(built[0]) for entry in given)
+    if most > MOST_POINTS:
+        raise UserError(f"{experiment.name}: {most:,} points, more than {MOST_POINTS:,}; sweep fewer values")
     found: dict[str, Point] = {}
-    for entry in [*(checked if FORMS in measures.names() else []), *others]:
+    for entry in given:
         for row in built:
             for point in _grid(experiment, device, entry, row):
                 point = dataclasses.replace(point, corpus_sha256=corpus_sha256 if point.corpus else None)
                 found.setdefault(point.configuration, point)
-        if len(found) > MOST_POINTS:
-            raise UserError(f"{experiment.name}: more than {MOST_POINTS:,} points; sweep fewer values")
     missing = [_lacking(experiment, device, built[0][0].shape, model, option) for model, option in lacks(experiment)]
     return [*found.values(), *missing]
 
@@ -152,16 +155,20 @@ def _build(experiment: Experiment, entry: Entry, sizes: tuple[int, int, int]) ->
         return Built(entry, shape, None, str(error))
 
 
+def _axes(experiment: Experiment, given: MeasureEntry) -> list[list[Any]]:
+    """The values of each of SEQUENCE_FACTORS, and of the learning rate, that a measure turns through."""
+    measure, axes = measures.load(given.name), []
+    for name in SEQUENCE_FACTORS:
+        default = [experiment.dtype if name == "dtype" else None]
+        own = getattr(given, name) or getattr(experiment.sweep, name) or default
+        axes.append(own if name in measure.factors else default)
+    return [*axes, experiment.training.learning_rate if measure.trains and experiment.training else [None]]
+
+
 def _grid(experiment: Experiment, device: str, given: MeasureEntry, row: list[Built]) -> Iterator[Point]:
     measure = measures.load(given.name)
-    defaults = {"dtype": [experiment.dtype]}
-    axes = []
-    for name in SEQUENCE_FACTORS:
-        own = getattr(given, name) or getattr(experiment.sweep, name) or defaults.get(name, [None])
-        axes.append(own if name in measure.factors else defaults.get(name, [None]))
     training = experiment.training if measure.trains else None
-    rates = training.learning_rate if training else [None]
-    for *values, rate, built in itertools.product(*axes, rates, row):
+    for *values, rate, built in itertools.product(*_axes(experiment, given), row):
         factors = dict(zip(SEQUENCE_FACTORS, values, strict=True))
         if "form" in measure.factors and factors["form"] is None:
             factors["form"] = _default_form(measure, built)

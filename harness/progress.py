@@ -2,6 +2,7 @@
 
 import collections
 
+import rich.markup
 import rich.progress
 from rich.console import Console
 
@@ -20,18 +21,15 @@ class Progress:
     """
 
     def __init__(self, console: Console, points: list[Point]):
-        self.console, self.waiting, self.total, self.done = console, list(points), len(points), 0
-        self._measured: dict[str, float] = collections.defaultdict(float)
-        self._predicted: dict[str, float] = collections.defaultdict(float)
+        self.console, self.total, self.done = console, len(points), 0
+        self._left = collections.defaultdict[str, float](float)  # predicted seconds of what is to come, by measure
+        self._predicted = collections.defaultdict[str, float](float)  # of what was measured, and
+        self._measured = collections.defaultdict[str, float](float)  # what it took
         self._printed: set[str] = set()
-        columns = (
-            "{task.completed}/{task.total}",
-            rich.progress.BarColumn(),
-            "{task.fields[left]}",
-            "{task.description}",
-        )
+        for point in points:
+            self._left[point.measure] += predict.seconds(point)
         self._bar = rich.progress.Progress(
-            *columns,
+            *("{task.completed}/{task.total}", rich.progress.BarColumn(), "{task.fields[left]}", "{task.description}"),
             console=console,
             refresh_per_second=REDRAWS_PER_SECOND,
             transient=True,
@@ -51,32 +49,38 @@ class Progress:
 
     def end(self, point: Point, outcome: Outcome | None) -> None:
         """`outcome` is None where the point was done before."""
-        self.waiting.remove(point)
         self.done += 1
+        predicted = predict.seconds(point)
+        self._left[point.measure] -= predicted
         if outcome is not None and outcome.seconds is not None:
             self._measured[point.measure] += outcome.seconds
-            self._predicted[point.measure] += predict.seconds(point)
+            self._predicted[point.measure] += predicted
         if outcome is not None:
             self._tell(point, outcome)
         self._update("")
 
     def replace(self, old: list[Point], new: list[Point]) -> None:
         """Some points are known only now: `new` instead of `old`."""
-        self.waiting = [*(point for point in self.waiting if point not in old), *new]
-        self.total = self.done + len(self.waiting)
+        self.total += len(new) - len(old)
+        for sign, points in ((-1, old), (1, new)):
+            for point in points:
+                self._left[point.measure] += sign * predict.seconds(point)
 
     def seconds_left(self) -> float | None:
         """None as long as nothing was measured."""
-        if not self._measured:
+        predicted = sum(self._predicted.values())
+        if not predicted:
             return None
-        overall = sum(self._measured.values()) / sum(self._predicted.values())
-        ratios = {measure: spent / self._predicted[measure] for measure, spent in self._measured.items()}
-        return sum(predict.seconds(point) * ratios.get(point.measure, overall) for point in self.waiting)
+        overall = sum(self._measured.values()) / predicted
+        ratios = {measure: self._measured[measure] / spent for measure, spent in self._predicted.items() if spent}
+        return max(0.0, sum(left * ratios.get(measure, overall) for measure, left in self._left.items()))
 
     def _update(self, description: str) -> None:
         left = self.seconds_left()
         told = "" if left is None else f"{tell_seconds(left)} left"
-        self._bar.update(self._task, completed=self.done, total=self.total, left=told, description=description)
+        self._bar.update(
+            self._task, completed=self.done, total=self.total, left=told, description=rich.markup.escape(description)
+        )
 
     def _tell(self, point: Point, outcome: Outcome) -> None:
         failed = outcome.status not in ("ok", "not_applicable")
@@ -84,7 +88,7 @@ class Progress:
             took = "" if outcome.seconds is None else f" {outcome.seconds:.1f} s"
             reason = f": {outcome.reason}" if outcome.reason else ""
             line = f"[{self.done}/{self.total}] {outcome.status}{took}  {describe(point)}{reason}"
-            self.console.print(line, markup=False, highlight=False)
+            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
         if outcome.output and outcome.output not in self._printed:  # a warning of every point is told once
             self._printed.add(outcome.output)
             self.console.print(outcome.output, markup=False, highlight=False, style="dim")

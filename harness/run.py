@@ -9,9 +9,10 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
+import pandas as pd
 from rich.console import Console
 
-from harness import csvfile, machine, measures, plan, record, summary, worker
+from harness import csvfile, machine, measures, plan, record, show, summary, worker
 from harness.experiment import Experiment
 from harness.point import Point, digest
 from harness.progress import Progress
@@ -57,23 +58,20 @@ def run(
     Raises UserError where the folder cannot be written or is damaged, and KeyboardInterrupt on Ctrl-C or SIGTERM; by
     then the point in flight is stopped, and every finished one is kept.
     """
-    console = console or Console()
+    console = console or show.console()
     with _interruptible():
         environment = worker.call(machine.environment, device)
         folder = out / experiment.name / machine.slug(environment, device)
         with Writer(folder) as writer:
             writer.settings(experiment.dump())
             for note in writer.notes:
-                console.print(f"taken out: {note}", markup=False, highlight=False)
+                console.print(f"taken out: {note}", markup=False, highlight=False, soft_wrap=True)
             sweep = Sweep(writer, environment, fresh)
             _run_all(experiment, points, sweep, console)
-    summary.show(record.load(folder), sweep.configurations, console)
-    told = "python -m harness report" + (
-        "" if out == pathlib.Path("results") else f" --results {shlex.quote(str(out))}"
-    )
-    console.print(
-        f"{sweep.ran} points run, {sweep.skipped} were done before. Results: {folder}\nPages: {told}", markup=False
-    )
+    summary.tell(record.load(folder), sweep.configurations, console)
+    where = "" if out == pathlib.Path("results") else f" --results {shlex.quote(str(out))}"
+    told = f"{sweep.ran} points run, {sweep.skipped} were done before. Results: {folder}"
+    console.print(f"{told}\nPages: python -m harness report{where}", markup=False, highlight=False, soft_wrap=True)
     return folder
 
 
@@ -203,7 +201,7 @@ def _wider(now: float | None, then: float | None) -> bool:
 
 def _value(cell: Any) -> Any:
     """A table's cell, None where it is empty."""
-    return None if cell is None or cell != cell or str(cell) == "<NA>" else cell
+    return None if pd.isna(cell) else cell
 
 
 @contextlib.contextmanager

@@ -77,7 +77,7 @@ def local(path: pathlib.Path, field: str) -> list[bytes]:
 
 
 def cut(text: bytes, size: int) -> list[bytes]:
-    """Blocks of at least `size` bytes that end at blank lines, or at any line's end where there are too few of those."""
+    """Blocks of at least `size` bytes that end at blank lines, or at ends of lines where that gives too few of them."""
     found: list[bytes] = []
     for boundary in (BLANK, LINE):
         found, start = [], 0

@@ -30,7 +30,7 @@ LARGEST_EXPONENT = 60.0  # of favor's keys: e^60, summed over 16k tokens, leaves
 def count(kind: str, size: int, features: int | None) -> int:
     """F, for heads of `size` = K; `features` is the number that was chosen, of favor only."""
     if kind == "favor":
-        return features or round(size * math.log(size)) + 1
+        return features or max(1, round(size * math.log(size)))
     return {"taylor": 1 + size + size * (size + 1) // 2, "cosformer": 2 * size, "hedgehog": 2 * size}.get(kind, size)
 
 
@@ -75,9 +75,13 @@ def favor(x: Float[Tensor, "B N T K"], directions: Float[Tensor, "K F"]) -> Floa
 def orthogonal_directions(size: int, features: int) -> Float[Tensor, "K F"]:
     """Gaussian directions, orthogonal in groups of K, each of a Gaussian's length; from torch's random state.
 
+    They spread evenly only with the signs of R (Mezzadri 2007, arXiv:math-ph/0609050); without, the kernel is biased.
     Rounded to bfloat16, so that a model converted to it keeps the same map.
     """
-    blocks = [torch.linalg.qr(torch.randn(size, size))[0] for _ in range(-(-features // size))]
+    blocks = []
+    for _ in range(-(-features // size)):
+        Q, R = torch.linalg.qr(torch.randn(size, size))
+        blocks.append(Q * R.diagonal().sign())
     lengths = torch.randn(size, features).norm(dim=0)
     return (torch.cat(blocks, 1)[:, :features] * lengths).bfloat16().float()
 

@@ -100,6 +100,16 @@ class LanguageModel(Cost, nn.Module):
         """The forms that these options can be computed in."""
         return cls.forms
 
+    @classmethod
+    def training_form(cls, options: Chosen) -> str:
+        """The default form where these options offer it, else the first that is not the recurrence."""
+        offered = cls.available_forms(options)
+        return (
+            cls.default_form
+            if cls.default_form in offered
+            else next(f for f in (*offered, *offered) if f != "recurrent")
+        )
+
     # The three ways in ------------------------------------------------------------------------------------------
 
     def forward(
@@ -139,7 +149,7 @@ class LanguageModel(Cost, nn.Module):
 
         Raises ValueError for a form that the model's options do not offer.
         """
-        form = form or self.default_form
+        form = form or self.training_form(self.options)
         if form not in (offered := self.available_forms(self.options)):
             raise ValueError(f"{self.title} has no form {form!r} with these options; it has {', '.join(offered)}")
         length = tokens.shape[1]

@@ -75,7 +75,8 @@ def step_(
     if gamma is not None:
         state.mul_(gamma)
     state.addcmul_(k.to(dtype).unsqueeze(-1), v.to(dtype).unsqueeze(-2))
-    return torch.matmul(q.to(dtype).unsqueeze(-2), state).squeeze(-2).to(v.dtype)
+    o = torch.bmm(q.to(dtype).flatten(0, 1).unsqueeze(1), state.flatten(0, 1))
+    return o.view(v.shape).to(v.dtype)
 
 
 def parallel(

@@ -73,8 +73,9 @@ def wkv(
             ys.append(y_t)
         y = torch.stack(ys, 1) if len(ys) > 1 else y_t.unsqueeze(1)
     else:
-        y, *state = Average.apply(k, v, w, u, *state, SWEEPS[form])
-    return (y if dtype == exact else y.to(dtype)), tuple(state)
+        y, m, p, q = Average.apply(k, v, w, u, *state, SWEEPS[form])
+        state = m, p, q
+    return (y if dtype == exact else y.to(dtype)), state
 
 
 class Average(torch.autograd.Function):

@@ -106,50 +106,52 @@ class Retention(nn.Module):
             self.gamma_logit.copy_(torch.tensor(start, dtype=torch.float64).logit())
 
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
+        if call.form == "recurrent" and x.shape[1] == 1 and "S" in state and not torch.is_grad_enabled():
+            return self.step(x[:, 0], call, state["S"]).unsqueeze(1)
         if call.valid is not None:
             x = x * call.valid.unsqueeze(-1)  # no biases: q = k = v = 0 on padding
-        qk, v, *gate = self.project(x)
+        # The weight in parts: parts of the product would be gathered again going backward.
+        qk, v, *gate = (F.linear(x, part) for part in self.into.weight.split(self.parts))
         qk, turn = qk.unflatten(-1, (2, self.heads, self.K)), call.shared.turn
         qk = _rotary.turned(qk, turn) if turn.is_complex() else qk * turn.to(qk.dtype)
         q, k = qk.transpose(1, 3).unbind(2)
         v = v.unflatten(-1, (self.heads, self.V)).transpose(1, 2)
-        log_decay = call.shared.log_decay
-        if self.gamma_logit is not None:
-            log_decay = F.logsigmoid(self.gamma_logit.to(_retention.state_dtype(v.dtype)))
-        o = self.retain(q, k, v, log_decay, call, state).transpose(1, 2)
-        if self.options.group_norm:
-            o = F.rms_norm(o, (self.V,), eps=self.options.norm_eps)
-        else:
-            sums = _decay.row_sums(o.new_zeros(self.heads) if log_decay is None else log_decay, call.positions)
-            o = o * sums.rsqrt().unsqueeze(-1).to(o.dtype)
-        y = o.flatten(2)
-        return self.out(F.silu(gate[0]) * y if gate else y)
-
-    def project(self, x: Float[Tensor, "B T D"]) -> tuple[Tensor, ...]:
-        """q and k side by side, v, and the gate."""
-        if torch.is_grad_enabled():  # parts of one product would be gathered again going backward
-            return tuple(F.linear(x, part) for part in self.into.weight.split(self.parts))
-        return self.into(x).split(self.parts, -1)
-
-    def retain(
-        self, q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor | None, call: Call, state: LayerState
-    ) -> Float[Tensor, "B H T V"]:
-        """Retention in the form asked for, from the state there is and to the one after."""
-        S = state.get("S")
+        log_decay, S = self.log_decay(call), state.get("S")
         if call.form == "parallel":
             o, S = _retention.parallel(q, k, v, log_decay, S, call.keep_state, call.shared.D)
         elif call.form == "chunkwise":
             o, S = _retention.chunkwise(q, k, v, log_decay, S, call.keep_state, self.options.chunk_size)
-        elif S is not None and q.shape[2] == 1 and not torch.is_grad_enabled():
-            gamma = (
-                call.shared.gamma if self.gamma_logit is None or log_decay is None else log_decay.exp()[:, None, None]
-            )
-            o = _retention.step_(q[:, :, 0], k[:, :, 0], v[:, :, 0], gamma, S).unsqueeze(2)
         else:
             o, S = _retention.recurrent(q, k, v, log_decay, S, call.keep_state)
         if S is not None:
             state["S"] = S
-        return o
+        o = o.transpose(1, 2)
+        y = F.rms_norm(o, (self.V,), eps=self.options.norm_eps) if self.options.group_norm else self.evened(o, call)
+        return self.out(F.silu(gate[0]) * y.flatten(2) if gate else y.flatten(2))
+
+    def step(self, x: Float[Tensor, "B D"], call: Call, S: Float[Tensor, "B H K V"]) -> Float[Tensor, "B D"]:
+        """`forward` of one token, overwriting the state, in few operations: at this size each one's overhead counts."""
+        shape, turn = (len(x), 2, self.heads, self.K), call.shared.turn.flatten(0, -4)
+        qk, v, *gate = self.into(x).split(self.parts, -1)
+        qk = _rotary.turned(qk.view(shape), turn) if turn.is_complex() else qk.view(shape) * turn.to(qk.dtype)
+        gamma = call.shared.gamma if self.gamma_logit is None else self.log_decay(call).exp()[:, None, None]
+        o = _retention.step_(*qk.unbind(1), v.unflatten(-1, (self.heads, self.V)), gamma, S)
+        if self.options.group_norm:
+            y = F.rms_norm(o, (self.V,), eps=self.options.norm_eps)
+        else:
+            y = self.evened(o.unsqueeze(1), call)
+        return self.out(F.silu(gate[0]) * y.flatten(1) if gate else y.flatten(1))
+
+    def log_decay(self, call: Call) -> Float[Tensor, "H"] | None:
+        if self.gamma_logit is None:
+            return call.shared.log_decay
+        return F.logsigmoid(self.gamma_logit.to(_retention.state_dtype(self.gamma_logit.dtype)))
+
+    def evened(self, o: Float[Tensor, "B T H V"], call: Call) -> Float[Tensor, "B T H V"]:
+        """o_n / sqrt(sum_{m<=n} gamma^(n-m)), the paper's second normalisation, which knows positions only."""
+        log_decay = self.log_decay(call)
+        sums = _decay.row_sums(o.new_zeros(self.heads) if log_decay is None else log_decay, call.positions)
+        return o * sums.rsqrt().unsqueeze(-1).to(o.dtype)
 
 
 def turns(rotation: str, K: int, length: int, dtype: torch.dtype, device: torch.device) -> Tensor:

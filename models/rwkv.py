@@ -17,7 +17,7 @@ Letters: B batch, T tokens, D width, F feed-forward width, L layers.
 
 import dataclasses
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -28,6 +28,7 @@ from models import _wkv
 from models._cost import Chosen, CommonOptions, Count, Shape
 from models._lm import LanguageModel
 from models._state import Call, LayerState
+from models._token_shift import blends
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,23 +42,26 @@ class Options(CommonOptions):
     }
 
 
-def blends(
-    x: Float[Tensor, "B T D"], mix: Float[Tensor, "N 1 D"], call: Call, state: LayerState, name: str
-) -> Float[Tensor, "N B*T D"]:
-    """N blends mix * x_t + (1 - mix) * x_{t-1}; the token before the first is zero. Keeps the last in `state[name]`."""
-    width = x.shape[2]
-    if x.shape[1] == 1 and call.valid is None and name in state:
-        now, before = x[:, 0], state[name]
-        last = now
-    else:
-        if call.valid is not None:
-            x = x.masked_fill(~call.valid.unsqueeze(-1), 0)
-        first = state[name].unsqueeze(1) if name in state else torch.zeros_like(x[:, :1])
-        now, before = x.reshape(-1, width), torch.cat((first, x[:, :-1]), 1).view(-1, width)
-        last = x[:, -1].clone()
-    if call.keep_state:
-        state[name] = last
-    return torch.lerp(before, now, mix)
+class SquaredReLU(torch.autograd.Function):
+    """relu(x)^2, which is also all that its gradient needs."""
+
+    @staticmethod
+    def forward(ctx: Any, x):
+        positive = torch.relu(x)
+        ctx.save_for_backward(positive)
+        return positive.square()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient):
+        (positive,) = ctx.saved_tensors
+        return torch.mul(positive, gradient).mul_(2)
+
+
+def decoding(x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> bool:
+    """Whether this is one token after others, to be computed with no call more than it needs."""
+    alone = x.shape[1] == 1 and bool(state) and call.valid is None and call.keep_state
+    return alone and call.form == "recurrent" and not torch.is_grad_enabled() and x.dtype.itemsize >= 4
 
 
 def start(drawn: list[Tensor], zeroed: list[Tensor], declared: bool) -> None:
@@ -73,7 +77,7 @@ class TimeMixing(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.mix = nn.Parameter(torch.empty(3, 1, width))  # of k, v, r
+        self.mix = nn.Parameter(torch.empty(3, width))  # of k, v, r
         self.decay = nn.Parameter(torch.empty(width))  # w = -exp(decay)
         self.first = nn.Parameter(torch.empty(width))  # u
         self.into = nn.Linear(width, 3 * width, bias=False)  # k, v, r side by side, each of its own blend
@@ -86,29 +90,36 @@ class TimeMixing(nn.Module):
         self.decay.copy_(-5 + 8 * (h / max(width - 1, 1)) ** (0.7 + 1.3 * depth))
         self.first.copy_(math.log(0.3) + 0.5 * ((h + 1) % 3 - 1))
         blend = (h / width) ** rest
-        self.mix.copy_(torch.stack((blend, blend + 0.3 * depth, (h / width) ** (0.5 * rest))).unsqueeze(1))
+        self.mix.copy_(torch.stack((blend, blend + 0.3 * depth, (h / width) ** (0.5 * rest))))
         key, value, receptance = self.into.weight.chunk(3)
         start([value], [key, receptance, self.out.weight], declared)
 
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
-        k, v, r = (part.view(x.shape) for part in self.project(blends(x, self.mix, call, state, "time_input")))
+        if decoding(x, call, state):
+            return self.step(x[:, 0], state).unsqueeze(1)
+        weights = self.into.weight.chunk(3)
+        mixed = blends(x, self.mix, call, state, "time_input")
+        k, v, r = (F.linear(part, weight) for part, weight in zip(mixed, weights, strict=True))
         if call.valid is not None:
             k = k.masked_fill(~call.valid.unsqueeze(-1), _wkv.NOTHING)
         if "max" in state:
             before = state["max"], state["numerator"], state["denominator"]
         else:
             before = _wkv.empty(x.shape[0], x.shape[2], k)
-        w = self.decay.to(before[0].dtype).exp().neg()
+        w = -torch.exp(self.decay.to(before[0].dtype))
         y, after = _wkv.wkv(k, v, w, self.first, before, call.form)
         if call.keep_state:
             state["max"], state["numerator"], state["denominator"] = after
         return self.out(torch.sigmoid(r) * y)
 
-    def project(self, mixed: Float[Tensor, "3 N D"]) -> tuple[Float[Tensor, "N D"], ...]:
-        """k, v and r. One batched product costs less for few tokens, three products for many."""
-        if mixed.shape[1] < 16:
-            return torch.bmm(mixed, self.into.weight.view(3, *self.out.weight.shape).mT).unbind(0)
-        return tuple(F.linear(x, weight) for x, weight in zip(mixed, self.into.weight.chunk(3), strict=True))
+    def step(self, x: Float[Tensor, "B D"], state: LayerState) -> Float[Tensor, "B D"]:
+        """The same for one token: `bmm` costs less than three products, no list of steps is made."""
+        mixed = torch.lerp(state["time_input"], x, self.mix.unsqueeze(1))
+        k, v, r = torch.bmm(mixed, self.into.weight.view(3, *self.out.weight.shape).mT).unbind(0)
+        before = state["max"], state["numerator"], state["denominator"]
+        y, after = _wkv.step(k, v, -torch.exp(self.decay), self.first, before)
+        state["time_input"], state["max"], state["numerator"], state["denominator"] = x, *after
+        return self.out(torch.sigmoid(r) * y)
 
 
 class ChannelMixing(nn.Module):
@@ -116,20 +127,26 @@ class ChannelMixing(nn.Module):
 
     def __init__(self, width: int, ffn_width: int):
         super().__init__()
-        self.mix = nn.Parameter(torch.empty(2, 1, width))  # of k, r
+        self.mix = nn.Parameter(torch.empty(2, width))  # of k, r
         self.key = nn.Linear(width, ffn_width, bias=False)
         self.receptance = nn.Linear(width, width, bias=False)
         self.out = nn.Linear(ffn_width, width, bias=False)
 
     def initialise(self, depth: float, rest: float, declared: bool) -> None:
-        width = self.mix.shape[2]
+        width = self.mix.shape[1]
         self.mix.copy_((torch.arange(width) / width) ** rest)
         start([self.key.weight], [self.receptance.weight, self.out.weight], declared)
 
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
-        for_k, for_r = blends(x, self.mix, call, state, "channel_input").unbind(0)
-        y = torch.sigmoid(self.receptance(for_r)) * self.out(torch.relu(self.key(for_k)).square())
-        return y.view(x.shape)
+        if decoding(x, call, state):
+            return self.step(x[:, 0], state).unsqueeze(1)
+        for_k, for_r = blends(x, self.mix, call, state, "channel_input")
+        return torch.sigmoid(self.receptance(for_r)) * self.out(SquaredReLU.apply(self.key(for_k)))
+
+    def step(self, x: Float[Tensor, "B D"], state: LayerState) -> Float[Tensor, "B D"]:
+        for_k, for_r = torch.lerp(state["channel_input"], x, self.mix.unsqueeze(1)).unbind(0)
+        state["channel_input"] = x
+        return torch.sigmoid(self.receptance(for_r)) * self.out(torch.relu(self.key(for_k)).square())
 
 
 class Model(LanguageModel):

@@ -21,6 +21,7 @@ from reports import intervals, language, rows, wording
 
 CORNERS = ("training", "decode", "quality")
 VALUES = {"training": "training_tokens_per_second", "decode": "decode_tokens_per_second", "quality": "bits_per_byte"}
+NOTHING_LEARNED = "no model does better than byte frequencies alone"
 CELL = ["sequence_length", "batch_size", "dtype"]
 
 
@@ -41,13 +42,13 @@ def measure(result_set: Any) -> Corners | None:
     if any(part.empty for part in parts.values()):
         return None
     measures = ("training", "decode", "language")
-    points = pd.concat([rows.one_shape(rows.of_measure(result_set, name)) for name in measures])
+    points = pd.concat([rows.comparable(result_set, name) for name in measures])
     table = points.groupby("label", sort=True)["model"].first().reset_index().rename(columns={"label": "series"})
     for name, part in parts.items():
         table = table.merge(part, on="series", how="left")
         table[f"{name}_missing"] = [
-            "" if pd.notna(value) else _why(points, name, series)
-            for series, value in zip(table["series"], table[f"{name}_ratio"], strict=True)
+            "" if pd.notna(ratio) else NOTHING_LEARNED if pd.notna(value) else _why(points, name, series)
+            for series, value, ratio in table[["series", VALUES[name], f"{name}_ratio"]].itertuples(index=False)
         ]
     ratios = table[[f"{name}_ratio" for name in CORNERS]]
     table["weakest"] = ratios.min(axis=1).where(ratios.notna().all(axis=1))
@@ -60,7 +61,7 @@ def measure(result_set: Any) -> Corners | None:
 def _speed(result_set: Any, name: str) -> tuple[pd.DataFrame, str]:
     """A line per label at the cell that most labels ran: the longest, then the largest batch. Of several forms a label
     shows its fastest."""
-    points = rows.one_shape(rows.of_measure(result_set, name))
+    points = rows.comparable(result_set, name)
     samples = rows.samples_of(result_set, points, "tokens_per_second")
     told = samples.merge(points[["point", "label", "form", "state_bytes", *CELL]], on="point")
     if told.empty:
@@ -108,8 +109,8 @@ def _quality(result_set: Any) -> tuple[pd.DataFrame, str]:
     table["learning_rate"] = table["series"].map(language.rates(result_set)).astype(float)
     length = wording.listed([wording.number(value) for value in sorted(set(told["training_sequence_length"].dropna()))])
     tokens = wording.listed([wording.number(value) for value in sorted(set(told["training_tokens"].dropna()))], "or")
-    seeds = wording.listed([str(value) for value in sorted(set(table["seeds"]))], "or")
-    text = f"held-out text at the training length {length}, after {tokens} training tokens, {seeds} seeds"
+    seeds = wording.listed([wording.counted(value, "seed") for value in sorted(set(table["seeds"]))], "or")
+    text = f"held-out text at the training length {length}, after {tokens} training tokens, {seeds}"
     return table.drop(columns=["model", "status", "reason"]), text
 
 

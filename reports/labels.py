@@ -37,13 +37,24 @@ def at_ends(axes: Axes, ends: dict[str, tuple[float, float]], looks: Style) -> N
         look = looks[name]
         leader = axes.plot([start, 1.03], [was, place], transform=axes.transAxes, clip_on=False, color=look.colour)
         leader[0].set(linewidth=0.6, alpha=0.7)
-        _name(axes, look, 1.045, place)
+        _name(axes, look, place, wording.clipped(look.title))
 
 
-def _name(axes: Axes, look: Look, x: float, y: float, after: str = "") -> None:
+def failure(look: Look, what: str) -> str:
+    """What stands beside a row of failures."""
+    return f"{wording.clipped(look.title)}: {what}"
+
+
+def inches(names: list[str]) -> float:
+    """The room that the longest of these names takes beside a panel, with its marker."""
+    return 0.4 + max(map(len, names), default=0) * 8.5 * LETTER / 72
+
+
+def _name(axes: Axes, look: Look, y: float, text: str) -> None:
+    x = 1.045
     axes.plot([x], [y], transform=axes.transAxes, clip_on=False, marker=look.marker, color=look.colour, markersize=5)
     axes.annotate(
-        wording.clipped(look.title) + after, (x, y), xycoords="axes fraction", xytext=(6, -0.5),
+        text, (x, y), xycoords="axes fraction", xytext=(6, -0.5),
         textcoords="offset points", va="center", fontsize=8.5, annotation_clip=False,
     )  # fmt: skip
 
@@ -60,7 +71,7 @@ def failed_above(axes: Axes, failed: dict[tuple[str, str], list[float]], looks: 
             places, [y] * len(places), transform=mixed, clip_on=False, linestyle="", marker="x", color=look.colour,
             markersize=6, markeredgewidth=1.8,
         )  # fmt: skip
-        _name(axes, look, 1.045, y, f": {what}")
+        _name(axes, look, y, failure(look, what))
     axes.title.set_position((0, 1 + step * len(failed)))
     axes.set_title(axes.get_title("left"), loc="left", y=1 + step * (len(failed) + 0.3))
 

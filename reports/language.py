@@ -13,7 +13,7 @@ from reports import intervals, rows
 
 
 def _points(result_set: Any) -> pd.DataFrame:
-    points = rows.one_shape(rows.of_measure(result_set, "language"))
+    points = rows.comparable(result_set, "language")
     return points if points.empty else points[points["dtype"] == points["dtype"].iloc[-1]]
 
 

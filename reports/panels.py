@@ -14,7 +14,7 @@ from reports import intervals, labels, rows, style, wording
 from reports.style import Style
 
 WIDE, HIGH = 3.1, 2.4  # inches of a panel's inside
-MARGIN, BETWEEN, NAMES = 0.75, 0.75, 1.75  # left of it, above and below it, right of it for the names
+MARGIN, BETWEEN = 0.75, 0.75  # left of it; above and below it
 
 NOUNS = {"batch_size": "batch", "sequence_length": "length", "length": "evaluation length"}
 
@@ -40,49 +40,62 @@ class Swept:
 
     def data(self, result_set: Any) -> pd.DataFrame | None:
         table = rows.summary(result_set, self.measure, self.metric, self.peak)
-        return None if table is None or self.over not in table or table[self.over].nunique() < 2 else table
+        if table is None or not {self.over, self.panel} <= set(table):
+            return None
+        swept = table[self.over].nunique() > 1 and (table.groupby(self.panel)[self.over].nunique() > 1).any()
+        return table if swept or self.over == "sequence_length" else None
 
     def draw(self, data: pd.DataFrame, style: Style) -> Figure:
         panel = panel_of(data, self.panel, self.over)
         form = wording.short if self.form is wording.number else self.form
-        return lines(data, style, self.over, self.value, self.axes, panel, form)
+        beside = ", ".join(wording.number(value) for value in data.sort_values(self.over)[self.panel].unique())
+        heading = f"{NOUNS[self.panel]} {beside}" if panel is None else ""
+        return lines(data, style, self.over, self.value, self.axes, panel, form, heading=heading)
 
     def text(self, data: pd.DataFrame) -> str:
         panel = panel_of(data, self.panel, self.over)
         return told(data, self.over, self.value, *self.words, panel, self.form)
 
 
-def grid(count: int, strips: int = 0, wide: float = WIDE, high: float = HIGH) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` panels, two to a row, with room for names at the right and `strips` failures above."""
-    columns, lines = min(count, 2), math.ceil(count / 2)
+def grid(names: list[str], count: int = 1, strips: int = 0, high: float = HIGH) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` panels, with room at the right for the longest of `names` and above for `strips` failures.
+
+    Two panels to a row, or one where there is only one or the names are long.
+    """
+    beside = labels.inches(names)
+    columns = 2 if count > 1 and beside < 1.9 else 1
+    wide = WIDE if columns == 2 else 1.4 * WIDE
     above = BETWEEN + strips * labels.LINE / 72
-    width, height = columns * (MARGIN + wide + NAMES), lines * (above + high)
+    width, height = columns * (MARGIN + wide + beside), math.ceil(count / columns) * (above + high)
     made = style.figure(width, height)
     axes = []
     for place in range(count):
-        line, column = divmod(place, 2)
-        left, top = MARGIN + column * (MARGIN + wide + NAMES), line * (above + high) + above - 0.45
+        line, column = divmod(place, columns)
+        left, top = MARGIN + column * (MARGIN + wide + beside), line * (above + high) + above - 0.45
         axes.append(made.add_axes((left / width, 1 - (top + high) / height, wide / width, high / height)))
     return made, axes
 
 
 def lines(
     data: pd.DataFrame, looks: Style, x: str, y: str, names: tuple[str, str], panel: str | None = None,
-    form: Form = wording.short, log: tuple[bool, bool] = (True, True),
+    form: Form = wording.short, log: tuple[bool, bool] = (True, True), heading: str = "",
 ) -> Figure:  # fmt: skip
-    """`y` over `x` for every series, a panel for each value of `panel`; `names` label the axes, with units."""
+    """`y` over `x` for every series, a panel for each value of `panel`, else one under `heading`; `names` label the
+    axes, with units."""
     data = data[data[x].notna()].assign(**{x: lambda told: told[x].astype(float)})
     groups = _groups(data, x, panel)
-    strips = max(len(_failed(group, x)) for _, group in groups)
-    made, all_axes = grid(len(groups), strips, wide=WIDE if len(groups) > 1 else 1.4 * WIDE)
+    failed = [_failed(group, x) for _, group in groups]
+    written = [wording.clipped(looks[str(name)].title) for name in data["series"].unique()]
+    written += [labels.failure(looks[name], what) for one in failed for name, what in one]
+    made, all_axes = grid(written, len(groups), max(map(len, failed)))
     limits = _limits(data, y, log[1])
-    for axes, (value, group) in zip(all_axes, groups, strict=True):
-        if panel is not None:
-            axes.set_title(f"{NOUNS.get(panel, panel)} {wording.number(value)}", loc="left")
+    for axes, (value, group), none in zip(all_axes, groups, failed, strict=True):
+        axes.set_title(heading if panel is None else f"{NOUNS.get(panel, panel)} {wording.number(value)}", loc="left")
         _scales(axes, sorted(set(data[x])), limits, names, form, log)
-        ends = {str(name): _line(axes, told, looks[str(name)], x, y) for name, told in group.groupby("series")}
+        shown = _apart(group, x)
+        ends = {str(name): _line(axes, told, looks[str(name)], x, y) for name, told in shown.groupby("series")}
         labels.at_ends(axes, {name: end for name, end in ends.items() if end is not None}, looks)
-        labels.failed_above(axes, _failed(group, x), looks)
+        labels.failed_above(axes, none, looks)
     return made
 
 
@@ -96,6 +109,15 @@ def panel_of(data: pd.DataFrame, other: str, x: str) -> str | None:
     """`other`, unless every `x` has a value of its own, as where batch times length is held equal."""
     alone = data[other].nunique() == 1
     return other if alone or (data.groupby(x)[other].nunique() > 1).any() else None
+
+
+def _apart(group: pd.DataFrame, x: str) -> pd.DataFrame:
+    """Where all stand at one `x`, they stand a little apart, so that their intervals can be told."""
+    if group[x].nunique() > 1:
+        return group
+    names = sorted(set(group["series"]))
+    steps = {name: 1.1 ** (2 * (place + 0.5) / len(names) - 1) for place, name in enumerate(names)}
+    return group.assign(**{x: group[x] * group["series"].map(steps)})
 
 
 def _line(axes: Axes, told: pd.DataFrame, look: style.Look, x: str, y: str) -> tuple[float, float] | None:

@@ -38,11 +38,15 @@ def of_measure(result_set: Any, measure: str) -> pd.DataFrame:
     return points[points["measure"] == measure]
 
 
-def one_shape(points: pd.DataFrame) -> pd.DataFrame:
-    """The rows of one shape and parameter budget, the one that was run last: what may be compared as equals."""
+def comparable(result_set: Any, measure: str) -> pd.DataFrame:
+    """The current rows of one measure that may be compared as equals: of the width, depth and parameter budget that was
+    run last, and of each entry the heads that it was run with last."""
+    points = current(result_set.points)
     if points.empty:
         return points
-    return alike(points, points.iloc[-1][SHAPE])
+    same = alike(points, points.iloc[-1][["width", "layers", "parameters_target"]])
+    same = same[same["heads"] == same.groupby("label")["heads"].transform("last")]
+    return same[same["measure"] == measure]
 
 
 def alike(table: pd.DataFrame, wanted: Any) -> pd.DataFrame:

@@ -97,10 +97,11 @@ def _raw(told: pd.DataFrame) -> list[list[str]]:
 
 
 def _value(line: dict, name: str) -> str:
-    if pd.isna(line[f"{name}_ratio"]):
+    if pd.isna(line[corners.VALUES[name]]):
         return f"a gap: {line[f'{name}_missing']}"
     value = wording.interval(line[corners.VALUES[name]], line[f"{name}_low"], line[f"{name}_high"])
-    return f"{value} [{line[f'{name}_ratio']:.2f}]"
+    ratio = line[f"{name}_ratio"]
+    return f"{value} [a gap: {line[f'{name}_missing']}]" if pd.isna(ratio) else f"{value} [{ratio:.2f}]"
 
 
 SIDE_NOTE = (

@@ -73,14 +73,19 @@ def _scale(axes: Axes, which: str, told: pd.DataFrame, name: str, room: float) -
 
 def unbeaten(told: pd.DataFrame, side: Side) -> list[str]:
     """The series that no other one beats on both axes, sorted by x."""
-    told = told.dropna(subset=[f"{side.x}_ratio", f"{side.y}_ratio"])
-    pairs = {line["series"]: (line[f"{side.x}_ratio"], line[f"{side.y}_ratio"]) for line in told.to_dict("records")}
+    told = told.dropna(subset=[VALUES[side.x], VALUES[side.y]])
+    pairs = {line["series"]: (_good(line, side.x), _good(line, side.y)) for line in told.to_dict("records")}
     kept = [
         name
         for name, mine in pairs.items()
         if not any(other != mine and other[0] >= mine[0] and other[1] >= mine[1] for other in pairs.values())
     ]
     return sorted(kept, key=lambda name: (pairs[name], name))
+
+
+def _good(line: dict, name: str) -> float:
+    value = float(line[VALUES[name]])
+    return -value if name == "quality" else value
 
 
 def _front(axes: Axes, told: pd.DataFrame, side: Side) -> None:

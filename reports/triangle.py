@@ -70,7 +70,7 @@ def text(table: pd.DataFrame) -> str:
     """The finding: who is best at each corner, everyone's three ratios, and the largest weakest corner."""
     parts = []
     for line in table.to_dict("records"):
-        ratios = [f"{name} {_ratio(line[f'{name}_ratio'])}" for name in CORNERS]
+        ratios = [f"{name} {ratio(line[f'{name}_ratio'])}" for name in CORNERS]
         parts.append(f"{wording.title(line['series'], line['model'])}: {', '.join(ratios)}")
     whole = table[table["weakest"].notna()]
     told = f"Ratios to the best model of each corner. {'; '.join(parts)}."
@@ -81,7 +81,8 @@ def text(table: pd.DataFrame) -> str:
     return told
 
 
-def _ratio(value: float) -> str:
+def ratio(value: float) -> str:
+    """A ratio in words."""
     return "a gap" if pd.isna(value) else f"{value:.2f}"
 
 

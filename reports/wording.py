@@ -56,6 +56,11 @@ def listed(items: list[str], joint: str = "and") -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {joint} {items[-1]}" if items else "none"
 
 
+def counted(count: int, noun: str) -> str:
+    """'1 seed', '3 seeds'."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def interval(value: float, low: float, high: float, form: Any = number) -> str:
     """'2.1 (2.0 to 2.2)', or the value alone where there is no interval."""
     return form(value) if pd.isna(low) else f"{form(value)} ({form(low)} to {form(high)})"

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from report_data import Builder
-
 from reports.claims import CONTRADICTED, MIXED, SUPPORTED, UNTESTABLE
+from tests.report_data import Builder
 
 Made = Callable[[Builder], Any]
 

@@ -76,16 +76,16 @@ def tokens(batch: int = BATCH, length: int = LENGTH, seed: int = 1, vocabulary: 
 
 
 def flop_counter() -> FlopCounterMode:
-    """torch's counter. It passes over the CPU's fused attention; here that counts as the CUDA flash kernel does."""
+    """torch's counter, taught two operations that it passes over: products added in place, and the CPU's fused
+    attention, which counts as the CUDA flash kernel does."""
     aten = torch.ops.aten
     return FlopCounterMode(
         display=False,
         custom_mapping={
-            aten._scaled_dot_product_flash_attention_for_cpu: lambda *shapes, out_shape, **_: sdpa_flop_count(
-                *shapes[:3]
-            ),
+            aten.baddbmm_: lambda total, a, b, **_: 2 * a[0] * a[1] * a[2] * b[2],
+            aten._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *_, **__: sdpa_flop_count(q, k, v),
             aten._scaled_dot_product_flash_attention_for_cpu_backward: (
-                lambda *shapes, out_shape, **_: sdpa_backward_flop_count(*shapes[:4])
+                lambda do, q, k, v, *_, **__: sdpa_backward_flop_count(do, q, k, v)
             ),
         },
     )

@@ -61,6 +61,11 @@ class Fake:
         yield Sample("token_ms", 1.0)
         raise RuntimeError("two\nlines")
 
+    def halfway(self, point: Point) -> Iterator[Sample]:
+        """Fails once it has told how well it did."""
+        yield Sample("tuning_bits_per_byte", -1.0)
+        raise RuntimeError("too late")
+
     def segfaults(self, point: Point) -> Iterator[Sample]:
         yield Sample("token_ms", 1.0)
         os.kill(os.getpid(), signal.SIGSEGV)
@@ -96,6 +101,11 @@ class Fake:
         print("said on stdout")
         print("said on stderr", file=sys.stderr)
         os.system("echo said by a native library")
+        yield Sample("token_ms", 1.0)
+
+    def lists(self, point: Point) -> Iterator[Sample]:
+        """What its process has loaded."""
+        print(sorted(name for name in sys.modules if "." not in name))
         yield Sample("token_ms", 1.0)
 
     def tells(self, point: Point) -> Iterator[Sample]:

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import pathlib
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -53,3 +54,11 @@ def counted(path: pathlib.Path, count: int = 3, **changed: Any) -> list[Point]:
 
 def statuses(results: record.ResultSet) -> list[tuple[str, str]]:
     return list(zip(results.points["measure"], results.points["status"], strict=True))
+
+
+def until(done: Callable[[], Any], seconds: float = 60.0) -> None:
+    """Waits; fails where it never happens."""
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.01)

@@ -59,9 +59,13 @@ def test_rows_that_many_steps_share_are_the_same_after_an_interruption(tmp_path,
     assert len(whole) == training.ROWS
 
 
-def test_a_finished_training_is_not_done_again(tmp_path):
+def test_a_long_training_that_is_finished_is_not_done_again(tmp_path, monkeypatch):
     kept = tmp_path / "a.safetensors"
-    whole, a = trained(kept=kept, keep_seconds=0.0)
+    begun = training.train(tiny.model(), TEXT, SETTINGS, 0, "parallel", kept, keep_seconds=0.0)
+    assert [next(begun).step, next(begun).step] == [1, 2]
+    begun.close()
+    whole, a = trained(kept=kept)
+    monkeypatch.delattr(training, "step")
     again, b = trained(kept=kept, model=tiny.model(6))
     assert again == whole
     assert torch.equal(weights(a), weights(b))

@@ -3,11 +3,11 @@
 import re
 
 import pytest
-from claim_cases import CASES, Made, on, speeds
-from report_data import Builder, ResultSet
 
 from reports import claims
 from reports.claims import CONTRADICTED, MIXED, SUPPORTED, UNTESTABLE, _evidence
+from tests.claim_cases import CASES, Made, on, speeds
+from tests.report_data import Builder, ResultSet
 
 
 def made(rows: Made) -> ResultSet:

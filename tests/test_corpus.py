@@ -93,6 +93,7 @@ def test_the_small_splits_are_a_twentieth_each():
 def test_the_largest_of_three_is_trained_on():
     found = corpus.split([b"a" * 5, b"b" * 900, b"c" * 7])
     assert found["train"] == [b"b" * 900]
+    assert len(found["tuning"]) == len(found["held_out"]) == 1
 
 
 def test_documents_end_with_a_byte_that_no_document_holds(tmp_path):

@@ -77,11 +77,6 @@ def test_a_file_that_lost_its_header_is_made_anew(folder):
 # Damage ----------------------------------------------------------------------------------------------------------
 
 
-def change(folder, name, edit):
-    path = folder / f"{name}.csv"
-    path.write_text(edit(path.read_text()))
-
-
 def without(column):
     def edit(text):
         table = list(csv.reader(text.splitlines()))
@@ -164,10 +159,8 @@ DAMAGE = {
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_damage_is_named_and_nothing_is_changed(folder, damage):
     name, edit, message = DAMAGE[damage]
-    if edit is None:
-        (folder / "points.csv").write_bytes((folder / "points.csv").read_bytes() + b"\xff\xfe\n")
-    else:
-        change(folder, name, edit)
+    path = folder / f"{name}.csv"
+    path.write_bytes(path.read_bytes() + b"\xff\xfe\n" if edit is None else edit(path.read_text()).encode())
     before = contents(folder)
     for use in (record.load, Writer):
         with pytest.raises(UserError) as told:

@@ -184,6 +184,13 @@ def test_decoding_starts_at_the_same_context_every_time(only_tiny, monkeypatch):
     assert values(rows, "bytes_per_second") == pytest.approx([read * Decode.decoded_tokens] * 3)
 
 
+def test_slots_for_the_decoded_tokens_are_there_before_they_are_timed(only_tiny, monkeypatch):
+    seen, prefill = [], tiny.Model.prefill
+    monkeypatch.setattr(tiny.Model, "prefill", lambda *a, **options: seen.append(options) or prefill(*a, **options))
+    measured("decode")
+    assert seen == [{"capacity": 19 + Decode.decoded_tokens}]
+
+
 def test_training_counts_both_passes_and_moves_the_weights(only_tiny, monkeypatch):
     monkeypatch.setattr(Bench, "time", lambda self, work: [work() or 0.5])
     flops = 2 * tiny.Model.flops(tiny.SHAPE, tiny.Options(), "parallel", 19, backward=True)

@@ -1,6 +1,8 @@
 """Peak memory as the process holds it, and the bytes of weights and state."""
 
 import dataclasses
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from harness.measures import NotApplicable
 from harness.memory import Memory
 from tests import tiny
 from tests.test_measures import measured, values
+from tests.tree import ROOT
 
 MIB = 2**20
 
@@ -28,9 +31,42 @@ def test_the_peak_is_what_was_held_and_not_what_was_freed():
     peak = memory.peak(lambda: torch.ones(64 * MIB // 4))
     assert peak.resident_bytes == pytest.approx(16 * MIB + 64 * MIB, rel=0.03)
     assert memory.peak(lambda: None).resident_bytes == pytest.approx(kept.nbytes, rel=0.1)
+    last = [torch.ones(MIB // 64) for _ in range(960)][-1]
+    assert memory.peak(lambda: None).resident_bytes == pytest.approx(kept.nbytes + last.nbytes, rel=0.1)
     assert memory.peak(lambda: [torch.ones(MIB // 4) for _ in range(32)]).resident_bytes == pytest.approx(
         16 * MIB + 32 * MIB, rel=0.05
     )
+
+
+FRESH = """
+import torch
+from harness.memory import Memory
+MIB = 2**20
+def tensors(count, size):
+    return [torch.ones(size // 4) for _ in range(count)]
+def peak(before, work):
+    kept = before()
+    memory = Memory("cpu")
+    print(memory.peak(work).resident_bytes / MIB)
+"""
+USED_AGAIN = """
+peak(lambda: tensors(960, MIB // 16)[-1], lambda: tensors(320, MIB // 16))
+"""
+FREED_IN_BETWEEN = """
+def work():
+    first = tensors(8, 4 * MIB)
+    second = first[::2]
+    del first
+    second += tensors(4, 6 * MIB)
+peak(lambda: len(tensors(1, 30 * MIB)), work)
+"""
+
+
+@pytest.mark.parametrize(("script", "live"), [(USED_AGAIN, 20), (FREED_IN_BETWEEN, 4 * 4 + 4 * 6)])
+def test_what_the_c_library_keeps_of_freed_tensors_counts_for_nobody(script, live):
+    asked = [sys.executable, "-c", FRESH + script]
+    told = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert float(told) == pytest.approx(live, rel=0.1)
 
 
 def test_a_device_that_nobody_counts_is_a_gap(only_tiny, monkeypatch):

@@ -77,7 +77,7 @@ def test_limits_and_settings_reach_every_point():
 
 
 def test_an_absurd_grid_is_refused():
-    with pytest.raises(UserError, match=r"more than 20,000 points; sweep fewer values"):
+    with pytest.raises(UserError, match=r"36,009 points, more than 20,000; sweep fewer values"):
         points(f"sweep.batch_size={list(range(1, 3001))}")
 
 

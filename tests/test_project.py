@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import install
-from tests.tree import ROOMS, ROOT, imports, normal, project, python, standard
+from tests.tree import ROOMS, ROOT, imports, name, normal, project, python, standard, tracked
 
 CONDA = {"pytorch": "torch"}  # where conda-forge has another name for the same thing
 
@@ -115,6 +115,16 @@ def test_what_the_code_imports_is_declared():
     assert used - declared == set()
 
 
+def test_an_installation_carries_every_file_that_the_packages_read():
+    data = project()["tool"]["setuptools"]["package-data"]
+    carried = {path for package, globs in data.items() for each in globs for path in (ROOT / package).glob(each)}
+    drawn = {".html", ".svg"}  # results of ours, which no code reads
+    read = [path for path in tracked() if path.relative_to(ROOT).parts[0] in ("models", "harness", "reports")]
+    read = [path for path in read if path.suffix not in {".py", *drawn}]
+    assert read
+    assert {name(path) for path in read} <= {name(path) for path in carried}
+
+
 def test_one_version():
     citation = yaml.safe_load(text("CITATION.cff"))
     assert citation["version"] == project()["project"]["version"]
@@ -158,81 +168,3 @@ def test_the_hooks_run_what_lint_runs():
     hooks = yaml.safe_load(text(".pre-commit-config.yaml"))["repos"][0]["hooks"]
     tools = {hook["entry"].split()[0] for hook in hooks}
     assert {".venv/bin/ruff", ".venv/bin/mypy"} <= tools
-
-
-# install.py ------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def elsewhere(tmp_path, monkeypatch):
-    """install.py with a project of nothing, whose environment this Python stands in for; notes what it would run."""
-    paths = {"HERE": "", "VENV": ".venv", "STAMP": ".venv/installed", "CONSTRAINTS": "constraints.txt"}
-    for constant, path in paths.items():
-        monkeypatch.setattr(install, constant, tmp_path / path)
-    monkeypatch.setattr(install, "PYTHON", pathlib.Path(sys.executable))
-    monkeypatch.setattr(sys, "argv", ["install.py"])
-    (tmp_path / ".venv").mkdir()
-    (tmp_path / "constraints.txt").write_text("numpy==2.0\n")
-    (tmp_path / "pyproject.toml").write_text("[project]\n")
-    ran = []
-    monkeypatch.setattr(install, "run", lambda *command: ran.append(command))
-    return ran
-
-
-def test_it_installs_once(elsewhere):
-    install.main()
-    assert [command[-1] for command in elsewhere] == ["setuptools", f"{install.HERE}[dev]"]
-    assert all(str(install.CONSTRAINTS) in command for command in elsewhere)
-    install.main()
-    assert len(elsewhere) == 2
-
-
-@pytest.mark.parametrize("name", ["constraints.txt", "pyproject.toml"])
-def test_it_installs_again_when_what_is_wanted_changes(elsewhere, name):
-    install.main()
-    (install.HERE / name).write_text("other")
-    install.main()
-    assert len(elsewhere) == 4
-
-
-def test_it_installs_again_where_the_environment_is_broken(elsewhere, monkeypatch):
-    install.main()
-    monkeypatch.setattr(install, "PYTHON", install.VENV / "bin/no-python")
-    install.main()
-    assert elsewhere[2][1:3] == ("-m", "venv")
-
-
-def test_an_interrupted_installation_is_not_taken_for_a_finished_one(elsewhere, monkeypatch):
-    install.main()
-    (install.HERE / "constraints.txt").write_text("numpy==2.1\n")
-    monkeypatch.setattr(install, "run", lambda *command: sys.exit("no network"))
-    with pytest.raises(SystemExit, match="no network"):
-        install.main()
-    assert not install.STAMP.exists()
-
-
-def test_an_old_python_is_told_so(elsewhere, monkeypatch):
-    monkeypatch.setattr(sys, "version_info", (3, 9, 18))
-    with pytest.raises(SystemExit, match=r"3\.11 or newer.*\n.*PYTHON="):
-        install.main()
-    assert elsewhere == []
-
-
-def test_clean_removes_caches_and_no_result(elsewhere, monkeypatch):
-    kept = ["results/triangle/cpu/points.csv", "reports/triangle.html", "models/a.py", "constraints.txt"]
-    gone = [".venv/bin/python", "models/__pycache__/a.pyc", "models/b/__pycache__/c.pyc", ".cache/weights"]
-    for name in kept + gone:
-        (install.HERE / name).parent.mkdir(parents=True, exist_ok=True)
-        (install.HERE / name).write_text("")
-    monkeypatch.setattr(sys, "argv", ["install.py", "clean"])
-    install.main()
-    assert all((install.HERE / name).exists() for name in kept)
-    assert not [name for name in gone if (install.HERE / name).exists()]
-    assert elsewhere == []
-
-
-def test_an_unknown_word_is_refused(elsewhere, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["install.py", "celan"])
-    with pytest.raises(SystemExit, match="celan"):
-        install.main()
-    assert elsewhere == []

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import psutil
 import pytest
@@ -13,7 +12,7 @@ from harness import machine, record, run, worker
 from harness.errors import UserError
 from tests import sweeping
 from tests.fakes import point
-from tests.sweeping import counted
+from tests.sweeping import counted, until
 from tests.tree import ROOT
 
 
@@ -130,10 +129,3 @@ def test_a_full_disk_stops_the_sweep_and_loses_nothing(sweep, tmp_path, monkeypa
     assert "2 points run, 1 were done before" in told
     assert list(results.points["seed"]) == [0, 1, 2]
     assert into.read_text().split() == ["0", "1", "1", "2"]
-
-
-def until(done, seconds=60):
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.01)

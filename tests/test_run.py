@@ -1,10 +1,12 @@
 """Sweeps with real processes: whatever happens to a point, the rest go on, and the end says what came of it."""
 
+import io
 import time
 
 import pytest
+from rich.console import Console
 
-from harness import machine, measures, run, worker
+from harness import machine, measures, predict, progress, run, worker
 from harness.errors import UserError
 from harness.point import Training
 from harness.writer import Writer
@@ -86,7 +88,7 @@ def trial(rate, **changed):
 def test_the_other_seeds_train_with_the_best_trial_s_rate(sweep):
     rates = (1e-3, 2e-3, 4e-3)  # the fake is best at 2e-3
     points = [trial(rate, label=label, width=width) for rate in rates for label, width in (("a", 24), ("b", 48))]
-    points += [trial(rate, measure="raises", label="c") for rate in rates]
+    points += [trial(rate, measure="halfway", label="c") for rate in rates]
     results, told = sweep(*points, seeds=(0, 5, 7))
     later = results.points[results.points["role"] == "chosen"]
     assert sorted(zip(later["label"], later["seed"], strict=True)) == [("a", 5), ("a", 7), ("b", 5), ("b", 7)]
@@ -126,6 +128,21 @@ def test_the_folder_says_what_was_asked(sweep, environment):
     assert "python -m harness report --results" in told
     assert "[1/1] ok" in told
     assert "0.5" in told.splitlines()[-3]  # the median of the fake's samples
+
+
+def test_the_time_left_scales_what_was_predicted_by_what_was_measured(monkeypatch):
+    cost = {"good": 2.0, "counts": 10.0}
+    monkeypatch.setattr(predict, "seconds", lambda point: cost[point.measure])
+    good, counts = point(), point(measure="counts")
+    told = progress.Progress(Console(file=io.StringIO()), [good, good, good, counts, counts])
+    assert told.seconds_left() is None
+    told.end(good, worker.Outcome("ok", "", 6.0))
+    assert told.seconds_left() == 3 * (2 + 2 + 10 + 10)  # as slow as the one that was measured
+    told.end(counts, worker.Outcome("ok", "", 5.0))
+    assert told.seconds_left() == 3 * (2 + 2) + 0.5 * 10
+    told.end(good, None)  # it was done before
+    told.replace([good], [counts, counts])
+    assert (told.seconds_left(), told.total, told.done) == (0.5 * 30, 6, 3)
 
 
 def test_what_a_point_prints_is_told_once(sweep):

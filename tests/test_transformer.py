@@ -113,7 +113,9 @@ def test_both_forms_agree_from_any_state(implementation, batch, lengths, kv_head
         kept = torch.stack([part.masked_fill(pads(padding, part), 0) for part in kept])
         rest = continued(model, state, text[:, before + now :])
         loss = logits.sin().sum() + rest.sin().sum() + kept.sin().sum()
-        found[form] = torch.cat([logits.unsqueeze(1), rest], 1), kept, gradients(model, loss)
+        outputs = torch.cat([logits.unsqueeze(1), rest], 1)
+        assert relative(outputs, model(text, form, padding)[:, before + now - 1 :]) < 1e-10, "the state counts for all"
+        found[form] = outputs, kept, gradients(model, loss)
     for wanted, other in zip(found["recurrent"], found["parallel"], strict=True):
         assert relative(other, wanted) < EXACT
 

@@ -2,15 +2,19 @@
 
 import os
 import pathlib
+import re
 import signal
+import subprocess
+import sys
 import threading
-import time
 
 import psutil
 import pytest
 
 from harness import child, worker
 from tests.fakes import Fake, point
+from tests.sweeping import until
+from tests.tree import ROOT
 
 
 def run(how, **changed):
@@ -38,8 +42,6 @@ def test_rows_come_back_in_order():
     ],
 )
 def test_a_failure_is_an_outcome(how, status, reason):
-    import re
-
     outcome = run(how)
     assert outcome.status == status
     assert re.fullmatch(reason, outcome.reason), outcome.reason
@@ -93,7 +95,19 @@ def test_an_interrupted_parent_leaves_no_process(tmp_path):
     assert not psutil.pid_exists(int(told.read_text()))
 
 
-def test_a_point_computes_with_the_cores_that_it_may_use(monkeypatch):
+def test_a_killed_parent_leaves_no_process(tmp_path):
+    told = tmp_path / "pid"
+    script = "import sys; from tests import fakes; from harness import worker; "
+    script += "worker.run(fakes.point(corpus=sys.argv[1]), fakes.Fake('pid'))"
+    parent = subprocess.Popen([sys.executable, "-c", script, str(told)], cwd=ROOT)
+    _number_in(told)
+    parent.kill()
+    parent.wait()
+    until(lambda: not psutil.pid_exists(int(told.read_text())))
+    assert parent.returncode == -signal.SIGKILL
+
+
+def test_a_point_computes_with_the_cores_that_it_may_use():
     told = run("tells").samples[0].value
     assert 1 <= told <= child.cores() or "OMP_NUM_THREADS" in os.environ
 
@@ -123,6 +137,18 @@ def test_memory_starts_where_the_server_s_is():
     assert 0 < small < 2**29
 
 
+def test_the_program_that_runs_the_sweep_is_not_imported_again(tmp_path):
+    script = tmp_path / "program.py"
+    script.write_text(
+        "import sys\nprint('imported')\nfrom harness import worker\nfrom tests.fakes import Fake, point\n"
+        "if __name__ == '__main__':\n    print(worker.run(point(measure='lists'), Fake('lists')).output)\n"
+    )
+    asked = {"env": {**os.environ, "PYTHONPATH": str(ROOT)}, "capture_output": True, "text": True, "check": True}
+    told = subprocess.run([sys.executable, str(script)], **asked).stdout
+    assert told.count("imported") == 1
+    assert "pandas" not in told  # nor what only the parent needs: it would count as the model's memory
+
+
 def test_a_point_that_does_nothing_costs_little():
     run("good")
     least = min(run("good").seconds for _ in range(5))
@@ -135,9 +161,5 @@ def _peak():
 
 
 def _number_in(path: pathlib.Path) -> int:
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        if path.exists() and path.read_text():
-            return int(path.read_text())
-        time.sleep(0.01)
-    raise AssertionError(f"nothing was written to {path}")
+    until(lambda: path.exists() and path.read_text())
+    return int(path.read_text())

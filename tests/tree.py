@@ -33,11 +33,13 @@ def python(room: str = "") -> list[pathlib.Path]:
 
 
 def tracked() -> list[pathlib.Path]:
-    """Every file that git keeps or would keep; outside a checkout, every file that no tool made."""
-    asked = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    """Every file that git keeps or would keep, a reader's own results left out; outside a checkout, every file that no
+    tool made."""
+    asked = ["git", "ls-files", "-z"]
+    new = ["--others", "--exclude-standard", "--", ".", ":!results", ":!reports/*.html"]
     try:
-        told = subprocess.run(asked, cwd=ROOT, capture_output=True, check=True).stdout.decode()
-        found = [ROOT / name for name in told.split("\0") if name]
+        ran = [subprocess.run(each, cwd=ROOT, capture_output=True, check=True) for each in (asked, [*asked, *new])]
+        found = [ROOT / name for each in ran for name in each.stdout.decode().split("\0") if name]
     except (OSError, subprocess.CalledProcessError):
         made = re.compile(r"^\.(?!ci|github|gitignore|pre-commit)|^build$|__pycache__|\.egg-info$")
         inside = [path for path in ROOT.rglob("*") if path.is_file()]

@@ -33,7 +33,7 @@ def by_interval(low: float, high: float, bound: float, above: bool = True) -> st
 
 def measured(result_set: Any, measure: str, metric: str) -> pd.DataFrame:
     """A line per sample of the rows that may be compared: point, label, model, form, cell, value."""
-    points = rows.one_shape(rows.of_measure(result_set, measure))
+    points = rows.comparable(result_set, measure)
     samples = rows.samples_of(result_set, points, metric)[["point", "value"]]
     return samples.merge(points[["point", "label", "model", "form", *CELL]], on="point")
 
@@ -140,7 +140,7 @@ def prediction(
     name = " against ".join(_pretty(label, told) for label in pair)
     text = f"{name}: {both[pair[0]].mean():.4f} against {both[pair[1]].mean():.4f} bits per byte, {change:+.2%}"
     if len(both) < SEEDS:
-        return Finding(UNTESTABLE, f"{text}, from {len(both)} seed(s) of the {SEEDS} that are needed.", table)
+        return Finding(UNTESTABLE, f"{text}, from {len(both)} of the {SEEDS} seeds that are needed.", table)
     text += f" (95% interval {low:+.2%} to {high:+.2%}, {len(both)} seeds)."
     return Finding(by_interval(low, high, bound, above=False), text, table)
 

@@ -32,6 +32,8 @@ class Claim:
         table = told.rename(columns={"label": "series", "value": "bits_per_byte"})
         table = table[["series", "seed", "length", "bits_per_byte", "point"]]
         if len(wide) < _evidence.SEEDS:
-            return Finding(UNTESTABLE, f"{text}, from {len(wide)} seed(s) of the {_evidence.SEEDS} needed.", table)
+            return Finding(
+                UNTESTABLE, f"{text}, from {len(wide)} of the {_evidence.SEEDS} seeds that are needed.", table
+            )
         verdict = _evidence.by_interval(low, high, LOSS, above=False)
         return Finding(verdict, f"{text} (95% interval {low:+.2%} to {high:+.2%}).", table)

@@ -11,12 +11,12 @@ class Claim:
     place = 10
     statement = "RetNet's parallel, recurrent and chunkwise forms compute the same function."
     published = (
-        "RetNet paper (arXiv 2307.08621), Section 2; the authors' own code is reported to disagree (torchscale #40, "
-        "#54)."
+        "RetNet paper (arXiv 2307.08621), Section 2; the authors' own code is reported to disagree (torchscale #40,"
+        " #54)."
     )
     rule = (
-        "Every form is held to the step-by-step one in output, state and gradient before anything else is measured. "
-        "Supported where every entry of RetNet passed, contradicted where one was refused because its forms "
+        "Every form is held to the step-by-step one in output, state and gradient before anything else is measured."
+        " Supported where every entry of RetNet passed, contradicted where one was refused because its forms "
         "disagree, mixed where the comparison itself failed."
     )
 

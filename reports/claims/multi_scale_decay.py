@@ -12,8 +12,8 @@ class Claim:
     place = 60
     statement = "Heads that forget at different rates predict better than no decay and than one decay for all."
     published = (
-        "RetNet paper (arXiv 2307.08621), Table 6, in-domain perplexity: multi-scale 26.05, no decay 27.86, one decay "
-        "27.02."
+        "RetNet paper (arXiv 2307.08621), Table 6, in-domain perplexity: multi-scale 26.05, no decay 27.86, one "
+        "decay 27.02."
     )
     rule = f"Each multi-scale schedule against each of the two, else equal. {_evidence.ALL_BETTER}"
 

@@ -12,15 +12,15 @@ AS_FAST = 0.97  # noise that still counts as equal
 
 class Claim:
     place = 45
-    statement = (
-        "RWKV has no training parallelism: contested by the notes on the paper, since WKV can be computed as a "
-        "parallel scan or in chunks."
+    statement = "RWKV can be trained in parallel, and is then at least as fast as step by step."
+    published = (
+        "The RetNet paper (arXiv 2307.08621), Table 1, says the opposite: no training parallelism. Readers "
+        "object that WKV can be computed as a parallel scan or in chunks."
     )
-    published = "RetNet paper (arXiv 2307.08621), Table 1 gives RWKV no training parallelism."
     rule = (
-        "What is judged is the objection. Training tokens/s of RWKV's fastest parallel form over its step-by-step "
-        f"form, at the longest length that both ran: supported where the whole 95% interval is above {AS_FAST}, "
-        "contradicted where below, mixed otherwise."
+        "Training tokens/s of RWKV's fastest parallel form over its step-by-step form, at the longest length that "
+        f"both ran: supported where the whole 95% interval is above {AS_FAST}, contradicted where below, mixed "
+        "otherwise."
     )
 
     def judge(self, result_set: Any) -> Finding | None:

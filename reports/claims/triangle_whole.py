@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from reports import corners, wording
+from reports import corners, triangle, wording
 from reports.claims import CONTRADICTED, MIXED, SUPPORTED, UNTESTABLE, Finding
 
 NEAR, FAR = 0.8, 0.5  # of the best model at that corner
@@ -27,7 +27,7 @@ class Claim:
         mine = mine[mine["series"] == "retnet"] if "retnet" in set(mine["series"]) else mine
         mine = mine.sort_values("weakest", ascending=False).head(1)
         ratios = mine[[f"{name}_ratio" for name in corners.CORNERS]].iloc[0]
-        said = wording.listed([f"{name} {ratios[f'{name}_ratio']:.2f}" for name in corners.CORNERS])
+        said = wording.listed([f"{name} {triangle.ratio(ratios[f'{name}_ratio'])}" for name in corners.CORNERS])
         if ratios.isna().any():
             return Finding(UNTESTABLE, f"A corner is a gap: {said}.", mine)
         verdict = SUPPORTED if ratios.min() >= NEAR else CONTRADICTED if ratios.min() < FAR else MIXED

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import LogLocator, NullLocator
 
 from reports import rows, style, wording
 from reports.style import Style
@@ -17,8 +18,8 @@ class Figure:
     title = "Do all forms of a model compute the same function?"
     place = 60
     note = (
-        "Largest relative difference between any two forms. The red line is the tolerance that a model is held to; "
-        "an exact zero is drawn at the left edge."
+        "Largest relative difference from the step-by-step form. A model over the tolerance is refused, and gets no"
+        " other number; a red line is the tolerance, where it was recorded."
     )
 
     def data(self, result_set: Any) -> pd.DataFrame | None:
@@ -45,7 +46,10 @@ class Figure:
         for row, name in enumerate(names):
             for line in data[data["series"] == name].to_dict("records"):
                 self._row(axes, row, line, style_[name])
-        axes.set(xscale="log", xlabel="largest relative difference", ylim=(len(names) - 0.5, -0.5))
+        numbers = data[["difference", "tolerance"]].to_numpy(float)
+        low, high = max(float(np.nanmin(numbers)), SMALLEST) / 5, max(float(np.nanmax(numbers)), SMALLEST) * 20
+        axes.set(xscale="log", xlabel="largest relative difference", ylim=(len(names) - 0.5, -0.5), xlim=(low, high))
+        axes.xaxis.set(major_locator=LogLocator(numticks=9), minor_locator=NullLocator())
         axes.set_yticks(range(len(names)), [wording.clipped(style_[name].title) for name in names])
         axes.grid(axis="y", visible=False)
         return made

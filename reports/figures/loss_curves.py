@@ -31,7 +31,7 @@ class Figure:
         return pd.concat(thin).rename(columns={"label": "series"})[columns].reset_index(drop=True)
 
     def draw(self, data: pd.DataFrame, style: Style) -> Drawing:
-        made, (axes,) = panels.grid(1, wide=5.4, high=3.2)
+        made, (axes,) = panels.grid([wording.clipped(look.title) for look in style.values()], high=3.2)
         axes.set(xlabel="training tokens", ylabel="loss, nats per token")
         axes.xaxis.set_major_formatter(lambda value, _: wording.short(value))
         shown = data.loc[data["tokens"] >= 0.05 * data["tokens"].max(), "loss"]
@@ -51,10 +51,9 @@ class Figure:
         parts = []
         for (name, model), runs in data.groupby(["series", "model"], sort=True):
             tokens, loss = _end(runs)
-            seeds = runs["seed"].nunique()
             parts.append(
                 f"{wording.title(str(name), str(model))} {wording.number(loss)} nats per token after "
-                f"{wording.number(tokens)} tokens ({seeds} seed{'s' if seeds > 1 else ''})"
+                f"{wording.number(tokens)} tokens ({wording.counted(runs['seed'].nunique(), 'seed')})"
             )
         return f"Last loss: {'; '.join(parts)}."
 

@@ -19,7 +19,7 @@ class Figure:
     def data(self, result_set: Any) -> pd.DataFrame | None:
         for metric in METRICS:
             table = rows.summary(result_set, "memory", metric)
-            if table is not None and "sequence_length" in table and table["sequence_length"].nunique() > 1:
+            if table is not None and "sequence_length" in table:
                 return table
         return None
 

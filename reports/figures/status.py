@@ -33,6 +33,8 @@ class Figure:
         told = points.assign(series=points["label"])
         columns = ["series", "model", "measure", *FACTORS, "seed", "learning_rate", "status", "reason", "point"]
         told = told[columns].sort_values([name for name in columns if name not in ("reason", "status")], kind="stable")
+        if (told.groupby(["series", "measure"])["form"].nunique() <= 1).all():
+            told = told.assign(form=None)  # each model has one form, which its entry implies
         same = [name for name in (*FACTORS, "learning_rate") if told[name].isna().all()]
         same += [name for name in ("width", "layers", "dtype") if told[name].nunique() == 1]
         return told.drop(columns=same).reset_index(drop=True)

@@ -1,0 +1,129 @@
+"""The triangle: its formula on numbers that one can check by hand, what is passed over, and gaps that stay gaps."""
+
+import numpy as np
+import pytest
+
+from reports import corners, rows, style, tradeoffs, wording
+from reports import triangle as picture
+from tests.report_data import ENTROPY, Builder
+
+
+def test_only_one_shape_is_compared() -> None:
+    made = Builder()
+    made.speed("training", "rwkv", 64, 2, 900.0, width=32)
+    for label in ("retnet", "rwkv"):
+        made.speed("training", label, 64, 2, 100.0)
+        made.speed("decode", label, 64, 2, 10.0)
+        made.language(label, 0, 1e-3, 2.0)
+    found = corners.measure(made.build())
+    assert found is not None
+    assert list(found.table["training_ratio"]) == [1.0, 1.0]
+    table = rows.summary(made.build(), "training", "tokens_per_second")
+    assert table is not None
+    assert set(table["series"]) == {"retnet width=96", "rwkv width=32", "rwkv width=96"}
+
+
+def corner_set() -> Builder:
+    """RetNet trains twice as fast, RWKV decodes twice as fast; they gain 2 and 1 of 4.375 bits."""
+    made = Builder()
+    for label, train, decode, bits in (("retnet", 100.0, 40.0, 2.375), ("rwkv", 50.0, 80.0, 3.375)):
+        made.speed("training", label, 64, 2, train, repeats=3)
+        made.speed("decode", label, 32, 4, decode, repeats=3, state_bytes=1000)
+        for seed in range(3):
+            made.language(label, seed, 1e-3, bits)
+    return made
+
+
+def test_corners_are_ratios_to_the_best() -> None:
+    found = corners.measure(corner_set().build())
+    assert found is not None
+    table = found.table.set_index("series")
+    for name, ratios in {"training": (1, 0.5), "decode": (0.5, 1), "quality": (1, 0.5), "weakest": (0.5, 0.5)}.items():
+        column = name if name == "weakest" else f"{name}_ratio"
+        assert tuple(table.loc[["retnet", "rwkv"], column]) == pytest.approx(ratios), name
+    assert table.loc["retnet", "order0_entropy"] == ENTROPY
+    assert table.loc["retnet", "state_bytes"] == 1000
+    assert table.loc["retnet", "quality_low"] == table.loc["retnet", "quality_high"] == 2.375
+
+
+def test_corners_stand_at_the_longest_length_and_largest_batch_that_all_ran() -> None:
+    made = corner_set()
+    made.speed("training", "retnet", 128, 2, 7.0)
+    made.speed("training", "rwkv", 64, 8, 20.0)
+    made.speed("training", "retnet", 64, 8, 30.0)
+    made.point("training", "rwkv", "oom", "no room", sequence_length=128, batch_size=2)
+    found = corners.measure(made.build())
+    assert found is not None
+    assert "length 64, batch 8" in found.where["training"]
+    assert "1 longer length that fewer ran" in found.where["training"]
+    assert list(found.table["training_ratio"]) == pytest.approx([1, 2 / 3])
+
+
+def test_a_model_shows_its_fastest_form() -> None:
+    made = corner_set()
+    made.speed("training", "rwkv", 64, 2, 400.0, repeats=3, form="scan")
+    found = corners.measure(made.build())
+    assert found is not None
+    assert list(found.table["training_form"]) == ["", "scan"]
+    assert list(found.table["training_ratio"]) == pytest.approx([0.25, 1.0])
+
+
+def test_a_missing_corner_is_a_gap() -> None:
+    made = corner_set()
+    made.speed("training", "aft", 64, 2, 10.0, repeats=3)
+    made.point("decode", "aft", "oom", "no room", sequence_length=32, batch_size=4)
+    found = corners.measure(made.build())
+    assert found is not None
+    line = found.table.set_index("series").loc["aft"]
+    assert np.isnan(line[["decode_ratio", "decode_tokens_per_second", "quality_ratio", "weakest"]].astype(float)).all()
+    assert line["decode_missing"] == "out of memory: no room"
+    assert line["quality_missing"] == "not measured"
+    assert "decode a gap" in picture.text(found.table)
+    with style.settings():
+        axes = picture.draw(found.table, style.looks(found.table)).axes[0]
+    look = style.looks(found.table)["aft"]
+    drawn = [
+        line.get_xydata() for line in axes.lines if line.get_marker() == look.marker and line.get_linewidth() == 1.8
+    ]
+    assert [len(points) for points in drawn] == [1]  # training alone: no vertex at the centre stands in for the others
+    assert drawn[0][0] == pytest.approx([0, 0.1])
+    for side in tradeoffs.SIDES:
+        assert f"Missing here: {wording.title('aft', 'aft')}." in tradeoffs.text(found.table, side)
+
+
+def test_a_model_that_learned_nothing_has_no_quality() -> None:
+    made = corner_set()
+    made.language("aft", 0, 1e-3, ENTROPY + 0.5)
+    found = corners.measure(made.build())
+    assert found is not None
+    assert found.table.set_index("series").loc["aft", "quality_ratio"] == pytest.approx(-0.25)
+    with style.settings():
+        picture.draw(found.table, style.looks(found.table))
+
+
+def test_where_no_model_learned_anything_quality_has_no_ratio() -> None:
+    made = Builder()
+    for label, bits in (("retnet", 4.9), ("rwkv", 5.1)):
+        made.speed("training", label, 64, 2, 100.0)
+        made.speed("decode", label, 64, 2, 10.0)
+        made.language(label, 0, 1e-3, bits)
+    found = corners.measure(made.build())
+    assert found is not None
+    assert found.table["quality_ratio"].isna().all()
+    assert list(found.table["bits_per_byte"]) == [4.9, 5.1]
+    assert set(found.table["quality_missing"]) == {corners.NOTHING_LEARNED}
+    assert tradeoffs.unbeaten(found.table, tradeoffs.SIDES[0]) == ["retnet"]
+
+
+def test_without_one_of_the_measures_there_is_no_triangle() -> None:
+    for gone in ("training", "decode", "language"):
+        made = corner_set()
+        made.rows["points"] = [row for row in made.rows["points"] if row["measure"] != gone]
+        assert corners.measure(made.build()) is None
+
+
+def test_nobody_beats_the_front() -> None:
+    found = corners.measure(corner_set().build())
+    assert found is not None
+    fronts = [tradeoffs.unbeaten(found.table, side) for side in tradeoffs.SIDES]
+    assert fronts == [["retnet"], ["retnet", "rwkv"], ["rwkv", "retnet"]]
