@@ -28,7 +28,7 @@ from harness.measures import Measure, Progress, Sample
 from harness.point import Point
 
 POLL_SECONDS = 0.05  # how often resident memory is read; rare enough not to disturb what is timed
-PRELOAD = ["torch", "harness.bench"]
+PRELOAD = ["harness.child", "harness.bench"]  # and with it torch
 LEAVE_SECONDS = 5  # for a process that is done to give back what it held
 OUTPUT_CHARACTERS = 4000  # of what a point printed, from the end
 
@@ -77,7 +77,7 @@ def start(
     context = _context()
     receiver, sender = context.Pipe(duplex=False)
     with tempfile.NamedTemporaryFile(prefix="point-", suffix=".txt") as output, receiver:
-        process = context.Process(target=child.main, args=(sender, output.name, work, arguments), daemon=True)
+        process = context.Process(target=child.main, args=(sender, output.name, work, arguments))
         with _main_left_out():
             process.start()
         sender.close()

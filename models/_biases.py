@@ -20,7 +20,7 @@ class Biases(nn.Module):
             self.columns = nn.Parameter(torch.empty(max_length, rank))
 
     def forward(self, t: Int[Tensor, "*n T"], s: Int[Tensor, "*n S"], dtype: torch.dtype) -> Float[Tensor, "*w H T S"]:
-        """w of queries at positions t and keys at positions s, -inf for keys of the future. H is 1 where pairs have a bias."""
+        """w of queries at positions t and keys at positions s, -inf for keys of the future. H is 1 without heads."""
         if self.heads and t.dim() > 1:  # distances are those of any sequence
             t, s = t[(0,) * (t.dim() - 1)], s[(0,) * (s.dim() - 1)]
         distance = (t.unsqueeze(-1) - s.unsqueeze(-2)).unsqueeze(-3)

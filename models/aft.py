@@ -59,8 +59,9 @@ class Mixer(nn.Module):
         self.out = nn.Linear(shape.width, shape.width, bias=False)
         heads = shape.heads if options.variant == "conv" else None
         window = shape.max_length if options.variant == "full" else options.window
-        biases = Biases(heads, window, shape.max_length, options.rank)
-        self.biases = None if options.variant == "simple" else biases
+        self.biases = None
+        if options.variant != "simple":
+            self.biases = Biases(heads, window, shape.max_length, options.rank)
         self.kept = {"simple": 0, "full": 0}.get(options.variant, options.window - 1)  # keys that stay in reach
 
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:

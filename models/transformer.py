@@ -29,6 +29,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models._cache import extend
 from models._cost import Chosen, CommonOptions, Count, Shape
 from models._lm import LanguageModel
 from models._rotary import rope_angles, rotate, tables, xpos_scale
@@ -107,25 +108,6 @@ def recurrent(q: Queries, k: Keys, v: Keys, visible: Visible, implementation: st
 def parallel(q: Queries, k: Keys, v: Keys, visible: Visible, implementation: str) -> Queries:
     """All tokens at once. Without a mask the kernel is told that it is causal, which a single query need not be."""
     return attend(q, k, v, visible, visible is None and q.shape[2] > 1, implementation)
-
-
-def extend(
-    old: Float[Tensor, "B G old K"] | None, new: Float[Tensor, "B G T K"], call: Call, kind: str
-) -> Float[Tensor, "B G S K"]:
-    """The cache with the new slots written. In place only where no gradient could pass through it."""
-    end, reserved = call.seen + new.shape[2], 0 if old is None else old.shape[2]
-    if kind == "concatenated":
-        return new.contiguous() if old is None else torch.cat((old, new), 2)
-    wanted = max(end, call.capacity or 0)
-    if wanted > reserved:  # to what is asked for, else twice the size, so that steps seldom copy
-        more = (wanted if call.capacity else max(wanted, 2 * reserved)) - reserved
-        spare = new.new_zeros(*new.shape[:2], more, new.shape[3])
-        old = spare if old is None else torch.cat((old, spare), 2)
-    assert old is not None
-    if torch.is_grad_enabled():
-        return torch.cat((old[:, :, : call.seen], new, old[:, :, end:]), 2)
-    old[:, :, call.seen : end] = new
-    return old
 
 
 class Attention(nn.Module):

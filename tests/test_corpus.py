@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import corpus, python_docs, texts
+from harness import cache, corpus, python_docs, texts
 from harness.errors import UserError
 
 DOCUMENTS = [f"Document {number}. " + "Ünicode and text. " * (3 + number) for number in range(40)]
@@ -149,6 +149,17 @@ def test_a_source_that_changed_is_read_again(tmp_path, reads):
     written(tmp_path / "a.txt", TEXT + b"\n=====\nOne more.")
     assert corpus.load(name).sha256 != first.sha256
     assert len(reads) == 2
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path):
+    def fill(file):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    cache.write(tmp_path / "a", lambda file: file.write(b"whole"))
+    with pytest.raises(OSError, match="disk full"):
+        cache.write(tmp_path / "a", fill)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"whole")]
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "emptied", "renamed"])

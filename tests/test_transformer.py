@@ -9,9 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models._cache import extend
 from models._cost import Shape
 from models._state import Call, State
-from models.transformer import Model, Options, extend
+from models.transformer import Model, Options
 from tests.contract import continued, flop_counter, relative, tokens
 
 EXACT = 1e-12
