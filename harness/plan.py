@@ -72,7 +72,8 @@ def points(experiment: Experiment, device: str, corpus_sha256: str | None = None
             for point in _grid(experiment, device, entry, row):
                 point = dataclasses.replace(point, corpus_sha256=corpus_sha256 if point.corpus else None)
                 found.setdefault(point.configuration, point)
-    missing = [_lacking(experiment, device, built[0][0].shape, model, option) for model, option in lacks(experiment)]
+    first = {each.entry.model: each for each in reversed(built[0])}
+    missing = [_lacking(experiment, device, first[model], option) for model, option in lacks(experiment)]
     return [*found.values(), *missing]
 
 
@@ -232,11 +233,10 @@ def _costs(experiment: Experiment, measure: measures.Measure, built: Built, fact
     return told
 
 
-def _lacking(experiment: Experiment, device: str, shape: Shape, model: str, option: str) -> Point:
+def _lacking(experiment: Experiment, device: str, built: Built, option: str) -> Point:
     """The row that says that a model does not have a swept option."""
-    entry = next(entry for entry in entries(experiment) if entry.model == model)
-    values = listed(options.tell(value) for value in experiment.sweep.options[option])
-    reason = f"{model} has no option {option!r} (swept: {values}); it runs without it"
-    built = Built(dataclasses.replace(entry, options={**entry.options, option: None}), shape, None, reason)
+    entry, values = built.entry, listed(options.tell(value) for value in experiment.sweep.options[option])
+    reason = f"{entry.model} has no option {option!r} (swept: {values}); it runs without it"
+    marked = dataclasses.replace(entry, options={**entry.options, option: None})  # for an id of its own
     factors = {**dict.fromkeys(SEQUENCE_FACTORS), "dtype": experiment.dtype}
-    return _point(experiment, device, experiment.measures[0].name, built, factors)
+    return _point(experiment, device, experiment.measures[0].name, Built(marked, built.shape, None, reason), factors)

@@ -7,11 +7,12 @@ rates are assumed, not measured: see `MACHINES`.
 import dataclasses
 import os
 
-from harness import measures
+from harness import checks, measures
 from harness.plan import ITEM_BYTES
 from harness.point import Point
 
 STARTED_SECONDS = 0.3  # what a process of its own costs
+OWN_SIZES_SECONDS = 1.0  # of a measure that depends on no factor, and so works at small sizes of its own
 OPERATORS_PER_LAYER = 25  # that a forward pass launches, one after the other
 ACTIVATIONS_PER_LAYER = 20  # of a token, in widths, kept for the backward pass
 OPTIMISER_COPIES = 4  # of the weights: themselves, gradients and AdamW's two moments
@@ -39,10 +40,13 @@ def seconds(point: Point) -> float:
     if point.not_applicable:
         return 0.0
     machine = MACHINES[point.device]
+    measure = measures.load(point.measure)
     if point.training:
         spent = _training(point, machine)
+    elif not measure.factors:
+        spent = OWN_SIZES_SECONDS
     else:
-        decoded = getattr(measures.load(point.measure), "decoded_tokens", 0)
+        decoded = checks.decoded(measure)
         tokens = (point.batch_size or 1) * (1 if decoded else point.sequence_length or 128)
         forward = _pass(point, machine, tokens)
         passes = (decoded or 2) * (point.repeats + 3)  # after warm-up; a measure may go back as well
@@ -55,7 +59,9 @@ def memory_bytes(point: Point) -> float:
     if point.not_applicable:
         return 0.0
     item, training = ITEM_BYTES[point.dtype], point.training
-    weights = (point.parameters or 0) * item * (OPTIMISER_COPIES if training or point.state_bytes is None else 1)
+    if training is None and not measures.load(point.measure).factors:
+        return MACHINES[point.device].base_bytes
+    weights = (point.parameters or 0) * item * (OPTIMISER_COPIES if training else 1)
     batch = training.batch_size // training.accumulate if training else point.batch_size or 1
     length = training.sequence_length if training else point.sequence_length or 128
     kept = point.layers * ACTIVATIONS_PER_LAYER if training else ACTIVATIONS_PER_LAYER

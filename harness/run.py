@@ -92,6 +92,8 @@ def _run_all(experiment: Experiment, points: list[Point], sweep: "Sweep", consol
 
 def _tuned(sweep: "Sweep", trials: list[Point]) -> list[tuple[Point, float | None]]:
     """Each trial with what chooses among them, None where it failed."""
+    if not trials:
+        return []
     samples = record.load(sweep.writer.folder).samples
     bits = dict(samples.loc[samples["metric"] == TUNED_BY, ["point", "value"]].to_numpy())
     last = [sweep.last(point) for point in trials]

@@ -60,7 +60,7 @@ def run(point: Point, measure: Measure) -> Outcome:
 
 def call(work: Callable[..., Iterable[Any]], *arguments: Any) -> Any:
     """The one item that `work` yields, computed as a point is. Raises UserError where that fails."""
-    outcome = start(work, arguments, limit_seconds=120.0, limit_bytes=None)
+    outcome = start(work, arguments, limit_seconds=300.0, limit_bytes=None)
     if outcome.status != "ok":
         raise UserError(f"cannot use this machine: {outcome.reason}\n{outcome.output}".rstrip())
     return outcome.rows[0]

@@ -3,115 +3,129 @@
     y_t = (sum_s e^{k_s + w_{t,s}} v_s + p e^m) / (sum_s e^{k_s + w_{t,s}} + q e^m)     per channel
 
 over the keys s in reach, with w = -inf for those in the future, and the keys beyond reach summed up in a triple
-(m, p, q) as in `models._wkv`. `exact` takes each row's own maximum and is the definition. `weighted` and `banded` are
-matrix products of e^w and e^{k - c}, where c is, per channel, the middle of the keys of one product; since c cancels,
-gradients take it as given. That is right to rounding while the keys of one product lie within 2 RANGE of each other
-and |w| <= 20; keys further from c are moved to its RANGE.
+(m, p, q) as in `models._wkv`. `exact` is the definition. `weighted` and `banded` are products of the matrices e^w and
+e^{k - c}, where c stands, per channel, RANGE below the largest key up to the last query, so also above keys that a
+query may not see; as c cancels, gradients take it as given. In float32 a key vanishes that is e^137 times smaller than
+a later one in the same product, and a query that sees no other key gets 0. Results are right to rounding while the keys
+of one product lie within 100 of each other and |w| <= 20.
 
-Letters: B batch, T queries, S keys in reach, D channels, H heads of D/H channels, N blocks of Q
-queries with R keys each.
+Letters: B batch, N blocks, Q queries of a block, R keys that they reach, S keys, D channels, H heads of d channels.
 """
+
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from models import _wkv
 
-RANGE = 60.0  # e^(60 + 20) times thousands of keys stays in range in float32, and e^-60 times e^-20 above zero
+RANGE = 50.0  # e^50 times e^20 of the biases, times values and their number, stays in range in float32
+TINY = 1e-35  # below any sum of weights that a real key is part of; what is divided by it stays in range
 
 Keys = Float[Tensor, "B S D"]
+Key = Float[Tensor, "B 1 D"]
 
 
-def exact(k: Keys, v: Keys, w: Float[Tensor, "*b S D"], before: _wkv.Triple) -> Float[Tensor, "B D"]:
-    """One query, w given per channel."""
-    m, p, q = before
-    logits = k + w
-    top = torch.maximum(logits.amax(1), m).detach()
-    weights, past = (logits - top.unsqueeze(1)).exp(), (m - top).exp()
-    return ((weights * v).sum(1) + past * p) / (weights.sum(1) + past * q)
+def exact(k: Float[Tensor, "B S D"], v: Float[Tensor, "B S D"], w: Float[Tensor, "*B S H 1"]) -> Float[Tensor, "B D"]:
+    """One query: the definition."""
+    by_head = k.shape[0], k.shape[1], w.shape[-2], -1
+    return ((k.view(by_head) + w).softmax(1) * v.view(by_head)).sum(1).flatten(1)
 
 
-def middle(k: Float[Tensor, "*n S D"]) -> Float[Tensor, "*n 1 D"]:
-    """Halfway between the smallest and the largest key, those without weight left out."""
-    k = k.detach()
-    absent = k < _wkv.NOTHING / 2
-    low = k.masked_fill(absent, torch.inf).amin(-2, keepdim=True)
-    high = k.masked_fill(absent, -torch.inf).amax(-2, keepdim=True)
-    return torch.where(low > high, torch.zeros_like(low), (low + high) / 2)
+def joined(k: Key, v: Key, k_1: Key, v_1: Key) -> tuple[Key, Key]:
+    """The one key and value that weigh as much as two."""
+    return torch.logaddexp(k, k_1), torch.lerp(v, v_1, torch.sigmoid(k_1 - k))
 
 
-def sums(
-    k: Float[Tensor, "*n S D"], v: Float[Tensor, "*n S D"], c: Float[Tensor, "*n 1 D"]
-) -> Float[Tensor, "*n S 2 D"]:
-    """e^{k - c} v and e^{k - c}, side by side, 0 for keys without weight."""
-    weights = (k - c).clamp(-RANGE, RANGE).exp().masked_fill(k < _wkv.NOTHING / 2, 0)
-    return torch.stack((weights * v, weights), -2)
+def as_key(triple: _wkv.Triple) -> tuple[Key, Key]:
+    """The one key and value that weigh as much as all those in a triple with q > 0."""
+    m, p, q = (part.unsqueeze(1) for part in triple)
+    return m + q.log(), p / q
 
 
-def average(
-    pq: Float[Tensor, "*n T 2 D"], c: Float[Tensor, "*n 1 D"], before: tuple[Tensor, Tensor, Tensor]
-) -> Float[Tensor, "*n T D"]:
-    """Sums in units of e^c and a triple [*n, 1 or T, D] that comes before them, as one average."""
-    m, p, q = before
-    top = torch.maximum(m, c).detach()
-    here, past = (c - top).exp(), (m - top).exp()
-    numerator, denominator = pq.unbind(-2)
-    numerator, denominator = here * numerator + past * p, here * denominator + past * q
-    return numerator / torch.where(denominator > 0, denominator, 1)  # nothing has weight where all is padding
+def weighted(k: Keys, v: Keys, w: Float[Tensor, "*w Q S"], before: _wkv.Triple) -> Float[Tensor, "B Q D"]:
+    """All queries by one product of a Q by S matrix: of each head, [H, Q, S], or of each sequence, [B, 1, Q, S]."""
+    return Banded.apply(k, v, w, *before)
 
 
-def weighted(k: Keys, v: Keys, w: Float[Tensor, "*w T S"], before: _wkv.Triple) -> Float[Tensor, "B T D"]:
-    """All queries by one product of a T by S matrix: of each head, or [B, 1, T, S] of each sequence."""
-    c = middle(k)
-    x = sums(k, v, c)
-    pq = _by_head(w.exp(), x) if w.dim() == 3 else _by_row(w.exp(), x)
-    m, p, q = (part.unsqueeze(1) for part in before)
-    return average(pq, c, (m, p, q))
-
-
-def banded(k: Keys, v: Keys, w: Float[Tensor, "*w Q R"], blocks: int, before: _wkv.Triple) -> Float[Tensor, "B rows D"]:
+def banded(k: Keys, v: Keys, w: Float[Tensor, "*w Q R"], before: _wkv.Triple) -> Float[Tensor, "B NQ D"]:
     """N blocks of Q queries, each over its own R keys with biases and over all keys before those without.
 
-    Block n has the keys nQ .. nQ + R - 1; the keys given must be exactly those. w is [H, Q, R], of every block, or
-    [B or 1, N, 1, Q, R], of each.
+    Block n reaches the keys nQ .. nQ + R - 1, at most 2Q; the keys given must be exactly those. w is [H, Q, R], of
+    every block, or [B or 1, N, Q, R], of each.
     """
-    Q, R = w.shape[-2:]
-    k_n, v_n = (x.unfold(1, R, Q).mT for x in (k, v))
-    c = middle(k_n)
-    x = sums(k_n, v_n, c)
-    pq = _by_head(w.exp(), x.flatten(0, 1)).unflatten(0, x.shape[:2]) if w.dim() == 3 else _by_row(w.exp(), x)
-    return average(pq, c, _earlier(k_n[:, :, :Q], v_n[:, :, :Q], blocks, before)).flatten(1, 2)
+    return Banded.apply(k, v, w, *before)
 
 
-def _by_head(weights: Float[Tensor, "H T S"], x: Float[Tensor, "B S 2 D"]) -> Float[Tensor, "B T 2 D"]:
-    """Sequences side by side in the columns, so that a head's matrix is read once for the whole batch."""
-    B, S, _, D = x.shape
-    H = weights.shape[0]
-    columns = x.reshape(B, S, 2, H, D // H).permute(3, 1, 0, 2, 4).reshape(H, S, -1)
-    return (weights @ columns).view(H, -1, B, 2, D // H).permute(2, 1, 3, 0, 4).reshape(B, -1, 2, D)
+class Banded(torch.autograd.Function):
+    """The products and what divides them, with the backward pass written out.
+
+    Keys and results stand in pairs, of e^{k - c} v and of e^{k - c}. Sums of earlier keys are kept in units of each
+    block's e^c: x_n = (x_{n-1} + what leaves reach after block n - 1) e^{c_{n-1} - c_n}.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, k, v, w, m_0, p_0, q_0):
+        (Q, R), heads = w.shape[-2:], w.shape[0] if w.dim() == 3 else 1
+        k_n, v_n = (x.unfold(1, R, Q).mT.unflatten(-1, (heads, -1)) for x in (k, v))
+        B, N, _, H, d = k_n.shape
+        c = torch.cat((m_0.unsqueeze(1), k_n.amax(2).flatten(2)), 1).cummax(1).values[:, 1:] - RANGE
+        columns = k.new_empty((H, R, B * N * 2 * d) if w.dim() == 3 else (B, N, R, 2 * d))
+        values, weights = as_pairs(columns, B, N).unbind(3)
+        torch.sub(k_n, c.view(B, N, 1, H, d), out=weights).exp_()
+        torch.mul(weights, v_n, out=values)
+        links, start = (c[:, :-1] - c[:, 1:]).exp_(), (m_0 - c[:, 0]).exp_()
+        x = k.new_empty(B, N, 2, H * d)
+        x[:, 0] = torch.stack((p_0, q_0), 1).mul_(start.unsqueeze(1))
+        leaving = as_pairs(columns, B, N)[:, :-1, :Q].sum(2).view(B, N - 1, 2, H * d)
+        torch.mul(leaving, links.unsqueeze(2), out=x[:, 1:])
+        _wkv.scan(links.unsqueeze(2).expand(-1, -1, 2, -1).transpose(1, 2), x.transpose(1, 2), _wkv.SUM)
+        matrix = w.exp()
+        sums = as_pairs(matrix @ columns, B, N).add_(x.view(B, N, 1, 2, H, d))
+        total = sums[:, :, :, 1].clamp_(min=TINY)
+        y = torch.div(sums[:, :, :, 0], total, out=k.new_empty(B, N, Q, H, d))
+        ctx.save_for_backward(matrix, columns, y, total, links, start, p_0, q_0)
+        return y.view(B, N * Q, H * d)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy):
+        matrix, columns, y, total, links, start, p_0, q_0 = ctx.saved_tensors
+        B, N, Q, H, d = y.shape
+        dsums = columns.new_empty(*columns.shape[:-2], Q, columns.shape[-1])
+        of_values, of_weights = as_pairs(dsums, B, N).unbind(3)
+        torch.div(dy.view(B, N, Q, H, d), total, out=of_values)
+        torch.mul(of_values, y, out=of_weights).neg_()
+        dx = as_pairs(dsums, B, N).sum(2).view(B, N, 2, H * d)
+        every = links.unsqueeze(2)
+        _wkv.scan(every.expand(-1, -1, 2, -1).transpose(1, 2), dx.transpose(1, 2), _wkv.SUM, backwards=True)
+        dcolumns = matrix.mT @ dsums
+        pairs, dpairs = as_pairs(columns, B, N), as_pairs(dcolumns, B, N)
+        dpairs[:, :-1, :Q].add_((dx[:, 1:] * every).view(B, N - 1, 1, 2, H, d))
+        dv = torch.mul(pairs[:, :, :, 1], dpairs[:, :, :, 0])
+        dk = dpairs.mul_(pairs).sum(3)
+        dw = None
+        if ctx.needs_input_grad[2]:
+            dw = (dsums @ columns.mT).sum_to_size(matrix.shape).mul_(matrix)
+        dp, dq = (dx[:, 0] * start.unsqueeze(1)).unbind(1)
+        return fold(dk, Q), fold(dv, Q), dw, dp * p_0 + dq * q_0, dp, dq
 
 
-def _by_row(weights: Float[Tensor, "*w 1 T S"], x: Float[Tensor, "*n S 2 D"]) -> Float[Tensor, "*n T 2 D"]:
-    """A matrix for each sequence or block, the same for all channels."""
-    return (weights.squeeze(-3) @ x.flatten(-2)).unflatten(-1, (2, -1))
+def as_pairs(columns: Tensor, B: int, N: int) -> Float[Tensor, "B N rows 2 H d"]:
+    """Of [H, rows, B N 2 d], where one matrix per head serves all blocks and is read once, or of [B, N, rows, 2 D]."""
+    if columns.dim() == 4:
+        return columns.view(B, N, columns.shape[2], 2, 1, -1)
+    return columns.view(*columns.shape[:2], B, N, 2, -1).permute(2, 3, 1, 4, 0, 5)
 
 
-def _earlier(
-    k: Float[Tensor, "B N Q D"], v: Float[Tensor, "B N Q D"], blocks: int, before: _wkv.Triple
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The triple [B, N, 1, D] of all keys before each block. A block's keys count as one, of their summed weight."""
-    m, p, q = before
-    top = k.detach().amax(2, keepdim=True)
-    weights = (k - top).exp()
-    total = weights.sum(2)
-    key, mean = top.squeeze(2) + total.log(), (weights * v).sum(2) / total
-    present = q > 0
-    first = torch.where(present, m + torch.where(present, q, 1.0).log(), torch.full_like(m, _wkv.NOTHING))
-    start = torch.where(present, p / torch.where(present, q, 1.0), torch.zeros_like(p))
-    keys = torch.cat((first.unsqueeze(1), key[:, :-1]), 1)
-    means = torch.cat((start.unsqueeze(1), mean[:, :-1]), 1)
-    zero = keys.new_zeros(keys.shape[-1])
-    y, _ = _wkv.wkv(keys, means, zero, zero, _wkv.empty(keys.shape[0], keys.shape[2], keys), "scan")
-    weight = torch.logcumsumexp(keys.clamp(min=-1e30), 1)
-    return weight.unsqueeze(2), y.unsqueeze(2), torch.ones_like(y).unsqueeze(2)
+def fold(x: Float[Tensor, "B N R H d"], Q: int) -> Float[Tensor, "B S D"]:
+    """The sum of what overlapping blocks hold: the keys nQ .. nQ + R - 1 of block n."""
+    B, N, R = x.shape[:3]
+    if N == 1:
+        return x.reshape(B, R, -1)
+    whole = x.new_zeros(B, N + 1, Q, x.shape[3] * x.shape[4])
+    whole[:, :-1] = x[:, :, :Q].flatten(3)
+    whole[:, 1:, : R - Q] += x[:, :, Q:].flatten(3)
+    return whole.flatten(1, 2)[:, : N * Q + R - Q]

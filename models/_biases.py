@@ -3,6 +3,7 @@
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class Biases(nn.Module):
@@ -32,3 +33,8 @@ class Biases(nn.Module):
         else:
             w = (self.rows.to(dtype)[t] @ self.columns.to(dtype)[s].mT).unsqueeze(-3)
         return w.masked_fill(distance >= self.window, 0).masked_fill(distance < 0, -torch.inf)
+
+    def row(self, t: Int[Tensor, "*B 1"], dtype: torch.dtype) -> Float[Tensor, "*B S H 1"]:
+        """w of one query and the W keys up to its own, the oldest first, after a 0 for those before them."""
+        s = t + torch.arange(1 - self.window, 1, device=t.device)
+        return F.pad(self(t, s, dtype)[..., 0, :].mT, (0, 0, 1, 0)).unsqueeze(-1)

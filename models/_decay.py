@@ -38,8 +38,12 @@ def matrix(log_decay: Float[Tensor, "H"], length: int) -> Float[Tensor, "H T T"]
     return (log_decay[:, None, None] * distance).masked_fill(distance < 0, -torch.inf).exp()
 
 
-def row_sums(log_decay: Float[Tensor, "H"], positions: Int[Tensor, "*B T"]) -> Float[Tensor, "*B T H"]:
-    """sum_{m<=n} gamma^(n-m) at each position n; 1 at negative positions."""
-    n = positions.clamp(min=0).unsqueeze(-1) + 1
+def row_sums(
+    log_decay: Float[Tensor, "H"] | None, positions: Int[Tensor, "*B T"], dtype: torch.dtype
+) -> Float[Tensor, "*B T H"] | Float[Tensor, "*B T 1"]:
+    """sum_{m<=n} gamma^(n-m) at each position n, n + 1 where there is no decay; 1 at negative positions."""
+    n = (positions.clamp(min=0).unsqueeze(-1) + 1).to(dtype)
+    if log_decay is None:
+        return n
     log_decay = log_decay.clamp(max=-1e-30)  # at gamma = 1 the quotient is n + 1 still, and not 0/0
     return torch.expm1(log_decay * n) / torch.expm1(log_decay)

@@ -71,12 +71,13 @@ def step_(
     state: States,
 ) -> Float[Tensor, "B H V"]:
     """One step of `recurrent`, overwriting `state`: to decode, where gradients are off."""
-    dtype = state.dtype
+    (B, H, K, V), dtype = state.shape, v.dtype
+    if not q.dtype == k.dtype == dtype == state.dtype:
+        q, k, v = (x.to(state.dtype) for x in (q, k, v))
     if gamma is not None:
         state.mul_(gamma)
-    state.addcmul_(k.to(dtype).unsqueeze(-1), v.to(dtype).unsqueeze(-2))
-    o = torch.bmm(q.to(dtype).flatten(0, 1).unsqueeze(1), state.flatten(0, 1))
-    return o.view(v.shape).to(v.dtype)
+    state.addcmul_(k.unsqueeze(-1), v.unsqueeze(-2))
+    return torch.bmm(q.reshape(B * H, 1, K), state.view(B * H, K, V)).view(B, H, V).to(dtype)
 
 
 def parallel(
@@ -161,7 +162,9 @@ class _Chunkwise(torch.autograd.Function):
             dR, dstate = _scan(_scaled(Q, xi), dO, dfinal, steps, backwards=True)  # of the state after each chunk
             short = dR.to(Q.dtype)
             _add_product(dV, _scaled(K, zeta), short)
-            dQ, dK = _scaled(dO @ R.to(Q.dtype).mT, xi), _scaled(V @ short.mT, zeta)
+            dQ, dK = dO @ R.to(Q.dtype).mT, V @ short.mT
+            if xi is not None and zeta is not None:
+                dQ, dK = dQ.mul_(xi), dK.mul_(zeta)
             _add_product(dQ, dS, K)
             _add_product(dK, dS.mT, Q)
         dlog = _decay_gradient(Q, dQ, K, dK, R, dR, final, ctx.length) if ctx.needs_input_grad[3] else None

@@ -68,10 +68,10 @@ def wkv(
     k, v, w, u = (tensor if tensor.dtype == exact else tensor.to(exact) for tensor in (k, v, w, u))
     if form == "recurrent":
         ys = []
-        for t in range(k.shape[1]):
-            y_t, state = step(k[:, t], v[:, t], w, u, state)
+        for k_t, v_t in zip(k.unbind(1), v.unbind(1), strict=True):
+            y_t, state = step(k_t, v_t, w, u, state)
             ys.append(y_t)
-        y = torch.stack(ys, 1) if len(ys) > 1 else y_t.unsqueeze(1)
+        y = torch.stack(ys, 1)
     else:
         y, m, p, q = Average.apply(k, v, w, u, *state, SWEEPS[form])
         state = m, p, q

@@ -14,11 +14,13 @@ The paper models language with `local` and `full`, tied to `max_length` position
 `local` with biases that depend on the distance alone, since it holds at any length. Heads matter to `conv` only.
 
 Cost beside the projections: `simple` O(T D); `conv` and `local` O(T W D) in `chunkwise`; O(T^2 D) in `parallel`.
-State: sums over the keys that left the window, 3 D numbers, and the W - 1 keys and values in it; `full` keeps them all.
+State: `simple` the triple of `models._wkv`, 3 D numbers; `conv` and `local` the W - 1 last keys and values, and one key
+and value for all older ones; `full` all keys and values.
 
-Letters: B batch, T tokens, S keys in reach (the state's first), D width, H heads, W window, N blocks of W tokens.
+Letters: B batch, T tokens, S keys in reach, D width, H heads, W window.
 """
 
+import contextlib
 import dataclasses
 from typing import ClassVar
 
@@ -27,14 +29,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import _average, _wkv
+from models import _average, _window, _wkv
 from models._biases import Biases
 from models._cache import extend
 from models._cost import Chosen, CommonOptions, Count, Shape
 from models._lm import LanguageModel
 from models._state import Call, LayerState
 
-TRIPLE = ("max", "numerator", "denominator")
+Keys = Float[Tensor, "B T D"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,124 +54,73 @@ class Options(CommonOptions):
 class Mixer(nn.Module):
     """W_o (sigmoid(q) * average of v)."""
 
-    def __init__(self, shape: Shape, options: Options):
+    def __init__(self, shape: Shape, options: Options, layer: int = 0):
         super().__init__()
-        self.variant, self.max_length = options.variant, shape.max_length
+        self.variant, self.layer = options.variant, layer
         self.into = nn.Linear(shape.width, 3 * shape.width, bias=False)  # q, k, v
         self.out = nn.Linear(shape.width, shape.width, bias=False)
         heads = shape.heads if options.variant == "conv" else None
         window = shape.max_length if options.variant == "full" else options.window
-        self.biases = None
         if options.variant != "simple":
             self.biases = Biases(heads, window, shape.max_length, options.rank)
-        self.kept = {"simple": 0, "full": 0}.get(options.variant, options.window - 1)  # keys that stay in reach
 
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
         q, k, v = self.into(x).chunk(3, -1)
         if call.valid is not None:
             k = k.masked_fill(~call.valid.unsqueeze(-1), _wkv.NOTHING)
-        before = _wkv.empty(len(k), k.shape[2], k)
-        if "max" in state:
-            before = state["max"], state["numerator"], state["denominator"]
-        with torch.autocast(x.device.type, enabled=False):
-            y = (self.plain if self.biases is None else self.biased)(k, v, call, state, before)
-        return self.out(torch.sigmoid(q) * y.to(q.dtype))
+        lowered = torch.is_autocast_enabled(x.device.type)
+        with torch.autocast(x.device.type, enabled=False) if lowered else contextlib.nullcontext():
+            y = self.average(k, v, call, state)
+        return self.out(torch.sigmoid(q) * (y if y.dtype == q.dtype else y.to(q.dtype)))
 
-    def plain(self, k: Tensor, v: Tensor, call: Call, state: LayerState, before: _wkv.Triple) -> Float[Tensor, "B T D"]:
-        """`simple`: WKV without decay, the current token counted as any other."""
-        zero, form = k.new_zeros(k.shape[-1]), "scan" if call.form == "parallel" else call.form
-        if call.form == "parallel":
-            k_, v_ = k.to(before[0].dtype), v.to(before[0].dtype)
-            y = _average.weighted(k_, v_, k_.new_full((1, k.shape[1], k.shape[1]), -torch.inf).triu(1), before)
-        if call.form != "parallel" or call.keep_state:
-            average, after = _wkv.wkv(k, v, zero, zero, before, form)
-            y = average if call.form != "parallel" else y
-        if call.keep_state:
-            state.update(zip(TRIPLE, after, strict=True))
-        return y
-
-    def biased(
-        self, k: Tensor, v: Tensor, call: Call, state: LayerState, before: _wkv.Triple
-    ) -> Float[Tensor, "B T D"]:
-        """`conv`, `local` and `full`: the keys in reach with their biases, older ones from the triple."""
-        assert self.biases is not None
-        T, exact = k.shape[1], before[0].dtype
-        if self.variant != "conv" and call.seen + T > self.max_length:
+    def average(self, k: Keys, v: Keys, call: Call, state: LayerState) -> Keys:
+        """The weighted averages of v at each token."""
+        if self.variant == "simple":
+            return simple(k, v, call, state)
+        if self.variant != "conv" and call.seen + k.shape[1] > self.biases.max_length:
             raise ValueError(
-                f"a sequence of {call.seen + T} tokens has no position biases in AFT-{self.variant} with max_length "
-                f"{self.max_length}; set shape.max_length to the longest sequence, or the variant to conv or simple"
+                f"a sequence of {call.seen + k.shape[1]} tokens has no position biases in AFT-{self.variant} with "
+                f"max_length {self.biases.max_length}; set shape.max_length to the longest sequence, or the variant "
+                f"to conv or simple"
             )
-        keys, values = self.reach(k, v, call, state)
-        held = keys.shape[1] - T
-        t = call.positions
-        s = t[..., :1] - held + torch.arange(held + T, device=t.device)
-        keys_, values_ = keys.to(exact), values.to(exact)
-        if call.form == "recurrent":
-            y, before = self.steps(keys_, values_, t, s, before)
-        elif call.form == "chunkwise":
-            y = self.blocks(keys_, values_, t, before)
-        else:
-            w = self.biases(t, s, exact)
-            y = _average.weighted(keys_, values_, w, before)
-        if call.keep_state and self.variant != "full":
-            self.keep(keys, values, call, state, before)
-        return y
-
-    def reach(self, k: Tensor, v: Tensor, call: Call, state: LayerState) -> tuple[Tensor, Tensor]:
-        """The keys and values that biases reach, those of the state before the new ones."""
         if self.variant == "full":
-            if not (call.keep_state or state):
-                return k, v
-            for name, new in (("keys", k), ("values", v)):
-                state[name] = extend(state.get(name), new.unsqueeze(1), call)
-            end = call.seen + k.shape[1]
-            return state["keys"][:, 0, :end], state["values"][:, 0, :end]
-        if "keys" in state:
-            return torch.cat((state["keys"], k), 1), torch.cat((state["values"], v), 1)
-        if call.form == "parallel":
-            return k, v
-        return F.pad(k, (0, 0, self.kept, 0), value=_wkv.NOTHING), F.pad(v, (0, 0, self.kept, 0))
+            return full(self.biases, k, v, call, state)
+        return _window.averages(self.biases, k, v, call, state, call.shared[self.layer] if call.shared else None)
 
-    def keep(self, keys: Tensor, values: Tensor, call: Call, state: LayerState, before: _wkv.Triple) -> None:
-        """The last W - 1 keys stay in reach; those before them go into the triple, where `steps` put them already."""
-        missing = max(self.kept - keys.shape[1], 0)
-        keys, values = F.pad(keys, (0, 0, missing, 0), value=_wkv.NOTHING), F.pad(values, (0, 0, missing, 0))
-        leaving = keys.shape[1] - self.kept
-        if leaving and call.form != "recurrent":
-            zero = keys.new_zeros(keys.shape[-1])
-            _, before = _wkv.wkv(keys[:, :leaving], values[:, :leaving], zero, zero, before, "scan")
-        state.update(zip(TRIPLE, before, strict=True))
-        state["keys"], state["values"] = keys[:, leaving:].clone(), values[:, leaving:].clone()
 
-    def steps(
-        self, keys: Tensor, values: Tensor, t: Tensor, s: Tensor, before: _wkv.Triple
-    ) -> tuple[Float[Tensor, "B T D"], _wkv.Triple]:
-        """The definition: one token after the other, each over its own window and the triple of what left it."""
-        assert self.biases is not None
-        T, D = t.shape[-1], keys.shape[-1]
-        zero, out = keys.new_zeros(D), []
-        for n, end in enumerate(range(keys.shape[1] - T + 1, keys.shape[1] + 1)):
-            start = 0 if self.variant == "full" else end - self.kept - 1
-            w = self.biases(t[..., n : n + 1], s[..., start:end], keys.dtype)[..., 0, :].mT  # [*n, S, H]
-            w = w.repeat_interleave(D // w.shape[-1], -1)
-            out.append(_average.exact(keys[:, start:end], values[:, start:end], w, before))
-            if self.variant != "full":
-                _, before = _wkv.step(keys[:, start], values[:, start], zero, zero, before)
-        return torch.stack(out, 1), before
+def simple(k: Keys, v: Keys, call: Call, state: LayerState) -> Keys:
+    """WKV without decay, the current token counted as any other."""
+    before = _wkv.empty(k.shape[0], k.shape[2], k)
+    if state:
+        before = state["max"], state["numerator"], state["denominator"]
+    zero, exact, T = k.new_zeros(k.shape[-1]), before[0].dtype, k.shape[1]
+    if call.form == "parallel":
+        w = k.new_full((1, T, T), -torch.inf, dtype=exact).triu(1)
+        y, after = _average.weighted(k.to(exact), v.to(exact), w, before), before
+        if call.keep_state:
+            _, after = _wkv.wkv(k, v, zero, zero, before, "scan")
+    else:
+        y, after = _wkv.wkv(k, v, zero, zero, before, call.form)
+    if call.keep_state:
+        state["max"], state["numerator"], state["denominator"] = after
+    return y
 
-    def blocks(self, keys: Tensor, values: Tensor, t: Tensor, before: _wkv.Triple) -> Float[Tensor, "B T D"]:
-        """Blocks of W tokens, each with the W - 1 keys before it; a last block that is not full is filled up."""
-        assert self.biases is not None
-        T, C = t.shape[-1], self.kept + 1
-        N = -(-T // C)
-        keys = F.pad(keys, (0, 0, 0, N * C - T), value=_wkv.NOTHING)
-        values = F.pad(values, (0, 0, 0, N * C - T))
-        rows = (t[..., :1] + torch.arange(N * C, device=t.device)).unflatten(-1, (N, C))
-        first = rows[..., :1] - self.kept
-        w = self.biases(rows, first + torch.arange(C + self.kept, device=t.device), keys.dtype)
-        if self.variant == "local" and w.dim() == 4:
-            w = w.unsqueeze(0)
-        return _average.banded(keys, values, w, N, before)[:, :T]
+
+def full(biases: Biases, k: Keys, v: Keys, call: Call, state: LayerState) -> Keys:
+    """All keys with their biases; `recurrent` is the definition, each token over all up to itself."""
+    exact, end, t = torch.promote_types(k.dtype, torch.float32), call.seen + k.shape[1], call.positions
+    if call.keep_state or state:
+        for name, new in (("keys", k), ("values", v)):
+            state[name] = extend(state.get(name), new.unsqueeze(1), call)
+        k, v = state["keys"][:, 0, :end], state["values"][:, 0, :end]
+    k, v, out = k.to(exact), v.to(exact), []
+    s = t[..., -1:] + torch.arange(1 - end, 1, device=t.device)
+    if call.form == "parallel":
+        return _average.weighted(k, v, biases(t, s, exact), _wkv.empty(k.shape[0], k.shape[2], k))
+    for n in range(call.seen, end):
+        w = biases(s[..., n : n + 1], s[..., : n + 1], exact)[..., 0, :].mT.unsqueeze(-1)  # [*B, S, 1, 1]
+        out.append(_average.exact(k[:, : n + 1], v[:, : n + 1], w))
+    return torch.stack(out, 1)
 
 
 class Model(LanguageModel):
@@ -183,7 +134,7 @@ class Model(LanguageModel):
     Options = Options
 
     def build_mixer(self, layer: int) -> nn.Module:
-        return Mixer(self.shape, self.options)
+        return Mixer(self.shape, self.options, layer)
 
     def initialise(self) -> None:
         """As elsewhere; biases start near zero, normal(0, 0.01), so that every variant starts as `simple`."""
@@ -194,12 +145,25 @@ class Model(LanguageModel):
                     parameter, std=0.01 if self.options.rank is None else (0.01 / self.options.rank**0.5) ** 0.5
                 )
 
+    def share(self, call: Call) -> tuple[Tensor, ...] | None:
+        """`conv`: the biases of one query in each layer, made for all layers at once."""
+        if self.options.variant != "conv" or call.form != "recurrent":
+            return None
+        tables = torch.stack([part.table for part in self.modules() if isinstance(part, Biases)])
+        exact = torch.promote_types(tables.dtype, torch.float32)
+        return F.pad(tables.to(exact).flip(-1).mT, (0, 0, 1, 0)).unsqueeze(-1).unbind(0)
+
     @classmethod
     def check(cls, shape: Shape, options: Chosen) -> None:
         super().check(shape, options)
         for name in ("window", "rank"):
             if getattr(options, name) is not None and getattr(options, name) < 1:
                 raise ValueError(f"{name} is {getattr(options, name)}; it must be at least 1")
+        if options.rank is not None and options.variant not in ("full", "local"):
+            raise ValueError(
+                f"rank is {options.rank}, but AFT-{options.variant} has no biases to factorise; leave rank out, or set "
+                f"the variant to full or local"
+            )
 
     @classmethod
     def available_forms(cls, options: Chosen) -> tuple[str, ...]:
@@ -239,5 +203,5 @@ class Model(LanguageModel):
     @classmethod
     def layer_state_bytes(cls, shape: Shape, options: Chosen, batch: int, capacity: int, itemsize: int) -> int:
         kept = {"simple": 0, "full": capacity}.get(options.variant, options.window - 1)
-        sums = 0 if options.variant == "full" else 3 * max(itemsize, 4)
+        sums = {"simple": 3, "full": 0}.get(options.variant, 2) * max(itemsize, 4)
         return batch * shape.width * (2 * kept * itemsize + sums)

@@ -28,7 +28,7 @@ import math
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -36,12 +36,13 @@ from models import _feature_maps as maps
 from models import _retention as retention
 from models._cost import Chosen, CommonOptions, Count, Shape
 from models._lm import LanguageModel
-from models._rotary import rope_angles, rotate, tables
+from models._norm import rms_norm
+from models._rotary import rope_angles, turned, turns
 from models._state import Call, LayerState
 
-Features = Float[Tensor, "B H T F"]
-Values = Float[Tensor, "B H T V"]
-Tables = tuple[Tensor, Tensor]  # cos and sin
+Features = Float[Tensor, "B T H F"]
+Values = Float[Tensor, "B T H V"]
+Turns = Complex[Tensor, "*any T 1 P"]
 
 EPS = 1e-6
 
@@ -72,11 +73,11 @@ def sizes(shape: Shape, options: Options) -> tuple[int, int, int]:
 
 @dataclasses.dataclass
 class Shared:
-    """Rotations of all layers of one pass, of what goes into phi or comes out of it, and cosFormer's waves."""
+    """Rotations of all layers of one pass, of what goes into phi or comes out of it, and cosFormer's wave."""
 
-    turn_inputs: Tables | None = None
-    turn_features: Tables | None = None
-    waves: Tables | None = None
+    turn_inputs: Turns | None = None
+    turn_features: Turns | None = None
+    wave: Turns | None = None
 
 
 def turns_features(options: Options) -> bool:
@@ -106,41 +107,44 @@ class LinearAttention(nn.Module):
     def __init__(self, shape: Shape, options: Options):
         super().__init__()
         self.options, self.heads, (self.K, F, self.V) = options, shape.heads, sizes(shape, options)
-        self.into = nn.Linear(shape.width, self.heads * (2 * self.K + self.V), bias=False)  # q, k, v
+        self.parts = [2 * self.heads * self.K, self.heads * self.V]  # q and k, v
+        self.into = nn.Linear(shape.width, sum(self.parts), bias=False)
         self.out = nn.Linear(self.heads * self.V, shape.width, bias=False)
         self.phi = maps.FeatureMap(options.feature_map, self.heads, self.K, F)
 
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
         options = self.options
         shared: Shared = call.shared
-        qk, v = self.into(x).split((2 * self.heads * self.K, self.heads * self.V), -1)
-        qk = qk.unflatten(-1, (-1, self.K)).transpose(1, 2)
-        v = v.unflatten(-1, (-1, self.V)).transpose(1, 2)
-        if shared.turn_inputs is not None:
-            qk = rotate(qk, *shared.turn_inputs, interleaved=False)
-        phi = self.phi(qk, shared.waves).to(v.dtype)
-        if call.valid is not None:
-            phi = phi.masked_fill(~call.valid[:, None, :, None], 0)
-        q, k = phi.chunk(2, 1)
-        if shared.turn_features is not None:
-            total = totals(q, k, call, state) if options.normaliser == "sum" else None
-            q, k = rotate(phi, *shared.turn_features, interleaved=False).chunk(2, 1)
-            y = self.sums(q, k, v, call, state)
-        elif options.normaliser == "sum":
-            y, total = self.sums(q, k, F.pad(v, (0, 1), value=1.0), call, state).split((self.V, 1), -1)
+        if torch.is_grad_enabled():  # the weight in parts: parts of the product would be gathered again going backward
+            qk, v = (F.linear(x, part) for part in self.into.weight.split(self.parts))
         else:
-            y, total = self.sums(q, k, v, call, state), None
+            qk, v = self.into(x).split(self.parts, -1)
+        qk, v = qk.unflatten(-1, (-1, self.K)), v.unflatten(-1, (-1, self.V))
+        if shared.turn_inputs is not None:
+            qk = turned(qk, shared.turn_inputs)
+        phi = self.phi(qk, shared.wave).to(v.dtype)
+        if call.valid is not None:
+            phi = phi.masked_fill(~call.valid[:, :, None, None], 0)
+        if shared.turn_features is not None:
+            q, k = phi.chunk(2, 2)
+            total = totals(q, k, call, state) if options.normaliser == "sum" else None
+            y = self.sums(turned(phi, shared.turn_features), v, call, state)
+        elif options.normaliser == "sum":
+            y, total = self.sums(phi, F.pad(v, (0, 1), value=1.0), call, state).split((self.V, 1), -1)
+        else:
+            y, total = self.sums(phi, v, call, state), None
         if total is not None:
             y = (y / (total + EPS)).to(v.dtype)
         if options.output_norm:
-            y = F.rms_norm(y, y.shape[-1:], eps=1e-6)
-        return self.out(y.transpose(1, 2).flatten(2))
+            y = rms_norm(y, None, 1e-6)
+        return self.out(y.flatten(2))
 
-    def sums(self, q: Features, k: Features, v: Values, call: Call, state: LayerState) -> Values:
+    def sums(self, phi: Float[Tensor, "B T N F"], v: Values, call: Call, state: LayerState) -> Values:
         """phi(q_n) S_n, in the form asked for, from and to the state."""
-        old = state.get("S")
+        old, (q, k) = state.get("S"), phi.chunk(2, 2)
         if old is not None and steps_in_place(q, call):
-            return retention.step_(q[:, :, 0], k[:, :, 0], v[:, :, 0], None, old).unsqueeze(2)
+            return retention.step_(q[:, 0], k[:, 0], v[:, 0], None, old).unsqueeze(1)
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
         if call.form == "chunkwise":
             y, new = retention.chunkwise(q, k, v, None, old, call.keep_state, self.options.chunk_size)
         else:
@@ -148,22 +152,22 @@ class LinearAttention(nn.Module):
             y, new = form(q, k, v, None, old, call.keep_state)
         if new is not None:
             state["S"] = new
-        return y
+        return y.transpose(1, 2)
 
 
-def steps_in_place(q: Tensor, call: Call) -> bool:
-    return q.shape[2] == 1 and call.form == "recurrent" and not torch.is_grad_enabled()
+def steps_in_place(q: Features, call: Call) -> bool:
+    return q.shape[1] == 1 and call.form == "recurrent" and not torch.is_grad_enabled()
 
 
-def totals(q: Features, k: Features, call: Call, state: LayerState) -> Float[Tensor, "B H T 1"]:
+def totals(q: Features, k: Features, call: Call, state: LayerState) -> Float[Tensor, "B T H 1"]:
     """phi(q_n) . z_n by running sums, where z is no column of S; at least in float32."""
     if "z" in state and steps_in_place(q, call):
-        z = state["z"].add_(k[:, :, 0]).unsqueeze(2)
+        z = state["z"].add_(k[:, 0]).unsqueeze(1)
     else:
-        z = k.cumsum(2, dtype=retention.state_dtype(k.dtype))
-        z = z + state["z"].unsqueeze(2) if "z" in state else z
+        z = k.cumsum(1, dtype=retention.state_dtype(k.dtype))
+        z = z + state["z"].unsqueeze(1) if "z" in state else z
         if call.keep_state:
-            state["z"] = z[:, :, -1].clone()  # a view would keep all of z alive
+            state["z"] = z[:, -1].clone()  # a view would keep all of z alive
     return (q * z).sum(-1, keepdim=True)
 
 
@@ -183,10 +187,10 @@ class Model(LanguageModel):
         """Raises ValueError past the last position that cosFormer weighs."""
         options, M, shared = self.options, self.shape.max_length, Shared()
         (K, F, _), dtype, device = sizes(self.shape, options), self.embedding.weight.dtype, call.positions.device
-        if options.rotation == "rope" and turns_features(options):
-            shared.turn_features = tables(call.positions, rope_angles(F, device=device), dtype)
-        elif options.rotation == "rope":
-            shared.turn_inputs = tables(call.positions, rope_angles(K, device=device), dtype)
+        if options.rotation == "rope":
+            angles = rope_angles(F if turns_features(options) else K, device=device)
+            turn = turns(call.positions, angles, dtype).unsqueeze(-2)
+            shared = Shared(None, turn) if turns_features(options) else Shared(turn)
         if options.feature_map == "cosformer":
             slots = call.seen + call.positions.shape[-1]
             if slots > M and call.positions.max() >= M:
@@ -194,7 +198,7 @@ class Model(LanguageModel):
                     f"cosformer weighs {M} positions; for {slots} tokens build it with a larger max_length"
                 )
             angle = torch.tensor([math.pi / (2 * M)], dtype=torch.float64)
-            shared.waves = tables(call.positions, angle, dtype)
+            shared.wave = turns(call.positions, angle, dtype).unsqueeze(-2)
         return shared
 
     @classmethod

@@ -18,6 +18,7 @@ Where this departs from the paper:
 """
 
 import dataclasses
+import functools
 from typing import Any, ClassVar
 
 import torch
@@ -25,14 +26,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import _decay, _retention, _rotary
+from models import _decay, _norm, _retention, _rotary
 from models._cost import Chosen, CommonOptions, Count, Shape
 from models._lm import LanguageModel
 from models._state import Call, LayerState
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "torchscale": {"value_factor": 1.6875, "gamma": "torchscale", "ffn": "swiglu", "ffn_factor": 1.6875},
-    "paper": {"value_factor": 2.0, "gamma": "paper", "ffn": "gelu", "ffn_factor": 2.0},
+    "torchscale": {"value_factor": 1.6875, "gamma": "torchscale", "ffn": "swiglu"},
+    "paper": {"value_factor": 2.0, "gamma": "paper", "ffn": "gelu"},
 }
 
 
@@ -78,7 +79,7 @@ def sizes(shape: Shape, options: Options) -> tuple[int, int, int]:
 class Shared:
     """What all layers of one pass have in common."""
 
-    turn: Tensor  # what q and k are multiplied by: complex [T 2 1 K/2] or [B T 2 1 K/2], or without rotation [2 1 1]
+    turn: Tensor  # what q and k are multiplied by: complex [2 T K/2] or [2 B 1 T K/2], or without rotation [2 1 1]
     log_decay: Float[Tensor, "H"] | None  # None: every gamma is 1, or each layer learns its own
     gamma: Float[Tensor, "H 1 1"] | None
     D: Float[Tensor, "H T T"] | None  # for the parallel form
@@ -91,14 +92,13 @@ class Retention(nn.Module):
         super().__init__()
         self.options, (self.heads, self.K, self.V) = options, sizes(shape, options)
         values = self.heads * self.V
-        self.parts = [2 * shape.width, values] + ([values] if options.gate else [])  # q and k, v, gate
+        self.parts = [shape.width, shape.width, values] + ([values] if options.gate else [])  # q, k, v, gate
         self.into = nn.Linear(shape.width, sum(self.parts), bias=False)
         self.out = nn.Linear(values, shape.width, bias=False)
         self.gamma_logit = nn.Parameter(torch.empty(self.heads)) if options.gamma == "learned" else None
 
     def initialise(self) -> None:
-        width = self.out.out_features
-        for part in self.into.weight.split([width, width, *self.parts[1:]]):
+        for part in self.into.weight.split(self.parts):
             nn.init.xavier_uniform_(part, gain=2**-2.5)
         nn.init.xavier_uniform_(self.out.weight, gain=2**-1)
         if self.gamma_logit is not None:
@@ -106,16 +106,15 @@ class Retention(nn.Module):
             self.gamma_logit.copy_(torch.tensor(start, dtype=torch.float64).logit())
 
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
-        if call.form == "recurrent" and x.shape[1] == 1 and "S" in state and not torch.is_grad_enabled():
-            return self.step(x[:, 0], call, state["S"]).unsqueeze(1)
+        if x.shape[1] == 1 and call.form == "recurrent" and "S" in state and not torch.is_grad_enabled():
+            return self.step(x, call, state["S"])
         if call.valid is not None:
             x = x * call.valid.unsqueeze(-1)  # no biases: q = k = v = 0 on padding
         # The weight in parts: parts of the product would be gathered again going backward.
-        qk, v, *gate = (F.linear(x, part) for part in self.into.weight.split(self.parts))
-        qk, turn = qk.unflatten(-1, (2, self.heads, self.K)), call.shared.turn
-        qk = _rotary.turned(qk, turn) if turn.is_complex() else qk * turn.to(qk.dtype)
-        q, k = qk.transpose(1, 3).unbind(2)
-        v = v.unflatten(-1, (self.heads, self.V)).transpose(1, 2)
+        q, k, v, *gate = (F.linear(x, part) for part in self.into.weight.split(self.parts))
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (q, k, v))
+        turned = _rotary.turned if call.shared.turn.is_complex() else lambda part, turn: part * turn.to(part.dtype)
+        q, k = (turned(part, turn) for part, turn in zip((q, k), call.shared.turn, strict=True))
         log_decay, S = self.log_decay(call), state.get("S")
         if call.form == "parallel":
             o, S = _retention.parallel(q, k, v, log_decay, S, call.keep_state, call.shared.D)
@@ -126,21 +125,21 @@ class Retention(nn.Module):
         if S is not None:
             state["S"] = S
         o = o.transpose(1, 2)
-        y = F.rms_norm(o, (self.V,), eps=self.options.norm_eps) if self.options.group_norm else self.evened(o, call)
+        y = _norm.rms_norm(o, None, self.options.norm_eps) if self.options.group_norm else self.evened(o, call)
         return self.out(F.silu(gate[0]) * y.flatten(2) if gate else y.flatten(2))
 
-    def step(self, x: Float[Tensor, "B D"], call: Call, S: Float[Tensor, "B H K V"]) -> Float[Tensor, "B D"]:
-        """`forward` of one token, overwriting the state, in few operations: at this size each one's overhead counts."""
-        shape, turn = (len(x), 2, self.heads, self.K), call.shared.turn.flatten(0, -4)
-        qk, v, *gate = self.into(x).split(self.parts, -1)
-        qk = _rotary.turned(qk.view(shape), turn) if turn.is_complex() else qk.view(shape) * turn.to(qk.dtype)
-        gamma = call.shared.gamma if self.gamma_logit is None else self.log_decay(call).exp()[:, None, None]
-        o = _retention.step_(*qk.unbind(1), v.unflatten(-1, (self.heads, self.V)), gamma, S)
-        if self.options.group_norm:
-            y = F.rms_norm(o, (self.V,), eps=self.options.norm_eps)
-        else:
-            y = self.evened(o.unsqueeze(1), call)
-        return self.out(F.silu(gate[0]) * y.flatten(1) if gate else y.flatten(1))
+    def step(self, x: Float[Tensor, "B 1 D"], call: Call, S: Float[Tensor, "B H K V"]) -> Float[Tensor, "B 1 D"]:
+        """`forward` of one token, overwriting the state, in few operations: in a small model their overhead counts."""
+        B, H, turn, into, out = len(x), self.heads, call.shared.turn, self.into.weight, self.out.weight
+        qk, v, *gate = torch.mm(x.view(B, -1), into.t()).to(S.dtype).split([2 * x.shape[2], *self.parts[2:]], 1)
+        qk = qk.contiguous().view(B, 2, H, self.K).view(turn.dtype)  # as complex numbers, if they are to be rotated
+        q, k = (qk * (turn if turn.dim() == 3 else turn.squeeze(2).transpose(0, 1))).view(S.dtype).unbind(1)
+        logit, gamma = self.gamma_logit, call.shared.gamma
+        gamma = gamma if logit is None else logit.to(S.dtype).sigmoid()[:, None, None]
+        o = _retention.step_(q, k, v.view(B, H, self.V), gamma, S)
+        y = _norm.rms_norm(o, None, self.options.norm_eps) if self.options.group_norm else self.evened(o[:, None], call)
+        y = F.silu(gate[0]) * y.view(B, -1) if gate else y.view(B, -1)
+        return torch.mm(y.to(x.dtype), out.t()).view(x.shape)
 
     def log_decay(self, call: Call) -> Float[Tensor, "H"] | None:
         if self.gamma_logit is None:
@@ -149,35 +148,37 @@ class Retention(nn.Module):
 
     def evened(self, o: Float[Tensor, "B T H V"], call: Call) -> Float[Tensor, "B T H V"]:
         """o_n / sqrt(sum_{m<=n} gamma^(n-m)), the paper's second normalisation, which knows positions only."""
-        log_decay = self.log_decay(call)
-        sums = _decay.row_sums(o.new_zeros(self.heads) if log_decay is None else log_decay, call.positions)
+        sums = _decay.row_sums(self.log_decay(call), call.positions, _retention.state_dtype(o.dtype))
         return o * sums.rsqrt().unsqueeze(-1).to(o.dtype)
 
 
-def turns(rotation: str, K: int, length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """What q, then k, are multiplied by: the rotation of each pair at each position, and K^-1/2 for k."""
-    scale = torch.tensor([1.0, K**-0.5], dtype=dtype, device=device)[:, None, None]
-    if rotation == "none":
-        return scale
-    theta = (_rotary.retnet_angles if rotation == "retnet" else _rotary.rope_angles)(K, device=device)
-    return _rotary.turns(torch.arange(length, device=device), theta, dtype)[:, None, None] * scale
+@functools.lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def tables(
+    options: Options, heads: int, K: int, length: int, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor | None, Tensor | None, Tensor]:
+    """ln gamma, gamma, and the turns of the first `length` positions: each pair's rotation, and K^-1/2 for k."""
+    log_decay = gamma = None
+    if options.gamma not in ("none", "learned"):
+        given = _decay.schedule(options.gamma, heads) if isinstance(options.gamma, str) else options.gamma
+        exact = torch.tensor(given, dtype=torch.float64, device=device)
+        log_decay, gamma = exact.log().to(dtype), exact.to(dtype)[:, None, None]
+    turn = torch.tensor([1.0, K**-0.5], dtype=dtype, device=device)[:, None, None]
+    if options.rotation != "none":
+        theta = (_rotary.retnet_angles if options.rotation == "retnet" else _rotary.rope_angles)(K, device=device)
+        turn = _rotary.turns(torch.arange(length, device=device), theta, dtype) * turn
+    return log_decay, gamma, turn
 
 
 class Model(LanguageModel):
     title = "RetNet"
     colour = "#0072B2"
     marker = "o"
-    citation = (
-        "Sun et al. 2023, Retentive Network: A Successor to Transformer for Large Language Models, arXiv:2307.08621"
-    )
+    citation = "Sun et al. 2023, Retentive Network, arXiv:2307.08621"
     forms = ("parallel", "chunkwise", "recurrent")
     default_form = "chunkwise"
 
     Options = Options
-
-    def __init__(self, shape: Shape, options: Chosen | None = None):
-        super().__init__(shape, options)
-        self._tables: dict[tuple[torch.dtype, torch.device], tuple[Tensor | None, Tensor | None, Tensor]] = {}
 
     def build_mixer(self, layer: int) -> nn.Module:
         return Retention(self.shape, self.options)
@@ -192,42 +193,28 @@ class Model(LanguageModel):
             nn.init.normal_(weight, std=self.shape.width**-0.5)
 
     def share(self, call: Call) -> Shared:
-        dtype, length = _retention.state_dtype(self.head.weight.dtype), call.positions.shape[-1]
-        log_decay, gamma, turn = self.tables(dtype, call.positions.device, call.seen + length)
+        heads, K, _ = sizes(self.shape, self.options)
+        dtype, seen, length = _retention.state_dtype(self.head.weight.dtype), call.seen, call.positions.shape[-1]
+        reach = 1 << (seen + length).bit_length()  # so that decoding makes tables anew at powers of two only
+        log_decay, gamma, turn = tables(self.options, heads, K, reach, dtype, call.positions.device)
         if turn.is_complex():
-            seen = call.seen
-            turn = turn[seen : seen + length] if call.padding is None else turn[call.positions.clamp(min=0)]
+            at = slice(seen, seen + length) if call.padding is None else call.positions.clamp(min=0).unsqueeze(1)
+            turn = turn[:, at]
         D = None if log_decay is None or call.form != "parallel" else _decay.matrix(log_decay, length)
         return Shared(turn, log_decay, gamma, D)
-
-    def tables(
-        self, dtype: torch.dtype, device: torch.device, length: int
-    ) -> tuple[Float[Tensor, "H"] | None, Float[Tensor, "H 1 1"] | None, Tensor]:
-        """ln gamma, gamma, and the turns of the first `length` positions at least; kept from call to call."""
-        kept = self._tables.get((dtype, device))
-        if kept is None or (kept[2].is_complex() and len(kept[2]) < length):
-            heads, K, _ = sizes(self.shape, self.options)
-            name, log_decay, gamma = self.options.gamma, None, None
-            if name not in ("none", "learned"):
-                decays = _decay.schedule(name, heads) if isinstance(name, str) else name
-                gamma = torch.tensor(decays, dtype=torch.float64, device=device)
-                log_decay, gamma = gamma.log().to(dtype), gamma.to(dtype)[:, None, None]
-            kept = log_decay, gamma, turns(self.options.rotation, K, 2 * length, dtype, device)
-            self._tables[dtype, device] = kept
-        return kept
 
     # Costs -----------------------------------------------------------------------------------------------------------
 
     @classmethod
     def default_ffn_width(cls, width: int, options: Chosen) -> int:
-        """The preset's: 1.6875 D, or 2 D."""
-        return round(width * PRESETS[options.preset]["ffn_factor"])
+        """The preset's: 1.6875 D or 2 D, as its values."""
+        return round(width * PRESETS[options.preset]["value_factor"])
 
     @classmethod
     def mixer_count(cls, shape: Shape, options: Chosen) -> Count:
         heads, K, V = sizes(shape, options)
-        wide = 3 if options.gate else 2  # values, output, gate
-        return Count(shape.width * heads * (2 * K + wide * V), heads if options.gamma == "learned" else 0)
+        wide = (3 if options.gate else 2) * V  # values, output, gate
+        return Count(shape.width * heads * (2 * K + wide), heads if options.gamma == "learned" else 0)
 
     @classmethod
     def mixing_flops(cls, shape: Shape, options: Chosen, form: str, length: int, context: int = 0) -> int:
@@ -237,9 +224,8 @@ class Model(LanguageModel):
             return 4 * heads * length * K * V
         C = length if form == "parallel" else min(options.chunk_size, length)
         chunks = -(-length // C)
-        within = C * (K + V)
-        between = K * V * ((2 if chunks > 1 else 0) if not context else 1 if form == "parallel" else 2)
-        return 2 * heads * chunks * C * (within + between)
+        states = (1 if form == "parallel" else 2) if context else 2 if chunks > 1 else 0  # products with one per token
+        return 2 * heads * chunks * C * (C * (K + V) + states * K * V)
 
     @classmethod
     def layer_state_bytes(cls, shape: Shape, options: Chosen, batch: int, capacity: int, itemsize: int) -> int:
@@ -258,6 +244,6 @@ class Model(LanguageModel):
         given = (1.0,) * heads if isinstance(options.gamma, str) else options.gamma
         if len(given) != heads or not all(0 < gamma <= 1 for gamma in given):
             raise ValueError(f"gamma is {given}; give {heads} numbers, one per head, above 0 and at most 1")
-        for name, least in (("value_factor", 0.0), ("chunk_size", 1), ("norm_eps", 0.0)):
+        for name, least in (("chunk_size", 1), ("norm_eps", 0), ("value_factor", heads / shape.width)):
             if getattr(options, name) < least:
-                raise ValueError(f"{name} is {getattr(options, name)}; it must be at least {least}")
+                raise ValueError(f"{name} is {getattr(options, name)}; it must be at least {least:.3g}")

@@ -119,7 +119,7 @@ class TimeMixing(nn.Module):
         before = state["max"], state["numerator"], state["denominator"]
         y, after = _wkv.step(k, v, -torch.exp(self.decay), self.first, before)
         state["time_input"], state["max"], state["numerator"], state["denominator"] = x, *after
-        return self.out(torch.sigmoid(r) * y)
+        return F.linear(torch.sigmoid(r) * y, self.out.weight)
 
 
 class ChannelMixing(nn.Module):
@@ -146,7 +146,8 @@ class ChannelMixing(nn.Module):
     def step(self, x: Float[Tensor, "B D"], state: LayerState) -> Float[Tensor, "B D"]:
         for_k, for_r = torch.lerp(state["channel_input"], x, self.mix.unsqueeze(1)).unbind(0)
         state["channel_input"] = x
-        return torch.sigmoid(self.receptance(for_r)) * self.out(torch.relu(self.key(for_k)).square())
+        hidden = torch.relu(F.linear(for_k, self.key.weight))
+        return F.linear(for_r, self.receptance.weight).sigmoid_() * F.linear(hidden * hidden, self.out.weight)
 
 
 class Model(LanguageModel):

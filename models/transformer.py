@@ -13,7 +13,8 @@ Options. `implementation`: `sdpa` is torch's fused attention, given no mask wher
 a flash kernel; `eager` writes the T by S weights out, as code from before fused kernels did. `cache`: `preallocated`
 reserves slots, writes in place and doubles when full; `concatenated` copies the whole cache at every token, the usual
 naive baseline. `rotation`: `rope`, `xpos` (RoPE whose scores also shrink with the distance), or `none`: no positions
-at all. `kv_heads`: G, None for H.
+at all. Neighbouring features are turned as pairs, as in RoFormer; Llama pairs i with i + K/2, which is the same but for
+the order of features. `kv_heads`: G, None for H.
 
 Cost of one mixer over T tokens after C: 4 D T (C + T) FLOPs in parallel form. The square is counted whole, as torch's
 counter does and `eager` executes; a causal flash kernel skips up to half of it. The backward pass of the two products
@@ -25,14 +26,14 @@ import math
 from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Complex, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models._cache import extend
 from models._cost import Chosen, CommonOptions, Count, Shape
 from models._lm import LanguageModel
-from models._rotary import rope_angles, rotate, tables, xpos_scale
+from models._rotary import rope_angles, turned, turns, xpos_scale
 from models._state import Call, LayerState
 
 Queries = Float[Tensor, "B H T K"]
@@ -57,10 +58,9 @@ class Options(CommonOptions):
 
 @dataclasses.dataclass
 class Shared:
-    """What all layers of one pass need: the rotation, xPos's scale of queries, and which slots a query sees."""
+    """What all layers of one pass need: what pairs of features are multiplied by, and which slots a query sees."""
 
-    turn: tuple[Tensor, Tensor] | None  # cos and sin
-    scale: Float[Tensor, "T K"] | Float[Tensor, "B 1 T K"] | None
+    turn: Complex[Tensor, "*batch T heads P"] | None  # one for all heads, or with xPos one for each of q and k
     visible: Visible
 
 
@@ -117,18 +117,21 @@ class Attention(nn.Module):
         super().__init__()
         self.heads, self.kv_heads = heads, options.kv_heads or heads
         self.size, self.options = width // heads, options
-        self.into = nn.Linear(width, (heads + 2 * self.kv_heads) * self.size, bias=False)  # q, k, v of all heads
+        self.parts = [(heads + self.kv_heads) * self.size, self.kv_heads * self.size]  # q and k, v
+        self.into = nn.Linear(width, sum(self.parts), bias=False)
         self.out = nn.Linear(width, width, bias=False)
 
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
         shared: Shared = call.shared
-        heads = self.into(x).unflatten(-1, (-1, self.size)).transpose(1, 2)
-        qk, v = heads.split((self.heads + self.kv_heads, self.kv_heads), 1)
+        if torch.is_grad_enabled():  # the weight in parts: parts of the product would be gathered again going backward
+            qk, v = (F.linear(x, part) for part in self.into.weight.split(self.parts))
+        else:
+            qk, v = self.into(x).split(self.parts, -1)
+        qk, v = qk.unflatten(-1, (-1, self.size)), v.unflatten(-1, (-1, self.size))
         if shared.turn is not None:
-            qk = rotate(qk, *shared.turn, interleaved=False)
-        q, k = qk.split((self.heads, self.kv_heads), 1)
-        if shared.scale is not None:
-            q, k = (q * shared.scale).to(v.dtype), (k / shared.scale).to(v.dtype)
+            qk = turned(qk, shared.turn)
+        q, k = qk.transpose(1, 2).split((self.heads, self.kv_heads), 1)
+        v = v.transpose(1, 2)
         if call.keep_state or state:
             for name, new in (("k", k), ("v", v)):
                 state[name] = extend(state.get(name), new, call, self.options.cache)
@@ -152,17 +155,23 @@ class Model(LanguageModel):
         return Attention(self.shape.width, self.shape.heads, self.options)
 
     def share(self, call: Call) -> Shared:
-        size, length, device = self.shape.width // self.shape.heads, call.positions.shape[-1], call.positions.device
+        length, device = call.positions.shape[-1], call.positions.device
         late = call.form == "parallel" and length > 1 and (call.seen > 0 or self.options.implementation == "eager")
         visible = visible_slots(call, length, device) if late or call.padding is not None else None
-        turn = scale = None
-        if self.options.rotation != "none":
-            turn = tables(call.positions, rope_angles(size, device=device), self.embedding.weight.dtype)
-        if self.options.rotation == "xpos":
-            pairs = xpos_scale(call.positions, size, centre=self.shape.max_length / 2)
-            scale = torch.cat((pairs, pairs), -1).to(torch.promote_types(self.embedding.weight.dtype, torch.float32))
-            scale = scale if call.padding is None else scale.unsqueeze(1)
-        return Shared(turn, scale, visible)
+        return Shared(self.turn(call.positions) if self.options.rotation != "none" else None, visible)
+
+    def turn(self, positions: Int[Tensor, "*any T"]) -> Complex[Tensor, "*any T heads P"]:
+        """e^(i position angle), with xPos times its scale for queries and its inverse for keys."""
+        size, kv_heads = self.shape.width // self.shape.heads, self.options.kv_heads or self.shape.heads
+        turn = turns(positions, rope_angles(size, device=positions.device), self.embedding.weight.dtype).unsqueeze(-2)
+        if self.options.rotation == "rope":
+            return turn
+        scale = xpos_scale(positions, size, centre=self.shape.max_length / 2).unsqueeze(-2)
+        q, k = (
+            part.to(turn.real.dtype).expand(*turn.shape[:-2], n, -1)
+            for part, n in ((scale, self.shape.heads), (1 / scale, kv_heads))
+        )
+        return turn * torch.cat((q, k), -2)
 
     @classmethod
     def check(cls, shape: Shape, options: Chosen) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from reports import claims, figures, sections, style, svg, triangle
+from reports import claims, corners, figures, rows, sections
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
 FIRST = ("triangle", "triangle_gpu")  # the experiments that the triangle page is about, where they have been run
@@ -14,7 +14,7 @@ FIRST = ("triangle", "triangle_gpu")  # the experiments that the triangle page i
 
 def write(result_sets: list[Any], out: pathlib.Path) -> list[pathlib.Path]:
     """Draws every page, then writes them: where a page cannot be drawn, none has changed."""
-    told = sorted(result_sets, key=lambda one: (one.experiment, one.device))
+    told = sorted(map(rows.View, result_sets), key=lambda one: (one.experiment, one.device))
     pages = {**_experiments(told), **_triangle(told), **_claims(told)}
     pages["index.html"] = _index(told)
     out.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ def _device(one: Any) -> dict[str, Any]:
         "name": sections.device_name(one),
         "counts": sections.counts(one),
         "provenance": sections.provenance(one),
-        "notes": getattr(one, "notes", ()),
+        "notes": one.notes,
         "schema": ", ".join(sorted({str(value) for value in one.points["schema"]})),
     }
 
@@ -60,14 +60,10 @@ def _experiments(told: list[Any]) -> dict[str, str]:
         devices = []
         for one in sets:
             key = sections.slug(one.device)
-            found = sections.of_triangle(one, f"{key}-triangle")
+            whole = _corners(one, f"{key}-triangle")
             drawn = [sections.figure(name, one, f"{key}-{name}") for name in figures.names()]
-            told_of = [section for section in drawn if section is not None]
-            devices.append(
-                _device(one)
-                | {"got": sections.got(one), "figures": (found[1] if found else []) + told_of}
-                | {"where": found[0].where if found else None, "missing": _missing(drawn)}
-            )
+            whole["figures"] = [*whole["figures"], *(section for section in drawn if section is not None)]
+            devices.append(_device(one) | whole | {"got": sections.got(one), "missing": _missing(drawn)})
         pages[page(experiment)] = _render(
             "experiment", told, title=experiment, question=sets[0].question, devices=devices, here=experiment
         )
@@ -81,21 +77,23 @@ def _missing(drawn: list[Any]) -> list[str]:
 
 def _triangle(told: list[Any]) -> dict[str, str]:
     """The triangle page, and the picture of its first triangle as a file of its own."""
-    found = [(one, sections.of_triangle(one, sections.slug(f"{one.experiment}-{one.device}"))) for one in told]
-    complete = [(one, result) for one, result in found if result is not None]
-    chosen = [(one, result) for name in FIRST for one, result in complete if one.experiment == name] or complete
-    shown = [_device(one) | {"where": result[0].where, "figures": result[1]} for one, result in chosen]
-    others = sorted({one.experiment for one, _ in complete} - {one.experiment for one, _ in chosen})
+    complete = [one for one in told if corners.measure(one) is not None]
+    chosen = [one for name in FIRST for one in complete if one.experiment == name] or complete
+    shown = [_device(one) | _corners(one, sections.slug(f"{one.experiment}-{one.device}")) for one in chosen]
+    others = sorted({one.experiment for one in complete} - {one.experiment for one in chosen})
     title = "The impossible triangle"
     pages = {"triangle.html": _render("triangle", told, title=title, shown=shown, others=others, page=page)}
     if chosen:
-        table = chosen[0][1][0].table
-        with style.settings():
-            first = chosen[0][0]
-            about = f"Experiment {first.experiment} on {sections.device_name(first)}."
-            drawn = triangle.draw(table, style.looks(table), alone=about)
-            pages["triangle.svg"] = svg.of(drawn, "triangle", triangle.TITLE, triangle.text(table), alone=True)
+        pages["triangle.svg"] = sections.picture(chosen[0])
     return pages
+
+
+def _corners(one: Any, key: str) -> dict[str, Any]:
+    """The triangle's sections and what it was measured at; neither where a measure is missing."""
+    found = corners.measure(one)
+    if found is None:
+        return {"where": None, "figures": []}
+    return {"where": found.where, "figures": sections.of_triangle(one.experiment, found.table, key)}
 
 
 def _claims(told: list[Any]) -> dict[str, str]:

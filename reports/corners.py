@@ -33,6 +33,7 @@ class Corners:
     where: dict[str, str]
 
 
+@rows.once
 def measure(result_set: Any) -> Corners | None:
     """The corners of a result set that has all three measures and a value in each; None for any other."""
     training, training_at = _speed(result_set, "training")

@@ -13,12 +13,13 @@ LINE = 12.5  # points from one label to the next
 LETTER = 0.62  # width of a letter over its height
 
 
-def spread(wanted: list[float], gap: float) -> list[float]:
-    """Places at least `gap` apart, in the order of the wanted ones and together as near to them as can be."""
+def spread(wanted: list[float], gap: float, most: float = float("inf")) -> list[float]:
+    """Places at least `gap` apart and at most `most`, in the order of the wanted ones and as near to them as can be."""
     order = np.argsort(wanted, kind="stable")
     steps = gap * np.arange(len(wanted))
     placed = np.empty(len(wanted))
     placed[order] = isotonic_regression(np.asarray(wanted, float)[order] - steps).x + steps
+    placed[order] = np.minimum(placed[order], most - steps[::-1])
     return [float(place) for place in placed]
 
 
@@ -32,7 +33,8 @@ def at_ends(axes: Axes, ends: dict[str, tuple[float, float]], looks: Style) -> N
     bottom = axes.bbox.y0
     unit = axes.figure.dpi / 72
     wanted = [(y - bottom) / height for _, y in pixels]
-    for name, (x, _), place, was in zip(names, pixels, spread(wanted, LINE * unit / height), wanted, strict=True):
+    places = spread(wanted, LINE * unit / height, most=1)  # above stand the failures
+    for name, (x, _), place, was in zip(names, pixels, places, wanted, strict=True):
         start = (x - axes.bbox.x0) / axes.bbox.width
         look = looks[name]
         leader = axes.plot([start, 1.03], [was, place], transform=axes.transAxes, clip_on=False, color=look.colour)

@@ -17,6 +17,7 @@ def _points(result_set: Any) -> pd.DataFrame:
     return points if points.empty else points[points["dtype"] == points["dtype"].iloc[-1]]
 
 
+@rows.once
 def trials(result_set: Any) -> pd.DataFrame | None:
     """A line per label and learning rate tried: mean tuning bits per byte, and whether it was chosen."""
     points = _points(result_set)
@@ -57,6 +58,7 @@ def rates(result_set: Any) -> dict[str, float]:
     return {line["label"]: line["learning_rate"] for line in tried[tried["chosen"]].to_dict("records")}
 
 
+@rows.once
 def results(result_set: Any) -> pd.DataFrame:
     """The rows of points.csv that are results, one per label and seed, of one shape and dtype."""
     points = _points(result_set)
@@ -67,6 +69,7 @@ def results(result_set: Any) -> pd.DataFrame:
     return kept.drop_duplicates(["label", "seed"], keep="last")
 
 
+@rows.once
 def values(result_set: Any, metric: str = "bits_per_byte") -> pd.DataFrame:
     """One line per label, seed, evaluation length and bucket of every result: label, model, seed, point, value."""
     points = results(result_set)
@@ -77,6 +80,7 @@ def values(result_set: Any, metric: str = "bits_per_byte") -> pd.DataFrame:
     )
 
 
+@rows.once
 def headline(result_set: Any) -> pd.DataFrame:
     """One line per label and seed: `bits_per_byte` over whole sequences of the training length, and `order0_entropy`
     where it was measured."""

@@ -5,12 +5,16 @@ in the pictures), `model`, the factors, the measured value with `low` and `high`
 value), how many values stand behind it, `status`, `reason` and `point`, the ids of the rows of points.csv behind it.
 """
 
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from reports import intervals
+
+Table = TypeVar("Table")
 
 SHAPE = ["width", "layers", "heads", "parameters_target"]
 FACTORS = ["form", "batch_size", "sequence_length", "dtype", *SHAPE]
@@ -25,6 +29,33 @@ STATUS_TEXT = {
 }
 
 
+class View:
+    """A result set that remembers what has been read out of it: its tables do not change while pages are drawn."""
+
+    def __init__(self, result_set: Any) -> None:
+        self.experiment, self.device = str(result_set.experiment), str(result_set.device)
+        self.question, self.settings = result_set.question, result_set.settings
+        self.points, self.samples = result_set.points, result_set.samples
+        self.curves, self.environments = result_set.curves, result_set.environments
+        self.notes = getattr(result_set, "notes", ())
+        self.kept: dict[Any, Any] = {}
+
+
+def once(read: Callable[..., Table]) -> Callable[..., Table]:
+    """Reads a `View` once for the same arguments, another result set every time. What is read must not be changed."""
+
+    @functools.wraps(read)
+    def kept(result_set: Any, *arguments: Any) -> Table:
+        if not isinstance(result_set, View):
+            return read(result_set, *arguments)
+        key = (read.__module__, read.__name__, *arguments)
+        if key not in result_set.kept:
+            result_set.kept[key] = read(result_set, *arguments)
+        return result_set.kept[key]
+
+    return kept
+
+
 def current(points: pd.DataFrame) -> pd.DataFrame:
     """The rows that hold now: points.csv only grows, so of each configuration, and of each combination of factors that
     was run again with other training tokens, text or unswept options, the last row."""
@@ -32,12 +63,14 @@ def current(points: pd.DataFrame) -> pd.DataFrame:
     return told.drop_duplicates([*SAME_POINT, "learning_rate", "role"], keep="last")
 
 
+@once
 def of_measure(result_set: Any, measure: str) -> pd.DataFrame:
     """The current rows of points.csv for one measure."""
     points = current(result_set.points)
     return points[points["measure"] == measure]
 
 
+@once
 def comparable(result_set: Any, measure: str) -> pd.DataFrame:
     """The current rows of one measure that may be compared as equals: of the width, depth and parameter budget that was
     run last, and of each entry the heads that it was run with last."""
@@ -79,6 +112,7 @@ def samples_of(result_set: Any, points: pd.DataFrame, metric: str) -> pd.DataFra
     return samples[samples["point"].isin(finished) & (samples["metric"] == metric)]
 
 
+@once
 def summary(result_set: Any, measure: str, metric: str, peak: str | None = None) -> pd.DataFrame | None:
     """The median of one metric over repeats and seeds for every combination of factors; None where there is no row.
 
@@ -104,10 +138,14 @@ def summary(result_set: Any, measure: str, metric: str, peak: str | None = None)
 
 
 def _shares(result_set: Any, samples: pd.DataFrame, peak: str) -> pd.DataFrame:
-    best = result_set.environments.drop_duplicates("environment", keep="last").set_index("environment")[peak]
-    environments = result_set.points.drop_duplicates("point", keep="last").set_index("point")["environment"]
-    shares = samples["value"] / samples["point"].map(environments).map(best).astype(float)
-    return samples.assign(value=shares).dropna(subset="value")
+    """The samples over the peak of their environment, where there is one of their own number format over that one."""
+    best = result_set.environments.drop_duplicates("environment", keep="last").set_index("environment")
+    own = [name for name in best if str(name).startswith(f"{peak}_")]
+    points = result_set.points.drop_duplicates("point", keep="last").set_index("point")
+    told = points.loc[samples["point"], ["environment", "dtype"]].itertuples(index=False)
+    columns = [(where, f"{peak}_{dtype}" if own and dtype != "float32" else peak) for where, dtype in told]
+    peaks = [best.at[where, column] if column in best else float("nan") for where, column in columns]
+    return samples.assign(value=samples["value"] / pd.array(peaks, dtype="Float64")).dropna(subset="value")
 
 
 def _line(group: pd.DataFrame, failed: pd.DataFrame, metric: str, values: np.ndarray) -> dict[str, Any]:

@@ -69,19 +69,25 @@ def figure(name: str, result_set: Any, key: str) -> Section | None:
     return Section(key, plan.title, drawn, text, plan.note, shown)
 
 
-def of_triangle(result_set: Any, key: str) -> tuple[corners.Corners, list[Section]] | None:
-    """The triangle, a small one per model, and its three sides; None where a measure is missing."""
-    found = corners.measure(result_set)
-    if found is None:
-        return None
-    told, looks, text = found.table, style.looks(found.table), triangle.text(found.table)
-    name = f"{result_set.experiment}-triangle"
+def of_triangle(experiment: str, told: pd.DataFrame, key: str) -> list[Section]:
+    """The triangle of a table of corners, a small one per model, and its three sides."""
+    looks, text, name = style.looks(told), triangle.text(told), f"{experiment}-triangle"
     with style.settings():
         whole = Markup(svg.of(triangle.draw(told, looks), key, triangle.TITLE, text))
         single = Markup(svg.of(triangle.each(told, looks), f"{key}-each", "One triangle per model", text))
         sides = [_side(told, looks, side, key, name) for side in tradeoffs.SIDES]
     first = Section(key, triangle.TITLE, whole, text, TRIANGLE_NOTE, table(told, triangle.TITLE, name), _raw(told))
-    return found, [first, Section(f"{key}-each", "And each model by itself?", single, "", EACH_NOTE, None), *sides]
+    return [first, Section(f"{key}-each", "And each model by itself?", single, "", EACH_NOTE, None), *sides]
+
+
+def picture(result_set: Any) -> str:
+    """The triangle of a result set that has one, as a file of its own."""
+    found = corners.measure(result_set)
+    assert found is not None
+    told, about = found.table, f"Experiment {result_set.experiment} on {device_name(result_set)}."
+    with style.settings():
+        drawn = triangle.draw(told, style.looks(told), alone=about)
+        return svg.of(drawn, "triangle", triangle.TITLE, triangle.text(told), alone=True)
 
 
 def _raw(told: pd.DataFrame) -> list[list[str]]:

@@ -70,7 +70,7 @@ def looks(table: pd.DataFrame) -> Style:
     for model, group in table.groupby("model", sort=True):
         card = wording.card(str(model))
         colour, marker = card.get("colour", UNKNOWN[0]), card.get("marker", UNKNOWN[1])
-        names = sorted(set(group["series"]), key=lambda name, plain=str(model): (name != plain, name))  # type: ignore[misc]
+        names = sorted(set(group["series"]))  # the bare name first
         for place, series in enumerate(names):
             share = 0.55 * place / max(len(names) - 1, 1)
             red, green, blue = ((1 - share) * part + share for part in colors.to_rgb(colour))

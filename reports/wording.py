@@ -1,6 +1,7 @@
 """Numbers and names in words: what a reader sees, and a screen reader reads. No drawing."""
 
 import math
+import re
 from typing import Any
 
 import pandas as pd
@@ -46,9 +47,11 @@ def size(value: float) -> str:
     return f"{value / 1024**steps:.3g} {BINARY[steps]}"
 
 
-def clipped(text: str, most: int = 26) -> str:
-    """The text, its middle left out where it is too long to stand in a picture."""
-    return text if len(text) <= most else f"{text[: most - 9]}…{text[-8:]}"
+def clipped(text: str, most: int = 30) -> str:
+    """The text as it can stand in a picture: where it is too long without the names of options, then without its
+    middle."""
+    told = re.sub(r"\w+=", "", text) if len(text) > most else text
+    return told if len(told) <= most else f"{told[: most - 9]}…{told[-8:]}"
 
 
 def listed(items: list[str], joint: str = "and") -> str:

@@ -124,7 +124,8 @@ class Builder:
             "device_name": self.device, "cpu": "Made-up CPU", "cores": 2, "threads": 2, "memory_bytes": 2**34,
             "device_memory_bytes": None, "operating_system": "Linux 6.1", "python": "3.11.9", "torch": "2.13.0",
             "blas": "OpenBLAS", "cuda": None, "driver": None, "triton": None, "governor": None, "clock_mhz": None,
-            "power_limit_watts": None, "peak_flops": 1.5e11, "peak_bytes_per_second": 2e10, "commit": "0123abc",
+            "power_limit_watts": None, "peak_flops": 1.5e11,
+            "peak_flops_bfloat16": 6e11, "peak_bytes_per_second": 2e10, "commit": "0123abc",
             "dirty": "false",
         }  # fmt: skip
 

@@ -100,12 +100,19 @@ def test_utilisation_is_a_share_of_what_the_machine_reaches() -> None:
     assert table is not None
     shares = 2.4e6 * 5e4 * (1 + 0.02 * np.sin([64, 128])) / 1.5e11
     assert list(table["share_of_peak_flops"]) == pytest.approx(list(shares))
+    made.speed("training", "retnet", 64, 2, 5e4, repeats=1, dtype="bfloat16")
+    made.speed("training", "retnet", 64, 2, 5e4, repeats=1, dtype="float64")
+    table = utilisation.Figure().data(made.build())
+    assert table is not None
+    told = dict(zip(table["dtype"] + table["sequence_length"].astype(str), table["share_of_peak_flops"], strict=True))
+    assert told["bfloat1664"] == pytest.approx(shares[0] / 4)  # its own peak is four times that of float32
+    assert "float6464" not in told  # no peak is measured for it: no number rather than a wrong one
 
 
 def test_intervals_do_not_depend_on_the_order() -> None:
     values = [3.0, 1.0, 2.0, 5.0, 4.0]
-    turned = [5.0, 4.0, 3.0, 1.0, 2.0]
-    assert intervals.bootstrap(values, np.mean) == intervals.bootstrap(turned, np.mean)
+    uneven = [0.31, 1.77, 2.93, 5.11, 4.47, 7.19, 0.83, 6.01, 9.57, 3.33, 8.29]
+    assert intervals.bootstrap(uneven, np.mean) == intervals.bootstrap(uneven[2:] + uneven[:2], np.mean)
     low, high = intervals.bootstrap(values)
     assert 1 <= low < 3 < high <= 5
     assert np.isnan(intervals.bootstrap([1.0])).all()
@@ -120,12 +127,24 @@ def test_labels_keep_their_distance() -> None:
     assert (gaps >= 0.1 - 1e-9).all()
     assert np.mean(placed[:3]) == pytest.approx(np.mean([0.5, 0.5, 0.52]))
     assert placed[3] == 0.9
+    below = labels.spread([0.5, 0.98, 0.99, 1.0], 0.1, most=1)
+    assert below == pytest.approx([0.5, 0.8, 0.9, 1.0])
 
 
 def test_entries_with_other_heads_are_compared_each_with_its_last() -> None:
     made = Builder()
-    made.language("retnet", 0, 1e-3, 3.0, heads=2)
-    made.language("retnet", 0, 1e-3, 2.0, heads=4)
-    made.language("retnet head_size=8", 0, 1e-3, 2.5, heads=12)
-    found = language.headline(made.build())
-    assert dict(zip(found["label"], found["bits_per_byte"], strict=True)) == {"retnet": 2.0, "retnet head_size=8": 2.5}
+    made.speed("decode", "retnet", 64, 2, 300.0, heads=2)
+    made.speed("decode", "retnet", 64, 2, 200.0, heads=4)
+    made.speed("decode", "retnet head_size=8", 64, 2, 250.0, heads=12)
+    told = rows.comparable(made.build(), "decode")
+    assert list(zip(told["label"], told["heads"], strict=True)) == [("retnet", 4), ("retnet head_size=8", 12)]
+
+
+def test_a_view_reads_once_what_the_result_set_says() -> None:
+    one = triangle(models=("retnet",))
+    view = rows.View(one)
+    told = rows.summary(view, "decode", "token_ms")
+    assert told is not None
+    assert rows.summary(view, "decode", "token_ms") is told
+    pd.testing.assert_frame_equal(told, rows.summary(one, "decode", "token_ms"))
+    assert rows.summary(view, "decode", "tokens_per_second") is not told

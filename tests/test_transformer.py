@@ -1,6 +1,7 @@
 """Softmax attention against its formula, one implementation against the other, and both caches."""
 
 import dataclasses
+import functools
 import itertools
 import math
 
@@ -10,31 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models._cache import extend
-from models._cost import Shape
 from models._state import Call, State
 from models.transformer import Model, Options
+from tests import attention
+from tests.attention import SHAPE, call_of, gradients
 from tests.contract import continued, flop_counter, relative, tokens
 
 EXACT = 1e-12
-SHAPE = Shape(width=24, layers=2, heads=6, ffn_width=10, vocabulary=11, max_length=37)
 CACHES = Options.CHOICES["cache"]
 ROTATIONS = Options.CHOICES["rotation"]
 GROUPS = [None, 1, 3]
 
 
-def build(shape=SHAPE, dtype=torch.float64, **options):
-    torch.manual_seed(0)
-    model = Model(shape, Options(**options)).to(dtype)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.3 * torch.randn_like(parameter))
-    return model
-
-
-def gradients(model, loss):
-    model.zero_grad(set_to_none=True)
-    loss.backward()
-    return torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
+build = functools.partial(attention.build, Model)
 
 
 def by_the_formula(mixer, x, rotation, kv_heads, max_length):
@@ -46,13 +35,13 @@ def by_the_formula(mixer, x, rotation, kv_heads, max_length):
     def turn(row, position, sign):
         turned = torch.empty_like(row)
         for i in range(size // 2):
-            pair = complex(row[i], row[i + size // 2])
+            pair = complex(row[2 * i], row[2 * i + 1])
             if rotation != "none":
                 angle = position * 10000 ** (-2 * i / size)
                 pair *= complex(math.cos(angle), math.sin(angle))
             if rotation == "xpos":
                 pair *= ((2 * i + 0.4 * size) / (1.4 * size)) ** (sign * (position - max_length / 2) / 512)
-            turned[i], turned[i + size // 2] = pair.real, pair.imag
+            turned[2 * i], turned[2 * i + 1] = pair.real, pair.imag
         return turned
 
     out = torch.zeros(length, width, dtype=x.dtype)
@@ -75,9 +64,7 @@ def test_attention_is_its_formula(implementation, rotation, kv_heads):
     with torch.no_grad():
         wanted = by_the_formula(mixer, x[0], rotation, kv_heads or SHAPE.heads, SHAPE.max_length)
         for form in Model.forms:
-            call = Call(form, torch.arange(7), None, None, 0, False, None)
-            call.shared = model.share(call)
-            assert relative(mixer(x, call, {})[0], wanted) < EXACT
+            assert relative(mixer(x, call_of(model, form, 7), {})[0], wanted) < EXACT
 
 
 @pytest.mark.parametrize("rotation", ROTATIONS)
@@ -94,38 +81,14 @@ def test_eager_and_fused_agree_to_the_gradients(rotation, kv_heads, padding):
 @given(
     batch=st.integers(1, 3),
     lengths=st.tuples(st.integers(0, 5), st.integers(1, 6), st.integers(1, 4)),
+    padded=st.booleans(),
     kv_heads=st.sampled_from(GROUPS),
     rotation=st.sampled_from(ROTATIONS),
     cache=st.sampled_from(CACHES),
-    padded=st.booleans(),
 )
-def test_both_forms_agree_from_any_state(implementation, batch, lengths, kv_heads, rotation, cache, padded):
-    """Outputs, keys and values kept, and gradients, of passes one after the other, the last in steps."""
-    before, now, _ = lengths
+def test_both_forms_agree_from_any_state(implementation, batch, lengths, padded, kv_heads, rotation, cache):
     model = build(implementation=implementation, kv_heads=kv_heads, rotation=rotation, cache=cache)
-    padding = torch.arange(batch) % before if padded and before else None
-    text, found = tokens(batch, sum(lengths)), {}
-    for form in Model.forms:
-        state = State(0, padding, [])
-        if before:
-            _, state = model.prefill(text[:, :before], form, padding)
-        logits, state = model.prefill(text[:, before : before + now], form, state=state)
-        kept = [layer[name][:, :, : before + now] for layer in state.layers for name in ("k", "v")]
-        kept = torch.stack([part.masked_fill(pads(padding, part), 0) for part in kept])
-        rest = continued(model, state, text[:, before + now :])
-        loss = logits.sin().sum() + rest.sin().sum() + kept.sin().sum()
-        outputs = torch.cat([logits.unsqueeze(1), rest], 1)
-        assert relative(outputs, model(text, form, padding)[:, before + now - 1 :]) < 1e-10, "the state counts for all"
-        found[form] = outputs, kept, gradients(model, loss)
-    for wanted, other in zip(found["recurrent"], found["parallel"], strict=True):
-        assert relative(other, wanted) < EXACT
-
-
-def pads(padding, part):
-    """Where a cache [B, G, S, K] holds padding, whose numbers mean nothing."""
-    if padding is None:
-        return torch.zeros(1, 1, 1, 1, dtype=torch.bool)
-    return (torch.arange(part.shape[2]) < padding[:, None])[:, None, :, None]
+    assert attention.largest_disagreement(model, batch, lengths, padded) < EXACT
 
 
 # The cache --------------------------------------------------------------------------------------------------------

@@ -114,11 +114,12 @@ def slope_words(table: pd.DataFrame, x: str) -> str:
     """The slopes in words."""
     other = "batch_size" if x == "sequence_length" else "sequence_length"
     name, at = NOUNS[x], NOUNS[other]
-    return "; ".join(
-        f"slope {line['slope']:.3f} over {name} {wording.number(line['from'])} to {wording.number(line['to'])} "
-        f"at {at} {wording.number(line[other])}"
-        for line in table.to_dict("records")
-    )
+    said = []
+    for line in table.to_dict("records"):
+        over = f"{name} {wording.number(line['from'])} to {wording.number(line['to'])}"
+        steep = round(line["slope"], 3) + 0.0  # no negative zero
+        said.append(f"slope {steep:.3f} over {over} at {at} {wording.number(line[other])}")
+    return "; ".join(said)
 
 
 def prediction(

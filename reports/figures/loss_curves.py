@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import LogLocator, NullLocator
 
 from reports import labels, language, panels, wording
 from reports.style import Style
@@ -32,11 +33,12 @@ class Figure:
 
     def draw(self, data: pd.DataFrame, style: Style) -> Drawing:
         made, (axes,) = panels.grid([wording.clipped(look.title) for look in style.values()], high=3.2)
-        axes.set(xlabel="training tokens", ylabel="loss, nats per token")
+        axes.set(xlabel="training tokens", ylabel="loss, nats per token", yscale="log")
         axes.xaxis.set_major_formatter(lambda value, _: wording.short(value))
-        shown = data.loc[data["tokens"] >= 0.05 * data["tokens"].max(), "loss"]
-        low, high = float(shown.min()), float(shown.max())
-        axes.set(xlim=(0, float(data["tokens"].max())), ylim=(low - 0.05 * (high - low), high + 0.05 * (high - low)))
+        axes.yaxis.set(major_locator=LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7)), minor_locator=NullLocator())
+        axes.yaxis.set_major_formatter(lambda value, _: wording.short(value))
+        low, high = float(data["loss"].min()), float(data["loss"].max())
+        axes.set(xlim=(0, float(data["tokens"].max())), ylim=(low / 1.05, high * 1.05))
         ends = {}
         for name, runs in data.groupby("series"):
             for _, run in runs.groupby("seed"):

@@ -1,0 +1,97 @@
+"""Averages over a window of keys with biases and over all older keys without: AFT's `conv` and `local`.
+
+Letters: B batch, T tokens, S keys in reach, D channels, W window, N blocks of W tokens. The state holds the `keys` and
+`values` of the last W - 1 tokens, [B, W - 1, D] in the activations' type, and `older_key` and `older_value`, [B, 1, D]
+in float32 or more: the one key and value that weigh as much as all tokens before those.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from models import _average, _wkv
+from models._biases import Biases
+from models._state import Call, LayerState
+
+Keys = Float[Tensor, "B T D"]
+Reach = Float[Tensor, "B S D"]  # those of the state, then the new ones
+
+
+def averages(biases: Biases, k: Keys, v: Keys, call: Call, state: LayerState, row: Tensor | None) -> Keys:
+    """`row` is w of any one query, where it does not depend on the position."""
+    exact = torch.promote_types(k.dtype, torch.float32)
+    held = state or nothing(biases.window, k, exact)
+    if call.form == "recurrent":
+        y, after = steps(biases, k, v, call, held, row)
+    else:
+        before = held["older_key"][:, 0], held["older_value"][:, 0], torch.ones_like(held["older_key"][:, 0])
+        keys, values = torch.cat((held["keys"], k), 1).to(exact), torch.cat((held["values"], v), 1).to(exact)
+        if call.form == "chunkwise":
+            y = blocks(biases, keys, values, call, before)
+        else:
+            y = whole(biases, keys, values, call, before, fresh=not state)
+        after = left(keys, values, k, before) if call.keep_state else {}
+    if call.keep_state:
+        state.update(after)
+    return y
+
+
+def nothing(window: int, k: Keys, exact: torch.dtype) -> LayerState:
+    """The state before the first token."""
+    values = k.new_zeros(k.shape[0], window - 1, k.shape[2])
+    older = k.new_zeros(k.shape[0], 1, k.shape[2], dtype=exact)
+    return {
+        "keys": values + _wkv.NOTHING,
+        "values": values,
+        "older_key": older + _wkv.NOTHING,
+        "older_value": older,
+    }
+
+
+def steps(
+    biases: Biases, k: Keys, v: Keys, call: Call, held: LayerState, row: Tensor | None
+) -> tuple[Keys, LayerState]:
+    """The definition: one token after the other."""
+    T, out = k.shape[1], []
+    keys, values, older_key, older_value = (held[name] for name in ("keys", "values", "older_key", "older_value"))
+    for n in range(T):
+        keys = torch.cat((older_key, keys, k[:, n : n + 1]), 1)  # [B, 1 + W, D]
+        values = torch.cat((older_value, values, v[:, n : n + 1]), 1)
+        t = call.positions[..., n : n + 1]
+        out.append(_average.exact(keys, values, biases.row(t, older_key.dtype) if row is None else row))
+        older_key, older_value = _average.joined(older_key, older_value, keys[:, 1:2], values[:, 1:2])
+        keys, values = keys[:, 2:], values[:, 2:]
+    if keys.dtype != k.dtype:
+        keys, values = keys.to(k.dtype), values.to(v.dtype)
+    after = {"keys": keys, "values": values, "older_key": older_key, "older_value": older_value}
+    return torch.stack(out, 1) if T > 1 else out[0].unsqueeze(1), after
+
+
+def whole(biases: Biases, keys: Reach, values: Reach, call: Call, before: _wkv.Triple, fresh: bool) -> Keys:
+    """All queries by one product; `fresh`: what is held holds nothing and is left out."""
+    if fresh:
+        keys, values = keys[:, biases.window - 1 :], values[:, biases.window - 1 :]
+    s = call.positions[..., -1:] + torch.arange(1 - keys.shape[1], 1, device=keys.device)
+    return _average.weighted(keys, values, biases(call.positions, s, keys.dtype), before)
+
+
+def blocks(biases: Biases, keys: Reach, values: Reach, call: Call, before: _wkv.Triple) -> Keys:
+    """Blocks of W tokens, each with the W - 1 keys before it; a last block that is not full is filled up."""
+    t, W = call.positions, biases.window
+    T = t.shape[-1]
+    N = -(-T // W)
+    keys = F.pad(keys, (0, 0, 0, N * W - T), value=_wkv.NOTHING)
+    values = F.pad(values, (0, 0, 0, N * W - T))
+    rows = (t[..., :1] + torch.arange(N * W, device=t.device)).unflatten(-1, (N, W))
+    w = biases(rows, rows[..., :1] + torch.arange(1 - W, W, device=t.device), keys.dtype)
+    return _average.banded(keys, values, w if biases.heads else w.view(-1, N, *w.shape[-2:]), before)[:, :T]
+
+
+def left(keys: Reach, values: Reach, k: Keys, before: _wkv.Triple) -> LayerState:
+    """The state after all of the keys, the W - 1 last of which stay."""
+    T, zero = k.shape[1], keys.new_zeros(keys.shape[-1])
+    _, after = _wkv.wkv(keys[:, :T], values[:, :T], zero, zero, before, "scan")
+    older_key, older_value = _average.as_key(after)
+    keys, values = keys[:, T:].to(k.dtype, copy=True), values[:, T:].to(k.dtype, copy=True)
+    return {"keys": keys, "values": values, "older_key": older_key, "older_value": older_value}
