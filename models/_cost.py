@@ -105,3 +105,13 @@ class Cost:
     def state_bytes(cls, shape: Shape, options: Chosen, batch: int, capacity: int, itemsize: int = 4) -> int:
         """Bytes of the state of `batch` unpadded sequences with `capacity` token slots, exactly the live tensors'."""
         return shape.layers * cls.layer_state_bytes(shape, options, batch, capacity, itemsize)
+
+
+def retention_flops(form: str, T: int, K: int, V: int, C: int, context: int) -> int:
+    """Of one head of retention over T tokens after `context` others: a state is read only where there is one."""
+    if form == "recurrent":
+        return 4 * T * K * V
+    C = T if form == "parallel" else min(C, T)
+    chunks = -(-T // C)
+    states = (1 if form == "parallel" else 2) if context else 2 if chunks > 1 else 0  # products with one per token
+    return 2 * chunks * C * (C * (K + V) + states * K * V)

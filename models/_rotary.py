@@ -7,17 +7,23 @@ RetNet's angles are not RoPE's: P values from 1 down to exactly 1/base, end poin
 step short of it. RetNet does not use xPos's scale either; retention's decay takes its place.
 """
 
+import functools
+
 import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
+@functools.lru_cache(maxsize=16)
+@torch.inference_mode(False)
 def rope_angles(size: int, base: float = 10000.0, device: torch.device | None = None) -> Float[Tensor, "P"]:
     """theta_i = base^(-2i/K)."""
     return base ** -(torch.arange(0, size, 2, dtype=torch.float64, device=device) / size)
 
 
+@functools.lru_cache(maxsize=16)
+@torch.inference_mode(False)
 def retnet_angles(size: int, base: float = 10000.0, device: torch.device | None = None) -> Float[Tensor, "P"]:
     """theta_i = base^(-i/(P - 1)), the last one exactly 1/base; a size of 2 has the one angle 1."""
     return base ** -torch.linspace(0, 1, size // 2, dtype=torch.float64, device=device)
@@ -75,6 +81,8 @@ def _product(x: Tensor, turns: Tensor, out: Tensor | None = None) -> Tensor:
     """x times turns, in `out` or else contiguous."""
     if x.stride(-1) != 1 or x.storage_offset() % 2 or any(stride % 2 for stride in x.stride()[:-1]):
         x = x.contiguous()
+    if out is None and x.is_contiguous():
+        return (x.view(turns.dtype) * turns).view(x.dtype)
     out = torch.empty(x.shape, dtype=x.dtype, device=x.device) if out is None else out
     torch.mul(x.view(turns.dtype), turns, out=out.view(turns.dtype))
     return out

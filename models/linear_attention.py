@@ -34,7 +34,7 @@ from torch.nn import functional as F
 
 from models import _feature_maps as maps
 from models import _retention as retention
-from models._cost import Chosen, CommonOptions, Count, Shape
+from models._cost import Chosen, CommonOptions, Count, Shape, retention_flops
 from models._lm import LanguageModel
 from models._norm import rms_norm
 from models._rotary import rope_angles, turned, turns
@@ -85,16 +85,6 @@ def turns_features(options: Options) -> bool:
     return options.rotation == "rope" and options.feature_map not in maps.KERNELS
 
 
-def sums_flops(form: str, T: int, F: int, V: int, C: int, context: int) -> int:
-    """FLOPs of one head's sums over T tokens with values of width V, after `context` tokens."""
-    if form == "recurrent":
-        return 4 * T * F * V
-    C = min(C, T) if form == "chunkwise" else T
-    chunks = -(-T // C)
-    state = 2 * F * V * (context > 0) if form == "parallel" else 4 * F * V * (chunks > 1 or context > 0)
-    return chunks * C * (2 * C * (F + V) + state)
-
-
 def projection_flops(shape: Shape, options: Options, length: int) -> int:
     """FLOPs of favor's projection of queries and keys onto its directions."""
     K, F, _ = sizes(shape, options)
@@ -113,8 +103,9 @@ class LinearAttention(nn.Module):
         self.phi = maps.FeatureMap(options.feature_map, self.heads, self.K, F)
 
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
-        options = self.options
-        shared: Shared = call.shared
+        options, shared = self.options, call.shared
+        if x.shape[1] == 1 and call.form == "recurrent" and state and not torch.is_grad_enabled():
+            return self.step(x, shared, state)
         if torch.is_grad_enabled():  # the weight in parts: parts of the product would be gathered again going backward
             qk, v = (F.linear(x, part) for part in self.into.weight.split(self.parts))
         else:
@@ -133,18 +124,12 @@ class LinearAttention(nn.Module):
             y, total = self.sums(phi, F.pad(v, (0, 1), value=1.0), call, state).split((self.V, 1), -1)
         else:
             y, total = self.sums(phi, v, call, state), None
-        if total is not None:
-            y = (y / (total + EPS)).to(v.dtype)
-        if options.output_norm:
-            y = rms_norm(y, None, 1e-6)
-        return self.out(y.flatten(2))
+        return self.out(self.normalised(y, total, v.dtype).flatten(2))
 
     def sums(self, phi: Float[Tensor, "B T N F"], v: Values, call: Call, state: LayerState) -> Values:
         """phi(q_n) S_n, in the form asked for, from and to the state."""
-        old, (q, k) = state.get("S"), phi.chunk(2, 2)
-        if old is not None and steps_in_place(q, call):
-            return retention.step_(q[:, 0], k[:, 0], v[:, 0], None, old).unsqueeze(1)
-        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+        old = state.get("S")
+        q, k, v = (part.transpose(1, 2) for part in (*phi.chunk(2, 2), v))
         if call.form == "chunkwise":
             y, new = retention.chunkwise(q, k, v, None, old, call.keep_state, self.options.chunk_size)
         else:
@@ -154,20 +139,38 @@ class LinearAttention(nn.Module):
             state["S"] = new
         return y.transpose(1, 2)
 
+    def step(self, x: Float[Tensor, "B 1 D"], shared: Shared, state: LayerState) -> Float[Tensor, "B 1 D"]:
+        """`forward` of one token, overwriting the state, in few operations: in a small model their overhead counts."""
+        options, B, H, S, total = self.options, len(x), self.heads, state["S"], None
+        qk, v = self.into.forward(x).split(self.parts, 2)
+        qk, v = qk.view(B, 1, 2 * H, self.K), v.view(B, H, self.V)
+        if shared.turn_inputs is not None:
+            qk = turned(qk, shared.turn_inputs)
+        phi = self.phi(qk, shared.wave).to(v.dtype).view(B, 2, H, -1)
+        q, k = phi.unbind(1)
+        if shared.turn_features is not None:
+            if options.normaliser == "sum":
+                total = (q * state["z"].add_(k)).sum(-1, keepdim=True)
+            q, k = turned(phi, shared.turn_features).unbind(1)
+        elif options.normaliser == "sum":
+            v = F.pad(v, (0, 1), value=1.0)
+        y = retention.step_(q, k, v, None, S)
+        if v.shape[-1] > self.V:
+            y, total = y.split((self.V, 1), -1)
+        return self.out.forward(self.normalised(y, total, v.dtype).reshape(B, 1, -1))
 
-def steps_in_place(q: Features, call: Call) -> bool:
-    return q.shape[1] == 1 and call.form == "recurrent" and not torch.is_grad_enabled()
+    def normalised(self, y: Tensor, total: Tensor | None, dtype: torch.dtype) -> Tensor:
+        if total is not None:
+            y = (y / (total + EPS)).to(dtype)
+        return rms_norm(y, None, 1e-6) if self.options.output_norm else y
 
 
 def totals(q: Features, k: Features, call: Call, state: LayerState) -> Float[Tensor, "B T H 1"]:
     """phi(q_n) . z_n by running sums, where z is no column of S; at least in float32."""
-    if "z" in state and steps_in_place(q, call):
-        z = state["z"].add_(k[:, 0]).unsqueeze(1)
-    else:
-        z = k.cumsum(1, dtype=retention.state_dtype(k.dtype))
-        z = z + state["z"].unsqueeze(1) if "z" in state else z
-        if call.keep_state:
-            state["z"] = z[:, -1].clone()  # a view would keep all of z alive
+    z = k.cumsum(1, dtype=retention.state_dtype(k.dtype))
+    z = z + state["z"].unsqueeze(1) if "z" in state else z
+    if call.keep_state:
+        state["z"] = z[:, -1].clone()  # a view would keep all of z alive
     return (q * z).sum(-1, keepdim=True)
 
 
@@ -204,8 +207,6 @@ class Model(LanguageModel):
     @classmethod
     def check(cls, shape: Shape, options: Chosen) -> None:
         super().check(shape, options)
-        if shape.width % shape.heads:
-            raise ValueError(f"heads is {shape.heads}, which does not divide the width {shape.width}; change either")
         for name in ("chunk_size", "feature_size"):
             if getattr(options, name) is not None and getattr(options, name) < 1:
                 raise ValueError(f"{name} is {getattr(options, name)}; it must be at least 1")
@@ -232,7 +233,7 @@ class Model(LanguageModel):
         """What sums over time, and favor's fixed projection. A z that is no column of S is no product: it counts 0."""
         _, F, V = sizes(shape, options)
         columns = V + (options.normaliser == "sum" and not turns_features(options))
-        each = sums_flops(form, length, F, columns, options.chunk_size, context)
+        each = retention_flops(form, length, F, columns, options.chunk_size, context)
         return shape.heads * each + projection_flops(shape, options, length)
 
     @classmethod

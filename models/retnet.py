@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models import _decay, _norm, _retention, _rotary
-from models._cost import Chosen, CommonOptions, Count, Shape
+from models._cost import Chosen, CommonOptions, Count, Shape, retention_flops
 from models._lm import LanguageModel
 from models._state import Call, LayerState
 
@@ -130,16 +130,16 @@ class Retention(nn.Module):
 
     def step(self, x: Float[Tensor, "B 1 D"], call: Call, S: Float[Tensor, "B H K V"]) -> Float[Tensor, "B 1 D"]:
         """`forward` of one token, overwriting the state, in few operations: in a small model their overhead counts."""
-        B, H, turn, into, out = len(x), self.heads, call.shared.turn, self.into.weight, self.out.weight
-        qk, v, *gate = torch.mm(x.view(B, -1), into.t()).to(S.dtype).split([2 * x.shape[2], *self.parts[2:]], 1)
+        B, H, turn = len(x), self.heads, call.shared.turn
+        qk, v, *gate = self.into.forward(x).to(S.dtype).split([2 * x.shape[2], *self.parts[2:]], 2)
         qk = qk.contiguous().view(B, 2, H, self.K).view(turn.dtype)  # as complex numbers, if they are to be rotated
         q, k = (qk * (turn if turn.dim() == 3 else turn.squeeze(2).transpose(0, 1))).view(S.dtype).unbind(1)
         logit, gamma = self.gamma_logit, call.shared.gamma
         gamma = gamma if logit is None else logit.to(S.dtype).sigmoid()[:, None, None]
         o = _retention.step_(q, k, v.view(B, H, self.V), gamma, S)
         y = _norm.rms_norm(o, None, self.options.norm_eps) if self.options.group_norm else self.evened(o[:, None], call)
-        y = F.silu(gate[0]) * y.view(B, -1) if gate else y.view(B, -1)
-        return torch.mm(y.to(x.dtype), out.t()).view(x.shape)
+        y = F.silu(gate[0]) * y.view(B, 1, -1) if gate else y.view(B, 1, -1)
+        return self.out.forward(y.to(x.dtype))
 
     def log_decay(self, call: Call) -> Float[Tensor, "H"] | None:
         if self.gamma_logit is None:
@@ -218,14 +218,8 @@ class Model(LanguageModel):
 
     @classmethod
     def mixing_flops(cls, shape: Shape, options: Chosen, form: str, length: int, context: int = 0) -> int:
-        """As executed. Parallel and chunkwise read a state only where there is one, hence with `context`."""
         heads, K, V = sizes(shape, options)
-        if form == "recurrent":
-            return 4 * heads * length * K * V
-        C = length if form == "parallel" else min(options.chunk_size, length)
-        chunks = -(-length // C)
-        states = (1 if form == "parallel" else 2) if context else 2 if chunks > 1 else 0  # products with one per token
-        return 2 * heads * chunks * C * (C * (K + V) + states * K * V)
+        return heads * retention_flops(form, length, K, V, options.chunk_size, context)
 
     @classmethod
     def layer_state_bytes(cls, shape: Shape, options: Chosen, batch: int, capacity: int, itemsize: int) -> int:
