@@ -21,6 +21,7 @@ from harness import cache, sources, timing
 from harness.measures import NotApplicable
 from harness.memory import Memory, Peak
 from harness.point import Point, digest
+from harness.telemetry import Circumstances, EnergyMeter, Gauges
 from models._cost import Shape
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Bench:
     def __init__(self, point: Point):
         self.memory = Memory(point.device)
         self.point = point
+        self.circumstances: Circumstances | None = None  # of what was timed last
         self.dtype: torch.dtype = getattr(torch, point.dtype)
         self.kind = models.load(point.model)
         chosen: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in point.options.items()}
@@ -62,10 +64,28 @@ class Bench:
         drawn = torch.randint(0, self.shape.vocabulary, (batch, length), generator=self._generator)
         return drawn.to(self.point.device)
 
-    def time(self, work: Callable[[], Any]) -> list[float]:
-        """Seconds of one call, sample by sample; see `harness.timing`."""
+    def time(self, work: Callable[[], Any]) -> timing.Timing:
+        """Seconds of one call, sample by sample; see `harness.timing`. What it was timed under is kept beside."""
+        gauges = Gauges(self.point.device)
         timed = timing.measure(work, self.point.device, self.point.repeats, self.point.precision, self.deadline)
-        return timed.seconds
+        self.circumstances = Circumstances(
+            timing_ended=timed.ended,
+            calls_per_sample=timed.calls,
+            warm_calls=timed.warm_calls,
+            graph=False if self.point.device == "cuda" else None,
+            **gauges.read(),
+        )
+        return timed
+
+    def energy(self, work: Callable[[], Any], windows: int, seconds: float) -> list[tuple[float, float]]:
+        """Of each window of that many seconds at least: joules and seconds of one call. Raises NotApplicable."""
+        meter, found = EnergyMeter(self.point.device), []
+        timing.warm_up(work, self.point.device, self.deadline)
+        for _ in range(windows):
+            meter.read()
+            calls, spent = timing.window(work, self.point.device, seconds)
+            found.append((meter.read() / calls, spent / calls))
+        return found
 
     def peak(self, work: Callable[[], Any]) -> Peak:
         """Peak memory while doing `work`, above what there was before the model; see `harness.memory`."""

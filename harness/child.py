@@ -17,6 +17,7 @@ from typing import Any
 
 from harness.measures import Measure, NotApplicable, Progress, Sample
 from harness.point import Point
+from harness.telemetry import Circumstances
 
 ROOT = pathlib.Path(__file__).parent.parent
 NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")  # in torch's RuntimeErrors
@@ -56,7 +57,7 @@ def main(connection: Connection, output: str, work: Callable[..., Iterable[Any]]
     connection.send(end)
 
 
-def measured(point: Point, measure: Measure) -> Iterator[Sample | Progress]:
+def measured(point: Point, measure: Measure) -> Iterator[Sample | Progress | Circumstances]:
     """The rows of one point. Raises BadValue where a value is not finite: a diverged model has no other number."""
     from harness.bench import Bench
 
@@ -64,13 +65,16 @@ def measured(point: Point, measure: Measure) -> Iterator[Sample | Progress]:
         import torch
 
         torch.cuda.set_per_process_memory_fraction(min(1.0, point.limit_bytes / torch.cuda.mem_get_info()[1]))
-    for row in measure.run(point, Bench(point)):
+    bench = Bench(point)
+    for row in measure.run(point, bench):
         if isinstance(row, Sample) and row.metric not in measure.metrics:
             raise BadValue(f"the measure does not declare the metric {row.metric!r}")
         value, what = (row.value, row.metric) if isinstance(row, Sample) else (row.loss, f"the loss at step {row.step}")
         if not math.isfinite(value):
             raise BadValue(f"{what} is {value}")
         yield row
+    if bench.circumstances is not None:
+        yield bench.circumstances
 
 
 def cores() -> int:

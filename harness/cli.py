@@ -47,6 +47,7 @@ def run(
     out: Annotated[pathlib.Path, typer.Option(metavar="DIR", help="Where the results go.")] = pathlib.Path("results"),
     device: Device = "auto",
     fresh: Annotated[bool, typer.Option("--fresh", help="Run points again that are done.")] = False,
+    no_skip: Annotated[bool, typer.Option("--no-skip", help="Try points that are too large by prediction.")] = False,
 ) -> None:
     """Run an experiment: every point that is not done yet, each in a process of its own."""
     from harness import experiment, machine, plan
@@ -61,7 +62,7 @@ def run(
         from harness import show
 
         return show.plan(asked, points)
-    return _run(asked, points, out, device, fresh)
+    return _run(asked, points, out, device, fresh, skip=not no_skip)
 
 
 def _corpus_sha256(file: pathlib.Path, name: str | None) -> str | None:
@@ -74,11 +75,11 @@ def _corpus_sha256(file: pathlib.Path, name: str | None) -> str | None:
         raise UserError(f"{file}: corpus: {error}") from None
 
 
-def _run(asked: "Experiment", points: "list[Point]", out: pathlib.Path, device: str, fresh: bool) -> None:
+def _run(asked: "Experiment", points: "list[Point]", out: pathlib.Path, device: str, fresh: bool, skip: bool) -> None:
     from harness import run as runner
 
     try:
-        runner.run(asked, points, out, device, fresh=fresh)
+        runner.run(asked, points, out, device, fresh=fresh, skip=skip)
     except KeyboardInterrupt:
         told = f"stopped: every finished point is kept in {out / asked.name}; the same command again goes on from there"
         print(f"\n{told}", file=sys.stderr)
@@ -111,6 +112,18 @@ def report(
     pages = reports.build(record.load_all(results), out)
     for page in pages:
         print(page)
+
+
+@app.command()
+def doctor(
+    device: Device = "auto",
+    seconds: Annotated[float | None, typer.Option(min=1.0, help="How long equal work is compared.")] = None,
+) -> None:
+    """Say what this machine is, what will disturb a measurement on it, and how noisy it is; within a minute."""
+    from harness import machine
+    from harness.doctor import AA_SECONDS, examine
+
+    examine(machine.resolve(device), AA_SECONDS if seconds is None else seconds)
 
 
 @app.command("list")

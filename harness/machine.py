@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from harness import cache
+from harness import cache, telemetry
 from harness.child import ROOT, cores, use_cores
 from harness.errors import UserError, unknown
 from harness.point import digest
@@ -77,7 +77,7 @@ def environment(device: str) -> Iterator[dict[str, Any]]:
         "cuda": torch.version.cuda,
         "triton": _version("triton"),
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        "clock_mhz": _cpu_mhz(),
+        "clock_mhz": telemetry.cpu_mhz(),
         **_commit(),
     }
     if device == "cuda":
@@ -129,15 +129,9 @@ def _cuda() -> dict[str, Any]:
 
     told = torch.cuda.get_device_properties(0)
     row: dict[str, Any] = {"device_name": told.name, "device_memory_bytes": told.total_memory, "clock_mhz": None}
-    try:
-        import pynvml
-    except ImportError:
+    if (found := telemetry.nvml()) is None:
         return row
-    try:
-        pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{told.uuid}")
-    except pynvml.NVMLError:
-        return row
+    pynvml, handle = found
     asked: dict[str, Callable[[], Any]] = {
         "driver": lambda: str(pynvml.nvmlSystemGetDriverVersion()),
         "clock_mhz": lambda: float(pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM)),
@@ -158,11 +152,6 @@ def _cpu_name() -> str:
     else:
         name = _found(r"^model name\s*:\s*(.+)$", _read("/proc/cpuinfo") or "")
     return name or platform.processor() or platform.machine() or "unknown"
-
-
-def _cpu_mhz() -> float | None:
-    clock = psutil.cpu_freq() if hasattr(psutil, "cpu_freq") else None
-    return clock.current if clock and clock.current else None
 
 
 def _host() -> str:

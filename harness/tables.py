@@ -9,9 +9,10 @@ from typing import Any
 
 import pandera.pandas as pa
 
-VERSION = 1  # of these tables; a file written under another one is refused by name
+VERSION = 2  # of these tables; a file written under another one is refused by name
 
-STATUSES = ("ok", "oom", "timeout", "error", "not_applicable")
+STATUSES = ("ok", "oom", "timeout", "error", "skipped", "not_applicable")
+ENDS = ("precision", "seconds", "samples", "deadline")  # see harness/timing.py
 HEX = r"^[0-9a-f]{16}$"
 
 
@@ -57,7 +58,7 @@ TABLES: dict[str, pa.DataFrameSchema] = {
             "environment": _id("the row of environments.csv"),
             "experiment": _text("name of the experiment file, without ending"),
             "measure": _text("file in harness/measures/"),
-            "status": _column(str, pa.Check.isin(STATUSES), text="ok, oom, timeout, error or not_applicable"),
+            "status": _column(str, pa.Check.isin(STATUSES), text="ok, oom, timeout, error, skipped or not_applicable"),
             "reason": _text("why the status is not ok", empty=True),
             "model": _text("file in models/"),
             "label": _text("the model with the options that tell it from the experiment's other entries"),
@@ -91,6 +92,19 @@ TABLES: dict[str, pa.DataFrameSchema] = {
             "samples": _count("rows of samples.csv that belong to it", empty=False),
             "curves": _count("rows of curves.csv that belong to it", empty=False),
             "seconds": _number("that the point took, start of its process to last row", "s"),
+            "attempts": _count("how often it was started; more than once only after a failure of the system"),
+            "predicted_seconds": _number("that the cost model expected the point to take", "s"),
+            "predicted_bytes": _number("that the cost model expected at the peak", "bytes"),
+            "timing_ended": _column(
+                str, pa.Check.isin(ENDS), text=f"why sampling ended: {', '.join(ENDS)}", empty=True
+            ),
+            "calls_per_sample": _count("calls of the timed work within one sample"),
+            "warm_calls": _count("calls thrown away before the first sample"),
+            "graph": _text("true where a CUDA graph was replayed; false on CUDA otherwise", empty=True),
+            "clock_mhz": _number("right after the last sample", "MHz"),
+            "power_watts": _number("right after the last sample", "W"),
+            "temperature_celsius": _number("right after the last sample", "°C", least=None),
+            "throttled": _text("what slowed the device down while it was timed; no where nothing did", empty=True),
             "finished": _text("UTC, ISO 8601"),
             r"^option\..+$": pa.Column(
                 str, nullable=True, regex=True, required=False, coerce=True, description="an option of the model"

@@ -8,7 +8,8 @@ Warming up: calls are thrown away until three in a row are not faster than the f
 
 Stopping: there are `repeats` samples at least. Then it ends as soon as the 95% interval of the median is no wider,
 relative to the median, than `precision`, or `MOST_SECONDS` have been spent on samples, or there are `MOST_SAMPLES`.
-Where a deadline would be missed it ends with fewer than `repeats`, but not with fewer than `FEWEST`.
+Where a deadline would be missed it ends with fewer than `repeats`, but not with fewer than `FEWEST`. `Timing.ended`
+says which of these it was; fewer than `FEWEST` samples are never precise.
 """
 
 import dataclasses
@@ -35,9 +36,10 @@ class Timing:
     """Seconds of one call of the work, sample by sample."""
 
     seconds: list[float]  # by the clock of the host, the device at rest before and after
-    device_seconds: list[float] | None  # between two events on the device's own queue; CUDA alone has them
+    device_seconds: list[float]  # between two events on the device's own queue; empty off CUDA, which alone has them
     calls: int  # within one sample
     warm_calls: int  # thrown away before the first
+    ended: str  # precision | seconds | samples | deadline
 
 
 def measure(work: Work, device: str, repeats: int, precision: float, deadline: float = math.inf) -> Timing:
@@ -46,17 +48,18 @@ def measure(work: Work, device: str, repeats: int, precision: float, deadline: f
     gc.collect()
     gc.disable()
     try:
-        best, warm_calls = _warm_up(work, device, deadline)
+        best, warm_calls = warm_up(work, device, deadline)
         calls = max(1, math.ceil(SAMPLE_SECONDS / max(best, 1e-9)))
         samples: list[tuple[float, float | None]] = []
-        began = time.monotonic()
-        while not _enough([host for host, _ in samples], repeats, precision, time.monotonic() - began, deadline):
+        began, ended = time.monotonic(), None
+        while ended is None:
             samples.append(_sample(work, calls, device))
+            ended = _ended([host for host, _ in samples], repeats, precision, time.monotonic() - began, deadline)
     finally:
         if enabled:
             gc.enable()
     on_device = [seconds for _, seconds in samples if seconds is not None]
-    return Timing([seconds for seconds, _ in samples], on_device or None, calls, warm_calls)
+    return Timing([seconds for seconds, _ in samples], on_device, calls, warm_calls, ended)
 
 
 def median_interval(samples: Sequence[float], seed: int = 0, level: float = 0.95) -> tuple[float, float]:
@@ -81,8 +84,8 @@ def synchronise(device: str) -> None:
         getattr(torch, device).synchronize()
 
 
-def _warm_up(work: Work, device: str, deadline: float) -> tuple[float, int]:
-    """The fastest call in seconds, and how many there were."""
+def warm_up(work: Work, device: str, deadline: float) -> tuple[float, int]:
+    """Warms up by the rule at the head of this file. The fastest call in seconds, and how many there were."""
     began, best, calls, steady = time.monotonic(), math.inf, 0, 0
     while True:
         seconds, _ = _sample(work, 1, device)
@@ -96,14 +99,29 @@ def _warm_up(work: Work, device: str, deadline: float) -> tuple[float, int]:
             return best, calls
 
 
-def _enough(samples: list[float], repeats: int, precision: float, spent: float, deadline: float) -> bool:
-    if samples and len(samples) >= min(repeats, FEWEST) and time.monotonic() + 1.5 * max(samples[-3:]) > deadline:
-        return True
-    if len(samples) < repeats:
-        return False
-    if spent >= MOST_SECONDS or len(samples) >= max(repeats, MOST_SAMPLES):
-        return True
-    return len(samples) % repeats == 0 and relative_width(samples) <= precision
+def window(work: Work, device: str, least_seconds: float) -> tuple[int, float]:
+    """Calls one after the other until they have taken `least_seconds`: how many, and the seconds of all together."""
+    synchronise(device)
+    began, calls = time.perf_counter(), 0
+    while time.perf_counter() - began < least_seconds:
+        work()
+        synchronise(device)
+        calls += 1
+    return calls, time.perf_counter() - began
+
+
+def _ended(samples: list[float], repeats: int, precision: float, spent: float, deadline: float) -> str | None:
+    """Why these samples are enough; None where they are not."""
+    late = len(samples) >= min(repeats, FEWEST) and time.monotonic() + 1.5 * max(samples[-3:]) > deadline
+    slow, many = spent >= MOST_SECONDS, len(samples) >= max(repeats, MOST_SAMPLES)
+    asked = len(samples) >= repeats and (slow or many or len(samples) % repeats == 0)
+    if (asked or late) and len(samples) >= FEWEST and relative_width(samples) <= precision:
+        return "precision"
+    if late:
+        return "deadline"
+    if asked and (slow or many):
+        return "seconds" if slow else "samples"
+    return "samples" if asked and repeats < FEWEST else None  # as many as were asked for, too few to be precise
 
 
 def _sample(work: Work, calls: int, device: str) -> tuple[float, float | None]:

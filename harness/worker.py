@@ -26,11 +26,18 @@ from harness import child
 from harness.errors import UserError
 from harness.measures import Measure, Progress, Sample
 from harness.point import Point
+from harness.telemetry import Circumstances
 
 POLL_SECONDS = 0.05  # how often resident memory is read; rare enough not to disturb what is timed
 PRELOAD = ["harness.child", "harness.bench"]  # and with it torch
 LEAVE_SECONDS = 5  # for a process that is done to give back what it held
 OUTPUT_CHARACTERS = 4000  # of what a point printed, from the end
+RETRIES, RETRY_SECONDS = 2, 1.0  # after a failure of the system, each pause longer than the one before
+OF_THE_SYSTEM = (  # what the reason of such a failure holds
+    *("signal SIGKILL", "signal SIGTERM", "signal SIGHUP", "signal SIGBUS"),  # from outside; a mapped file is gone
+    *("busy or unavailable", "uncorrectable ECC", "fallen off the bus", "driver shutting down", "not yet initialized"),
+    *("Too many open files", "Resource temporarily unavailable", "Stale file handle", "Input/output error"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +49,8 @@ class Outcome:
     seconds: float | None  # from the start of its process to its end; None where it had none
     rows: tuple[Any, ...] = ()
     output: str = ""  # what it printed
+    attempts: int | None = None  # how often it was started
+    passing: bool = False  # whether the system failed and not the point, so that it may work another time
 
     @property
     def samples(self) -> list[Sample]:
@@ -51,11 +60,24 @@ class Outcome:
     def curve(self) -> list[Progress]:
         return [row for row in self.rows if isinstance(row, Progress)]
 
+    @property
+    def circumstances(self) -> Circumstances:
+        return next((row for row in self.rows if isinstance(row, Circumstances)), Circumstances())
+
 
 def run(point: Point, measure: Measure) -> Outcome:
-    """Computes one point within its limits. Whatever happens to it is told by the outcome, never raised."""
+    """Computes one point within its limits. Whatever happens to it is told by the outcome, never raised.
+
+    Where the system failed and not the point it is started again, `RETRIES` times at most.
+    """
     resident = point.limit_bytes if point.device == "cpu" else None
-    return start(child.measured, (point, measure), point.limit_seconds, resident)
+    for attempt in range(1, RETRIES + 2):
+        if attempt > 1:
+            time.sleep(RETRY_SECONDS * (attempt - 1))
+        outcome = start(child.measured, (point, measure), point.limit_seconds, resident)
+        if not outcome.passing:
+            break
+    return dataclasses.replace(outcome, attempts=attempt)
 
 
 def call(work: Callable[..., Iterable[Any]], *arguments: Any) -> Any:
@@ -78,9 +100,14 @@ def start(
     receiver, sender = context.Pipe(duplex=False)
     with tempfile.NamedTemporaryFile(prefix="point-", suffix=".txt") as output, receiver:
         process = context.Process(target=child.main, args=(sender, output.name, work, arguments))
-        with _main_left_out():
-            process.start()
-        sender.close()
+        try:
+            with _main_left_out():
+                process.start()
+        except (OSError, EOFError) as error:  # no process is left to start, or the server was killed
+            told = f"its process could not be started: {type(error).__name__} {error}".rstrip()
+            return Outcome("error", told, None, passing=True)
+        finally:
+            sender.close()
         rows: list[Any] = []
         try:
             end = _follow(process, receiver, rows, began, limit_seconds, limit_bytes)
@@ -92,7 +119,8 @@ def start(
         if end is None:
             end = _death(process.exitcode, printed, _oom_kills() > kills)
         process.close()
-    return Outcome(end.status, end.reason, time.monotonic() - began, tuple(rows), printed[-OUTPUT_CHARACTERS:].strip())
+    seconds, printed = time.monotonic() - began, printed[-OUTPUT_CHARACTERS:].strip()
+    return Outcome(end.status, end.reason, seconds, tuple(rows), printed, passing=_passes(end))
 
 
 def _follow(
@@ -167,6 +195,11 @@ def _death(code: int | None, printed: str, by_system: bool) -> child.End:
         return child.End("oom", "killed by the system, which ran out of memory")
     place = child.innermost([":".join(found) for found in re.findall(r'^  File "(.+?)", line (\d+)', printed, re.M)])
     return child.End("error", f"killed by signal {name}" + (f" at {place}" if place else ""))
+
+
+def _passes(end: child.End) -> bool:
+    """Whether an end tells of the system and not of the point."""
+    return end.status == "error" and any(words.lower() in end.reason.lower() for words in OF_THE_SYSTEM)
 
 
 def _resident_bytes(process: psutil.Process) -> int:

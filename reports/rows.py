@@ -19,10 +19,11 @@ Table = TypeVar("Table")
 SHAPE = ["width", "layers", "heads", "parameters_target"]
 FACTORS = ["form", "batch_size", "sequence_length", "dtype", *SHAPE]
 SAME_POINT = ["measure", "label", *FACTORS, "device", "training_sequence_length", "training_batch_size", "seed"]
-SEVERITY = ("ok", "not_applicable", "timeout", "oom", "error")
+SEVERITY = ("ok", "not_applicable", "skipped", "timeout", "oom", "error")
 STATUS_TEXT = {
     "ok": "ok",
     "not_applicable": "not applicable",
+    "skipped": "skipped as too large",
     "timeout": "timed out",
     "oom": "out of memory",
     "error": "failed",

@@ -4,6 +4,8 @@ One thread: the sizes are tiny, and threads that wait for each other on a busy m
 """
 
 import os
+import time
+from typing import Any
 
 import hypothesis
 import pytest
@@ -19,3 +21,25 @@ def _seeded() -> None:
     import torch
 
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def only_tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every model is the tiny one of these tests."""
+    import models
+    from tests import tiny
+
+    monkeypatch.setattr(models, "load", lambda name: tiny.Model)
+
+
+@pytest.fixture
+def counter(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Energy counters, and quick work: ten watts, in steps of a hundredth of a joule, from 0 again at 4 joules."""
+    from harness import telemetry
+    from harness.measures import energy, self_test
+
+    told = {"zones": lambda: [(round(time.monotonic() * 10, 2) % 4.0, 4.0)]}
+    monkeypatch.setattr(telemetry, "_joules", lambda device: told["zones"]())
+    monkeypatch.setattr(energy, "WINDOW_SECONDS", 0.06)
+    monkeypatch.setattr(self_test, "SIZE", {"cpu": 64})
+    return told

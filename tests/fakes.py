@@ -53,6 +53,13 @@ class Fake:
         pathlib.Path(str(point.corpus)).write_text(str(os.getpid()), encoding="utf-8")
         yield from self.hangs(point)
 
+    def briefly(self, point: Point) -> Iterator[Sample]:
+        """Adds its process to the file that its corpus names, and is there for a moment."""
+        with pathlib.Path(str(point.corpus)).open("a", encoding="utf-8") as file:
+            file.write(f"{os.getpid()}\n")
+        time.sleep(0.5)
+        yield Sample("token_ms", 1.0)
+
     def hangs(self, point: Point) -> Iterator[Sample]:
         yield Sample("token_ms", 1.0)
         time.sleep(600)

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from harness import measures, record, run, worker
+from harness import sweep as sweeps
 from harness.point import Point
 from tests.fakes import Fake, point
 
@@ -36,12 +37,18 @@ def runner(monkeypatch: pytest.MonkeyPatch, folder: pathlib.Path, environment: d
     """A function that runs points with fake measures below `folder`; it gives the results, and what was printed."""
     monkeypatch.setattr(measures, "load", Fake)
     monkeypatch.setattr(measures, "names", lambda: ["counts", "good", "forms"])
-    monkeypatch.setattr(run, "code_hash", code_hash)
+    monkeypatch.setattr(sweeps, "code_hash", code_hash)
     monkeypatch.setattr(worker, "call", lambda work, device: environment)
 
-    def sweep(*points: Any, fresh: bool = False, seeds: tuple[int, ...] = (0,), out: pathlib.Path = folder) -> Any:
+    def sweep(
+        *points: Any,
+        fresh: bool = False,
+        seeds: tuple[int, ...] = (0,),
+        out: pathlib.Path = folder,
+        skip: bool = True,
+    ) -> Any:
         console = Console(file=io.StringIO(), width=200)
-        made = run.run(Experiment(seeds=seeds), list(points), out, "cpu", fresh, console)
+        made = run.run(Experiment(seeds=seeds), list(points), out, "cpu", fresh, console, skip)
         return record.load(made), console.file.getvalue()
 
     return sweep

@@ -126,7 +126,13 @@ def test_run_hands_over_the_points(small, typed, monkeypatch, tmp_path):
     flags = ("--out", tmp_path / "r", "--device", "cpu", "--fresh", "--set", "repeats=9", "--only", "model=aft")
     assert typed("run", small, *flags)[0] == 0
     [((asked, points, out, device), named)] = seen
-    assert (asked.name, asked.repeats, out, device, named) == ("small", 9, tmp_path / "r", "cpu", {"fresh": True})
+    assert (asked.name, asked.repeats, out, device, named) == (
+        "small",
+        9,
+        tmp_path / "r",
+        "cpu",
+        {"fresh": True, "skip": True},
+    )
     assert {(p.model, p.repeats) for p in points} == {("aft", 9)}
     assert [point.measure for point in points] == ["forms", "noop"]
 

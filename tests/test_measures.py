@@ -13,18 +13,15 @@ from harness.bench import Bench
 from harness.measures import NotApplicable, Progress, Sample
 from harness.measures.decode import Measure as Decode
 from harness.point import SEQUENCE_FACTORS, Training
+from harness.timing import Timing
 from tests import tiny
 from tests.test_corpus import DOCUMENTS
 
 SETTINGS = Training(sequence_length=9, batch_size=5, learning_rate=3e-3, tokens=9 * 5 * 7)
 TEXT = np.frombuffer("".join(DOCUMENTS).encode(), np.uint8)
 
+pytestmark = pytest.mark.usefixtures("counter")  # of energy, which few machines have
 every_measure = pytest.mark.parametrize("name", measures.names())
-
-
-@pytest.fixture
-def only_tiny(monkeypatch):
-    monkeypatch.setattr(models, "load", lambda name: tiny.Model)
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +46,13 @@ def point(measure, model="tiny", **factors):
 def measured(measure, model="tiny", **factors):
     made = point(measure, model, **factors)
     return list(measures.load(measure).run(made, Bench(made)))
+
+
+def timing(*seconds):
+    """As if a CUDA device had worked for half of the first call, and then for three quarters."""
+    return Timing(
+        list(seconds), [share * each for share, each in zip((0.5, 0.75), seconds, strict=False)], 1, 2, "samples"
+    )
 
 
 def values(rows, metric, **where):
@@ -80,8 +84,9 @@ def test_what_a_measure_states(name):
 def test_a_measure_gives_every_metric_that_it_states(name, model):
     rows = measured(name, model)
     samples = [row for row in rows if isinstance(row, Sample)]
-    missing = {"peak_allocated_bytes"}  # no allocator counts on the cpu
-    assert {row.metric for row in samples} | missing == set(measures.load(name).metrics) | missing
+    stated = set(measures.load(name).metrics)
+    missing = {"peak_allocated_bytes", *(metric for metric in stated if metric.startswith("device_"))}  # on the cpu
+    assert {row.metric for row in samples} | missing == stated | missing
     assert all(math.isfinite(row.value) for row in samples)
     for metric in {row.metric for row in samples}:
         same = [row for row in samples if row.metric == metric]
@@ -90,7 +95,7 @@ def test_a_measure_gives_every_metric_that_it_states(name, model):
 
 
 def test_an_unknown_measure_is_named_with_those_there_are():
-    with pytest.raises(KeyError, match=r"no measure 'decod'; there are decode, forms"):
+    with pytest.raises(KeyError, match=r"no measure 'decod'; there are decode, energy, forms"):
         measures.load("decod")
 
 
@@ -163,12 +168,13 @@ def test_a_mistake_of_a_model_is_not_taken_for_a_limit(only_tiny, monkeypatch):
 )
 def test_times_and_rates_are_of_the_same_samples(only_tiny, monkeypatch, name, rate, time, tokens):
     calls = []
-    monkeypatch.setattr(Bench, "time", lambda self, work: calls.append(work()) or [0.25, 0.5])
+    monkeypatch.setattr(Bench, "time", lambda self, work: calls.append(work()) or timing(0.25, 0.5))
     rows = measured(name)
     steps = Decode.decoded_tokens if name == "decode" else 1
     assert len(calls) == 1
     assert values(rows, time) == [250 / steps, 500 / steps]
     assert values(rows, rate) == pytest.approx([tokens * steps / 0.25, tokens * steps / 0.5])
+    assert values(rows, f"device_{time}") == [125 / steps, 375 / steps]
     assert [row.repeat for row in rows if row.metric == time] == [0, 1]
 
 
@@ -177,7 +183,7 @@ def test_decoding_starts_at_the_same_context_every_time(only_tiny, monkeypatch):
     monkeypatch.setattr(
         tiny.Model, "step", lambda self, token, state: seen.append(state.seen) or step(self, token, state)
     )
-    monkeypatch.setattr(Bench, "time", lambda self, work: [1.0 for _ in range(3) if work() is None])
+    monkeypatch.setattr(Bench, "time", lambda self, work: timing(*(1.0 for _ in range(3) if work() is None)))
     rows = measured("decode")
     assert seen == [*range(19, 19 + Decode.decoded_tokens)] * 3
     read = tiny.Model.parameters_count(tiny.SHAPE, tiny.Options()) * 4 - 256 * 12 * 4 + 2 * 2 * 12 * 4
@@ -192,6 +198,6 @@ def test_slots_for_the_decoded_tokens_are_there_before_they_are_timed(only_tiny,
 
 
 def test_training_counts_both_passes_and_moves_the_weights(only_tiny, monkeypatch):
-    monkeypatch.setattr(Bench, "time", lambda self, work: [work() or 0.5])
+    monkeypatch.setattr(Bench, "time", lambda self, work: timing(work() or 0.5))
     flops = 2 * tiny.Model.flops(tiny.SHAPE, tiny.Options(), "parallel", 19, backward=True)
     assert values(measured("training"), "flops_per_second") == [flops / 0.5]

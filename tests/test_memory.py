@@ -18,11 +18,6 @@ from tests.tree import ROOT
 MIB = 2**20
 
 
-@pytest.fixture
-def only_tiny(monkeypatch):
-    monkeypatch.setattr(models, "load", lambda name: tiny.Model)
-
-
 def test_the_peak_is_what_was_held_and_not_what_was_freed():
     freed = torch.ones(300 * MIB // 4)
     del freed

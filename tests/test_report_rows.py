@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness.tables import VERSION
 from reports import intervals, labels, language, rows, style, wording
 from reports.figures import learning_rates, loss_curves, utilisation
 from tests.report_data import Builder, triangle
@@ -83,7 +84,7 @@ def test_long_curves_are_thinned_and_keep_their_end() -> None:
     made = Builder()
     point = made.language("retnet", 0, 1e-3, 2.0, role="trial")
     made.rows["curves"] = [
-        {"schema": 1, "point": point, "step": step, "tokens": 8 * step, "seconds": 1.0, "loss": 1 / step}
+        {"schema": VERSION, "point": point, "step": step, "tokens": 8 * step, "seconds": 1.0, "loss": 1 / step}
         for step in range(1, 5001)
     ]
     table = loss_curves.Figure().data(made.build())

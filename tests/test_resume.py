@@ -8,7 +8,8 @@ import sys
 import psutil
 import pytest
 
-from harness import machine, record, run, worker
+from harness import machine, record, worker
+from harness import sweep as sweeps
 from harness.errors import UserError
 from tests import sweeping
 from tests.fakes import point
@@ -55,7 +56,7 @@ def test_what_computes_a_point_decides_whether_it_is_done(sweep, tmp_path, monke
     into, more = tmp_path / "counts", {}
     sweep(*counted(into, 1))
     if change == "code":
-        monkeypatch.setattr(run, "code_hash", lambda model, measure: "f" * 16)
+        monkeypatch.setattr(sweeps, "code_hash", lambda model, measure: "f" * 16)
     elif change == "machine":
         newcomer = {**environment, "machine": "f" * 16, "environment": "f" * 16}
         monkeypatch.setattr(worker, "call", lambda work, device: newcomer)
@@ -78,13 +79,42 @@ def test_a_wider_limit_runs_a_point_again(sweep):
     assert how(sweep(point(measure="hogs", limit_bytes=2**29 + 2**26))[0])[2:] == ["oom"] * 2
 
 
+# What is too large ---------------------------------------------------------------------------------------------------
+
+
+def grown(*sizes, **changed):
+    sizes = [dict(zip(("batch_size", "sequence_length"), size, strict=True)) for size in sizes]
+    changed = {"measure": "hogs", "limit_bytes": 2**29, **changed}
+    return [point(**size, **changed) for size in sizes]
+
+
+def test_what_is_larger_than_what_ran_out_of_memory_is_not_tried(sweep):
+    points = grown((2, 64), (2, 128), (4, 64), (1, 256), (3, 65))
+    results, told = sweep(*points)
+    assert list(results.points["status"]) == ["oom", "skipped", "skipped", "oom", "skipped"]
+    assert "batch size 2 with 64 tokens did; --no-skip tries it" in results.points["reason"][1]
+    assert "2 oom, 3 skipped" in told
+    _, told = sweep(*points)
+    assert "0 points run, 5 were done before" in told
+    tried, _ = sweep(*points, skip=False)
+    assert list(tried.points["status"][5:]) == ["oom"] * 3
+
+
+def test_another_series_is_tried_and_so_is_a_wider_limit(sweep):
+    results, _ = sweep(*grown((2, 64)), *grown((2, 128), width=48), *grown((2, 128), limit_bytes=2**29 + 2**26))
+    assert list(results.points["status"]) == ["oom"] * 3
+    results, _ = sweep(*grown((2, 64)), *grown((2, 256)))
+    assert list(results.points["status"][3:]) == ["skipped"]
+
+
 # Interruptions -----------------------------------------------------------------------------------------------------
 
 SCRIPT = """
 import pathlib, sys
 from harness import measures, run
+from harness import sweep as sweeps
 from tests.sweeping import Experiment, Fake, code_hash, counted
-run.code_hash = code_hash
+sweeps.code_hash = code_hash
 measures.load, measures.names = Fake, lambda: ["counts"]
 run.run(Experiment(), counted(sys.argv[2], 6), pathlib.Path(sys.argv[1]), "cpu")
 """

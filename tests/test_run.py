@@ -6,7 +6,8 @@ import time
 import pytest
 from rich.console import Console
 
-from harness import machine, measures, predict, progress, run, worker
+from harness import machine, measures, predict, progress, worker
+from harness import sweep as sweeps
 from harness.errors import UserError
 from harness.point import Training
 from harness.writer import Writer
@@ -67,14 +68,14 @@ def test_a_model_whose_forms_disagree_gets_no_other_number(sweep):
 
 
 def test_a_model_is_measured_once_its_forms_agree(sweep, monkeypatch):
-    points, real = [point(measure="forms", label="broken"), point(label="broken")], run.code_hash
+    points, real = [point(measure="forms", label="broken"), point(label="broken")], sweeps.code_hash
     before, _ = sweep(*points)
-    monkeypatch.setattr(run, "code_hash", lambda model, name: "f" * 16 if name == "forms" else real(model, name))
+    monkeypatch.setattr(sweeps, "code_hash", lambda model, name: "f" * 16 if name == "forms" else real(model, name))
     monkeypatch.setattr(measures, "load", lambda name: Fake("good"))
     results, _ = sweep(*points)
     assert statuses(before) == [("forms", "error"), ("good", "error")]
     assert statuses(results)[2:] == [("forms", "ok"), ("good", "ok")]
-    monkeypatch.setattr(run, "code_hash", lambda model, name: "e" * 16 if name == "forms" else real(model, name))
+    monkeypatch.setattr(sweeps, "code_hash", lambda model, name: "e" * 16 if name == "forms" else real(model, name))
     monkeypatch.setattr(measures, "load", Fake)
     results, _ = sweep(*points)
     assert statuses(results)[4:] == [("forms", "error"), ("good", "error")]
@@ -151,7 +152,7 @@ def test_what_a_point_prints_is_told_once(sweep):
 
 
 def test_a_point_that_does_nothing_costs_half_a_second_at_most(sweep, monkeypatch):
-    took, real = [], run.Sweep.run
+    took, real = [], sweeps.Sweep.run
 
     def timed(self, point):
         began = time.monotonic()
@@ -159,6 +160,6 @@ def test_a_point_that_does_nothing_costs_half_a_second_at_most(sweep, monkeypatc
         took.append(time.monotonic() - began)
         return outcome
 
-    monkeypatch.setattr(run.Sweep, "run", timed)
+    monkeypatch.setattr(sweeps.Sweep, "run", timed)
     sweep(*(point(seed=i) for i in range(6)))
     assert min(took) < 0.5

@@ -58,6 +58,25 @@ def test_quick_work_is_warmed_up_for_a_while_and_repeated_within_a_sample(clock)
     assert quick.calls == found.warm_calls + 5 * found.calls
 
 
+@pytest.mark.parametrize(
+    ("durations", "told", "ended"),
+    [
+        ((0.05,), {}, "precision"),
+        (tuple(0.05 * (1 + index % 2) for index in range(1000)), {}, "seconds"),
+        (tuple(0.006 * (1 + index % 2) for index in range(5000)), {}, "samples"),
+        ((0.05,), {"repeats": 2}, "samples"),
+        (tuple(1.0 + index % 2 for index in range(50)), {"repeats": 20, "deadline": 9.0}, "deadline"),
+    ],
+)
+def test_it_is_told_why_sampling_ended(clock, durations, told, ended):
+    assert measured(clock(*durations), **told).ended == ended
+
+
+def test_a_window_lasts_as_long_as_it_has_to(clock):
+    work = clock(0.3).work
+    assert timing.window(work, "cpu", 1.0) == (4, pytest.approx(1.2))
+
+
 def test_steady_work_has_as_many_samples_as_asked_for(clock):
     assert len(measured(clock(0.05), repeats=7).seconds) == 7
 

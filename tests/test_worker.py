@@ -71,13 +71,77 @@ def test_what_a_point_prints_is_kept_apart(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_killed_process_is_named(tmp_path):
-    told = tmp_path / "pid"
-    killer = threading.Thread(target=lambda: os.kill(_number_in(told), signal.SIGKILL))
+@pytest.mark.parametrize(
+    ("status", "reason", "passes"),
+    [
+        ("error", "killed by signal SIGKILL", True),
+        ("error", "AcceleratorError: CUDA error: CUDA-capable device(s) is/are busy or unavailable", True),
+        ("error", "OSError: [Errno 24] Too many open files", True),
+        ("error", "killed by signal SIGSEGV at models/aft.py:3", False),
+        ("error", "BadValue: token_ms is nan", False),
+        ("oom", "killed by signal SIGKILL", False),
+        ("timeout", "took longer than 2 s", False),
+    ],
+)
+def test_what_is_told_of_the_system_and_what_of_the_point(status, reason, passes):
+    assert worker._passes(child.End(status, reason)) is passes
+
+
+def killed(monkeypatch, tmp_path, times):
+    """The outcome of a point whose process is killed from outside so many times, and each process that there was."""
+    monkeypatch.setattr(worker, "RETRY_SECONDS", 0.01)
+    into, stop = tmp_path / "pids", threading.Event()
+    into.touch()
+
+    def kill():
+        seen = 0
+        while seen < times and not stop.wait(0.01):
+            pids = into.read_text().split()
+            if len(pids) > seen:
+                os.kill(int(pids[seen]), signal.SIGKILL)
+                seen += 1
+
+    killer = threading.Thread(target=kill)
     killer.start()
-    outcome = run("pid", corpus=str(told))
+    outcome = run("briefly", corpus=str(into))
+    stop.set()
     killer.join()
-    assert (outcome.status, outcome.reason) == ("error", "killed by signal SIGKILL")
+    return outcome, into.read_text().split()
+
+
+def test_a_failure_of_the_system_is_tried_again(monkeypatch, tmp_path):
+    outcome, begun = killed(monkeypatch, tmp_path, 2)
+    assert (outcome.status, outcome.attempts, len(begun)) == ("ok", 3, 3)
+    assert [sample.value for sample in outcome.samples] == [1.0]  # of the last attempt alone
+
+
+def test_a_failure_of_the_system_that_stays_is_one(monkeypatch, tmp_path):
+    outcome, begun = killed(monkeypatch, tmp_path, 9)
+    assert (outcome.status, outcome.attempts, len(begun)) == ("error", 3, 3)
+    assert outcome.reason == "killed by signal SIGKILL"
+
+
+@pytest.mark.parametrize("how", ["raises", "segfaults", "exits", "asks", "declines", "diverges"])
+def test_a_failure_of_the_point_is_final(how):
+    assert run(how).attempts == 1
+
+
+def test_a_server_of_processes_that_is_gone_is_started_again(monkeypatch):
+    monkeypatch.setattr(worker, "RETRY_SECONDS", 0.01)
+    context, real, told = worker._context(), worker._context, iter([BrokenPipeError("gone"), EOFError()])
+
+    class Broken:
+        Pipe = staticmethod(context.Pipe)
+
+        def Process(self, **asked):  # noqa: N802
+            process = context.Process(**asked)
+            if (error := next(told, None)) is not None:
+                monkeypatch.setattr(process, "start", lambda: (_ for _ in ()).throw(error))
+            return process
+
+    monkeypatch.setattr(worker, "_context", lambda: (real(), Broken())[1])
+    outcome = run("good")
+    assert (outcome.status, outcome.attempts) == ("ok", 3)
 
 
 def test_an_interrupted_parent_leaves_no_process(tmp_path):

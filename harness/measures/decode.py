@@ -22,6 +22,7 @@ class Measure:
     title = "Decode"
     metrics = {
         "token_ms": Metric("ms", "lower", "time of one step, which gives each sequence of the batch one more token"),
+        "device_token_ms": Metric("ms", "lower", "the same by events on the device's queue; CUDA alone has them"),
         "tokens_per_second": Metric("tokens/s", "higher", "tokens decoded per second, over the whole batch"),
         "bytes_per_second": Metric("bytes/s", "higher", "weights and state, read once a step, over its time"),
     }
@@ -48,8 +49,10 @@ class Measure:
                 for token in tokens:
                     _, state = model.step(token, state)
 
-            samples = bench.time(decode)
-        for repeat, seconds in enumerate(seconds / self.decoded_tokens for seconds in samples):
+            timed = bench.time(decode)
+        for repeat, seconds in enumerate(seconds / self.decoded_tokens for seconds in timed.seconds):
             yield Sample("token_ms", 1000 * seconds, repeat)
             yield Sample("tokens_per_second", point.batch_size / seconds, repeat)
             yield Sample("bytes_per_second", read / seconds, repeat)
+        for repeat, seconds in enumerate(timed.device_seconds):
+            yield Sample("device_token_ms", 1000 * seconds / self.decoded_tokens, repeat)

@@ -14,6 +14,7 @@ class Measure:
     title = "Prefill"
     metrics = {
         "prefill_ms": Metric("ms", "lower", "time to read the prompts of one batch, state included"),
+        "device_prefill_ms": Metric("ms", "lower", "the same by events on the device's queue; CUDA alone has them"),
         "tokens_per_second": Metric("tokens/s", "higher", "prompt tokens read per second"),
     }
     factors = ("form", "batch_size", "sequence_length", "dtype")
@@ -27,7 +28,9 @@ class Measure:
         assert point.sequence_length is not None
         model, prompts = bench.model(), bench.tokens(point.batch_size, point.sequence_length)
         with torch.inference_mode(), bench.reaching(point.sequence_length):
-            samples = bench.time(lambda: model.prefill(prompts, bench.form))
-        for repeat, seconds in enumerate(samples):
+            timed = bench.time(lambda: model.prefill(prompts, bench.form))
+        for repeat, seconds in enumerate(timed.seconds):
             yield Sample("prefill_ms", 1000 * seconds, repeat)
             yield Sample("tokens_per_second", prompts.numel() / seconds, repeat)
+        for repeat, seconds in enumerate(timed.device_seconds):
+            yield Sample("device_prefill_ms", 1000 * seconds, repeat)

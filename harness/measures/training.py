@@ -15,6 +15,7 @@ class Measure:
     metrics = {
         "tokens_per_second": Metric("tokens/s", "higher", "tokens of whole optimiser steps per second"),
         "step_ms": Metric("ms", "lower", "time of one optimiser step over one batch"),
+        "device_step_ms": Metric("ms", "lower", "the same by events on the device's queue; CUDA alone has them"),
         "flops_per_second": Metric("FLOP/s", "higher", "forward and backward, by the model's own count"),
         "peak_bytes": Metric("bytes", "lower", "peak of a step: held by tensors on cuda, resident on the cpu"),
     }
@@ -37,12 +38,14 @@ class Measure:
             training.step(model, optimiser, windows, settings, form)
 
         with bench.reaching(length):
-            samples = bench.time(work)
+            timed = bench.time(work)
         flops = batch * bench.kind.flops(bench.shape, bench.options, form, length, backward=True)
-        for repeat, seconds in enumerate(samples):
+        for repeat, seconds in enumerate(timed.seconds):
             yield Sample("tokens_per_second", batch * length / seconds, repeat)
             yield Sample("step_ms", 1000 * seconds, repeat)
             yield Sample("flops_per_second", flops / seconds, repeat)
+        for repeat, seconds in enumerate(timed.device_seconds):
+            yield Sample("device_step_ms", 1000 * seconds, repeat)
         try:
             peak = bench.peak(work)
         except NotApplicable:  # nothing counts it here: a gap, not a failure

@@ -11,6 +11,7 @@ from reports.style import Style
 MARKS = {  # shape and colour, so that neither is needed alone
     "ok": ("o", "#2e7d32"),
     "not_applicable": ("_", "#5b6470"),
+    "skipped": ("D", "#8e7cc3"),
     "timeout": ("^", "#b26a00"),
     "oom": ("s", "#6a1b9a"),
     "error": ("X", "#b3261e"),

@@ -1,0 +1,67 @@
+"""Joules per token, by the hardware's own counter of the whole device, idle power included.
+
+Each value is taken over a window of `WINDOW_SECONDS` at least, since counters move in steps of up to a tenth of a
+second. Decoding gives each sequence of the batch one token after another from the same context; training takes whole
+optimiser steps. Where nothing counts joules the point is not applicable: a data sheet's estimate is no measurement.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from harness.measures import Metric, NotApplicable, Progress, Sample
+from harness.point import Point, Training
+
+if TYPE_CHECKING:
+    from harness.bench import Bench
+
+WINDOWS, WINDOW_SECONDS = 3, 5.0
+
+
+class Measure:
+    title = "Energy"
+    metrics = {
+        "decode_joules_per_token": Metric("J/token", "lower", "of decoding after a context, over the whole batch"),
+        "training_joules_per_token": Metric("J/token", "lower", "of whole optimiser steps"),
+        "decode_watts": Metric("W", None, "mean power of the device while it decoded"),
+        "training_watts": Metric("W", None, "mean power of the device while it trained"),
+    }
+    factors = ("form", "batch_size", "sequence_length", "dtype")
+    trains = False
+    reads_corpus = False
+
+    def run(self, point: Point, bench: "Bench") -> Iterator[Sample | Progress]:
+        import torch
+
+        from harness import training
+
+        assert point.batch_size is not None
+        assert point.sequence_length is not None
+        batch, length = point.batch_size, point.sequence_length
+        model, windows = bench.model(), bench.tokens(batch, length + 1)
+        with bench.reaching(length + 1):
+            with torch.inference_mode():
+                _, context = model.prefill(windows[:, :-1], bench.form, capacity=length + 1)
+
+            def decode() -> None:
+                with torch.inference_mode():
+                    model.step(windows[:, -1], context)
+
+            yield from told("decode", bench.energy(decode, WINDOWS, WINDOW_SECONDS), batch)
+        del context
+        settings = Training(sequence_length=length, batch_size=batch, learning_rate=1e-4)
+        optimiser = training.optimiser(model, settings)
+        model.train()
+
+        def train() -> None:
+            training.step(model, optimiser, windows, settings, bench.form)
+
+        yield from told("training", bench.energy(train, WINDOWS, WINDOW_SECONDS), batch * length)
+
+
+def told(work: str, windows: list[tuple[float, float]], tokens: int) -> Iterator[Sample]:
+    """`windows` holds joules and seconds of one call of `tokens` tokens. Raises NotApplicable for a dead counter."""
+    if not all(joules > 0 for joules, _ in windows):
+        raise NotApplicable("the device's energy counter did not move; it is there but counts nothing")
+    for repeat, (joules, seconds) in enumerate(windows):
+        yield Sample(f"{work}_joules_per_token", joules / tokens, repeat)
+        yield Sample(f"{work}_watts", joules / seconds, repeat)

@@ -1,0 +1,170 @@
+"""One sweep: what is on disk of each point, whether that is final, and how one more point gets there."""
+
+import dataclasses
+import datetime
+from typing import Any
+
+import pandas as pd
+
+from harness import csvfile, measures, plan, predict, worker
+from harness.point import Point, digest
+from harness.sources import code_hash
+from harness.worker import Outcome
+from harness.writer import Writer
+
+OUTGROWN = "predicted to run out of memory: "  # what the reason of a skipped point begins with
+BLOCKED = "its forms "  # what the reason of a point begins with that was not run for its model's forms
+GROWING = ("batch_size", "sequence_length")  # more of either, all else equal, needs no less memory
+
+
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """What is on disk of one point."""
+
+    point: str
+    status: str
+    reason: str
+    limit_seconds: float | None
+    limit_bytes: int | None
+
+    def is_final(self, point: Point, blocked: str | None, outgrown: str | None) -> bool:
+        """Whether running it again could tell nothing new: the limits are no wider, and its forms stand as they did."""
+        if self.status == "not_applicable":
+            return True
+        if self.status == "skipped":
+            return outgrown is not None
+        if self.reason.startswith(BLOCKED) != (blocked is not None):
+            return False
+        if self.status == "timeout":
+            return not _wider(point.limit_seconds, self.limit_seconds)
+        return self.status != "oom" or not _wider(point.limit_bytes, self.limit_bytes)
+
+
+class Sweep:
+    """What is on disk of each configuration under this code on this machine, and how one more point gets there."""
+
+    def __init__(self, writer: Writer, environment: dict[str, Any], fresh: bool, skip: bool):
+        self.writer, self.environment, self.fresh, self.skip = writer, environment, fresh, skip
+        self.ran = self.skipped = 0
+        self.configurations: list[str] = []
+        self._done: dict[str, list[Done]] = {}
+        self._blocked: dict[str, str | None] = {}
+        self._full: dict[str, list[Point]] = {}  # of each series, the points that ran out of memory
+        machines = writer.environments.set_index("environment")["machine"]
+        for row in writer.points.astype(object).to_dict("records"):
+            key = digest([row["configuration"], row["code"], machines[row["environment"]]])
+            told = {field.name: _value(row[field.name]) for field in dataclasses.fields(Done)}
+            self._done.setdefault(key, []).append(Done(**told | {"reason": told["reason"] or ""}))
+
+    def run(self, point: Point) -> Outcome | None:
+        """Runs one point and keeps what came of it; None where that is on disk already."""
+        key = self._key(point)
+        before = self._done.setdefault(key, [])
+        blocked = None if point.measure == plan.FORMS else self._blocked.get(_entry(point))
+        self.configurations.append(point.configuration)
+        outgrown = self._outgrown(point) if self.skip else None
+        if before and not self.fresh and before[-1].is_final(point, blocked, outgrown):
+            self.skipped += 1
+            self._judge(point, before[-1].status, before[-1].reason)
+            return None
+        name = digest([key, len(before)])
+        outcome = _outcome(point, blocked, outgrown)
+        self._keep(point, name, outcome)
+        before.append(Done(name, outcome.status, outcome.reason, point.limit_seconds, point.limit_bytes))
+        self.ran += 1
+        self._judge(point, outcome.status, outcome.reason)
+        return outcome
+
+    def last(self, point: Point) -> Done:
+        """What is on disk of a point that `run` was given."""
+        return self._done[self._key(point)][-1]
+
+    def _key(self, point: Point) -> str:
+        """What decides whether a point is done: what is computed, by which code, on which machine."""
+        return digest([point.configuration, code_hash(point.model, point.measure), self.environment["machine"]])
+
+    def _judge(self, point: Point, status: str, reason: str) -> None:
+        """Remembers what was too large, and a model whose forms disagree: no other number of it would mean anything."""
+        if status == "oom":
+            self._full.setdefault(_series(point), []).append(point)
+        if point.measure == plan.FORMS and status not in ("ok", "not_applicable"):
+            verb = "disagree" if status == "error" else "could not be compared"
+            self._blocked[_entry(point)] = f"{BLOCKED}{verb}: {reason}"
+
+    def _outgrown(self, point: Point) -> str | None:
+        """Why this point will run out of memory: a smaller one of its series did, under no narrower limit."""
+        for smaller in self._full.get(_series(point), []):
+            sizes = [(getattr(smaller, name) or 0, getattr(point, name) or 0) for name in GROWING]
+            if all(least <= size for least, size in sizes) and not _wider(point.limit_bytes, smaller.limit_bytes):
+                told = f"batch size {smaller.batch_size} with {smaller.sequence_length} tokens did; --no-skip tries it"
+                return OUTGROWN + told
+        return None
+
+    def _keep(self, point: Point, name: str, outcome: Outcome) -> None:
+        metrics = measures.load(point.measure).metrics
+        whose = {"point": name, "measure": point.measure}
+        samples = [{**whose, **dataclasses.asdict(row), "unit": metrics[row.metric].unit} for row in outcome.samples]
+        self.writer.commit(
+            {
+                **_row(point, outcome),
+                "point": name,
+                "code": code_hash(point.model, point.measure),
+                "environment": self.environment["environment"],
+                "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            },
+            point.options,
+            samples,
+            [{"point": name, **dataclasses.asdict(row)} for row in outcome.curve],
+            self.environment,
+        )
+
+
+def _outcome(point: Point, blocked: str | None, outgrown: str | None) -> Outcome:
+    if point.not_applicable is not None:
+        return Outcome("not_applicable", point.not_applicable, None)
+    if blocked is not None:
+        return Outcome("error", blocked, None)
+    if outgrown is not None:
+        return Outcome("skipped", outgrown, None)
+    return worker.run(point, measures.load(point.measure))
+
+
+def _row(point: Point, outcome: Outcome) -> dict[str, Any]:
+    """The columns of points.csv that the point and its outcome tell."""
+    row = {name: getattr(point, name) for name in csvfile.columns("points") if hasattr(point, name)}
+    if point.parameters and point.parameters_target:
+        row["parameters_mismatch"] = point.parameters / point.parameters_target - 1
+    if point.training:
+        row["learning_rate"] = point.training.learning_rate
+        row["training_sequence_length"] = point.training.sequence_length
+        row["training_batch_size"] = point.training.batch_size
+    if outcome.curve:
+        row["training_tokens"] = outcome.curve[-1].tokens
+        if point.flops_per_token is not None:  # of the forward pass; the backward one costs twice as much
+            row["training_flops"] = 3.0 * point.flops_per_token * outcome.curve[-1].tokens
+    if not point.not_applicable:
+        row |= {"predicted_seconds": predict.seconds(point), "predicted_bytes": predict.memory_bytes(point)}
+    row |= dataclasses.asdict(outcome.circumstances) | {"attempts": outcome.attempts}
+    return row | {"status": outcome.status, "reason": outcome.reason or None, "seconds": outcome.seconds}
+
+
+def _entry(point: Point) -> str:
+    """What a `forms` point vouches for: one model with its options and sizes."""
+    sizes = (point.width, point.layers, point.heads, point.ffn_width, point.vocabulary, point.max_length)
+    return digest([point.model, point.options, sizes])
+
+
+def _series(point: Point) -> str:
+    """Points that differ in nothing but `GROWING`."""
+    return dataclasses.replace(
+        point, batch_size=None, sequence_length=None, flops_per_token=None, state_bytes=None
+    ).configuration
+
+
+def _wider(now: float | None, then: float | None) -> bool:
+    return then is not None and (now is None or now > then)
+
+
+def _value(cell: Any) -> Any:
+    """A table's cell, None where it is empty."""
+    return None if pd.isna(cell) else cell

@@ -1,0 +1,167 @@
+"""What the hardware says of itself while it works: clock, power, temperature, throttling, energy. Nothing is guessed.
+
+On CUDA the driver tells, through nvidia-ml-py where it is installed. On the CPU Linux tells: cpufreq, thermal sensors,
+thermal_throttle, and energy through powercap (Intel's and AMD's RAPL), which many systems let only root read.
+"""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+
+from harness.measures import NotApplicable
+
+CPUS, POWERCAP = pathlib.Path("/sys/devices/system/cpu"), pathlib.Path("/sys/class/powercap")
+REASONS = {  # bits of NVML's clock event reasons that slow a device down; idling and clocks set by the owner do not
+    0x04: "power cap",
+    0x08: "hardware slowdown",
+    0x20: "software thermal",
+    0x40: "hardware thermal",
+    0x80: "power brake",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Circumstances:
+    """Under which a point was timed; None where nothing tells. One goes to points.csv with each point that was."""
+
+    timing_ended: str | None = None  # precision | seconds | samples | deadline, see `harness.timing`
+    calls_per_sample: int | None = None
+    warm_calls: int | None = None
+    graph: bool | None = None  # whether a CUDA graph was replayed; None off CUDA
+    clock_mhz: float | None = None  # this and what follows right after the last sample, the device still warm
+    power_watts: float | None = None
+    temperature_celsius: float | None = None
+    throttled: str | None = None  # 'no', or what slowed the device down since the first sample
+
+
+class Gauges:
+    """The gauges of one device, `cpu` or `cuda`; made before what is timed, read after it."""
+
+    def __init__(self, device: str):
+        self.device = device
+        self._throttled = _cpu_throttles()
+
+    def read(self) -> dict[str, Any]:
+        """The fields of `Circumstances` that the hardware tells."""
+        if self.device == "cuda":
+            return _cuda_gauges()
+        if self.device != "cpu":
+            return {}
+        now = _cpu_throttles()
+        throttled = None if now is None or self._throttled is None else "thermal" if now > self._throttled else "no"
+        return {"clock_mhz": cpu_mhz(), "temperature_celsius": _cpu_celsius(), "throttled": throttled}
+
+
+class EnergyMeter:
+    """Joules that the device used since the meter was made or last read; the whole device, whoever used it.
+
+    Raises NotApplicable where nothing counts them.
+    """
+
+    def __init__(self, device: str):
+        self.device = device
+        self.read()
+
+    def read(self) -> float:
+        now, before = _joules(self.device), getattr(self, "_before", None)
+        if not now:
+            raise NotApplicable(f"nothing on this machine counts the energy of {self.device}{_why(self.device)}")
+        self._before = now
+        pairs = zip(now, before or now, strict=True)
+        return sum(joules - start + (wrap if joules < start else 0.0) for (joules, wrap), (start, _) in pairs)
+
+
+def _joules(device: str) -> list[tuple[float, float]] | None:
+    """Each counter's joules, and at how many it starts again from 0; None where one of them does not tell."""
+    if device == "cuda":
+        told = nvml()
+        millijoules = told and _asked(lambda: told[0].nvmlDeviceGetTotalEnergyConsumption(told[1]))
+        return [(millijoules / 1000, 0.0)] if millijoules else None
+    if device != "cpu":
+        return None
+    pairs = [(_number(zone / "energy_uj"), _number(zone / "max_energy_range_uj")) for zone in _packages()]
+    return [(joules / 1e6, (wrap or 0.0) / 1e6) for joules, wrap in pairs if joules is not None]
+
+
+def _why(device: str) -> str:
+    if device == "cpu" and _packages():
+        return f"; its counters in {POWERCAP} are for root alone"
+    return "; on Linux powercap does, on CUDA the driver through nvidia-ml-py"
+
+
+@functools.cache
+def nvml() -> tuple[Any, Any] | None:
+    """nvidia-ml-py and its handle of torch's first CUDA device; None where either is missing."""
+    import torch
+
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+        return pynvml, pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(0).uuid}")
+    except pynvml.NVMLError:
+        return None
+
+
+def cpu_mhz() -> float | None:
+    clock = psutil.cpu_freq() if hasattr(psutil, "cpu_freq") else None
+    return clock.current if clock and clock.current else None
+
+
+def _cuda_gauges() -> dict[str, Any]:
+    told = nvml()
+    if told is None:
+        return {}
+    library, device = told
+    reasons = _asked(lambda: library.nvmlDeviceGetCurrentClocksEventReasons(device))
+    milliwatts = _asked(lambda: library.nvmlDeviceGetPowerUsage(device))
+    celsius = _asked(lambda: library.nvmlDeviceGetTemperature(device, library.NVML_TEMPERATURE_GPU))
+    clock = _asked(lambda: library.nvmlDeviceGetClockInfo(device, library.NVML_CLOCK_SM))
+    slowed = None if reasons is None else ", ".join(word for bit, word in REASONS.items() if reasons & bit) or "no"
+    return {
+        "clock_mhz": None if clock is None else float(clock),
+        "power_watts": None if milliwatts is None else milliwatts / 1000,
+        "temperature_celsius": None if celsius is None else float(celsius),
+        "throttled": slowed,
+    }
+
+
+def _asked(ask: Callable[[], Any]) -> Any:
+    """What the driver answers, None where this device does not say."""
+    library = nvml()
+    assert library is not None, "only where the driver can be asked"
+    try:
+        return ask()
+    except (library[0].NVMLError, AttributeError):
+        return None
+
+
+def _cpu_throttles() -> int | None:
+    """How often the processor's cores were slowed down for heat; None where it is not told."""
+    counts = [_number(path) for path in CPUS.glob("cpu[0-9]*/thermal_throttle/core_throttle_count")]
+    return None if not counts or None in counts else int(sum(counts))  # type: ignore[arg-type]
+
+
+def _cpu_celsius() -> float | None:
+    """Of the hottest core."""
+    sensors = psutil.sensors_temperatures() if hasattr(psutil, "sensors_temperatures") else {}
+    found = [reading.current for name in ("coretemp", "k10temp", "cpu_thermal") for reading in sensors.get(name, [])]
+    return max(found, default=None)
+
+
+def _packages() -> list[pathlib.Path]:
+    """RAPL's zones of whole processors; zones within them would count twice."""
+    return [zone for zone in sorted(POWERCAP.glob("*-rapl:*")) if zone.name.count(":") == 1]
+
+
+def _number(path: pathlib.Path) -> float | None:
+    try:
+        return float(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,57 @@
+"""Energy by a counter, and the harness's own error on work whose answer is known."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from harness import telemetry
+from harness.bench import Bench
+from harness.measures import NotApplicable, self_test
+from tests.test_measures import measured, timing, values
+
+pytestmark = pytest.mark.usefixtures("counter")
+
+
+def test_energy_is_what_the_counter_moved_over_the_tokens(only_tiny):
+    rows = measured("energy")
+    assert values(rows, "decode_watts") == pytest.approx([10.0] * 3, rel=0.2)
+    assert values(rows, "training_watts") == pytest.approx([10.0] * 3, rel=0.2)
+    joules = min(values(rows, "training_joules_per_token"))
+    assert 0 < joules < 10 * 0.06 / (2 * 19), "an optimiser step is shorter than a window"
+
+
+def test_energy_is_not_applicable_where_nothing_counts_it_or_the_counter_stands(only_tiny, counter):
+    counter["zones"] = lambda: None
+    with pytest.raises(NotApplicable, match="nothing on this machine counts the energy of cpu"):
+        measured("energy")
+    counter["zones"] = lambda: [(7.0, 100.0)]
+    with pytest.raises(NotApplicable, match="did not move"):
+        measured("energy")
+
+
+def test_two_processors_counters_wrap_each_for_itself(counter):
+    told = iter([[(99.0, 100.0), (5.0, 200.0)], [(3.0, 100.0), (9.0, 200.0)]])
+    counter["zones"] = lambda: next(told)
+    assert telemetry.EnergyMeter("cpu").read() == pytest.approx(4.0 + 4.0)
+
+
+def test_the_harness_is_right_about_what_is_known(only_tiny):
+    """The bounds are wider than the 1% that a quiet machine keeps: tests share their machine."""
+    rows = measured("self_test", repeats=5)
+    assert abs(np.median(values(rows, "time_error"))) < 0.05
+    assert abs(np.median(values(rows, "memory_error"))) < 0.01
+    assert min(values(rows, "time_error")) > -0.001
+
+
+def test_a_stopwatch_that_is_off_is_told(only_tiny, monkeypatch):
+    monkeypatch.setattr(self_test, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(Bench, "time", lambda self, work: timing(0.052, 0.048))
+    monkeypatch.setattr(self_test, "ALLOCATED_BYTES", 64 * 2**20)
+    peak = Bench.peak
+    monkeypatch.setattr(
+        Bench, "peak", lambda self, work: dataclasses.replace(peak(self, work), resident_bytes=2**26 * 2)
+    )
+    rows = measured("self_test", repeats=1)
+    assert values(rows, "time_error") == pytest.approx([0.04, -0.04])
+    assert values(rows, "memory_error") == [1.0]
