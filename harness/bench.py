@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from harness.corpus import Corpus
     from models._lm import LanguageModel
 
+CAPTURE_WARM_CALLS = 3  # so that tables and workspaces are there before a graph is captured
 MARGIN = 0.05  # of the limit, kept for what comes after the last sample
 
 
@@ -38,6 +39,7 @@ class Bench:
         self.memory = Memory(point.device)
         self.point = point
         self.circumstances: Circumstances | None = None  # of what was timed last
+        self.graph = False if point.device == "cuda" else None  # whether what is timed replays a CUDA graph
         self.dtype: torch.dtype = getattr(torch, point.dtype)
         self.kind = models.load(point.model)
         chosen: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in point.options.items()}
@@ -49,10 +51,8 @@ class Bench:
 
     @property
     def form(self) -> str:
-        """The point's form, or else the one that the model's advocates train with, or else the first there is."""
-        there = self.kind.available_forms(self.options)
-        default = self.kind.default_form
-        return self.point.form or (default if default in there else there[0])
+        """The point's form, or else the one that the model is trained in."""
+        return self.point.form or self.kind.training_form(self.options)
 
     def model(self) -> "LanguageModel":
         """The model on its device. The seed decides its weights, the same ones on every device."""
@@ -64,6 +64,29 @@ class Bench:
         drawn = torch.randint(0, self.shape.vocabulary, (batch, length), generator=self._generator)
         return drawn.to(self.point.device)
 
+    def captured(self, work: Callable[[], Any]) -> Callable[[], Any]:
+        """`work` as one CUDA graph that does the same again when it is called: launches cost the host nothing then.
+
+        Itself off CUDA, and where something in it cannot be captured; `graph` in points.csv says so.
+        """
+        if self.point.device != "cuda":
+            return work
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(CAPTURE_WARM_CALLS):
+                work()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph):
+                work()
+        except RuntimeError:
+            torch.cuda.synchronize()
+            return work
+        self.graph = True
+        return graph.replay
+
     def time(self, work: Callable[[], Any]) -> timing.Timing:
         """Seconds of one call, sample by sample; see `harness.timing`. What it was timed under is kept beside."""
         gauges = Gauges(self.point.device)
@@ -72,7 +95,7 @@ class Bench:
             timing_ended=timed.ended,
             calls_per_sample=timed.calls,
             warm_calls=timed.warm_calls,
-            graph=False if self.point.device == "cuda" else None,
+            graph=self.graph,
             **gauges.read(),
         )
         return timed

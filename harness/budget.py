@@ -6,10 +6,14 @@ Letters: F feed-forward width, P parameters.
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+import models
+from harness import options
 from harness.quantity import tell_count
+from models._cost import Shape
 
 if TYPE_CHECKING:
-    from models._lm import LanguageModel, Shape
+    from harness.point import Point
+    from models._lm import LanguageModel
 
 MULTIPLES = (64, 32, 16, 8, 4, 2)  # widths that machines like, as long as the budget is met within
 CLOSE = 0.005
@@ -20,7 +24,7 @@ class OverBudget(ValueError):
     """No feed-forward width brings the model's parameters within `MOST` of the target; the text says why."""
 
 
-def solve(kind: "type[LanguageModel]", shape: "Shape", chosen: Any, target: int) -> "Shape":
+def solve(kind: "type[LanguageModel]", shape: Shape, chosen: Any, target: int) -> Shape:
     """The shape whose F makes P meet `target`: the first of `MULTIPLES` whose P is `CLOSE`, else the nearest whole F.
 
     P is linear in F for every architecture; the mismatch is nevertheless taken from the model's own count. Raises
@@ -50,14 +54,16 @@ def solve(kind: "type[LanguageModel]", shape: "Shape", chosen: Any, target: int)
 
 
 def training_flops(
-    kind: "type[LanguageModel]", shape: "Shape", chosen: Any, form: str, sequence_length: int, tokens: int
+    kind: "type[LanguageModel]", shape: Shape, chosen: Any, form: str, sequence_length: int, tokens: int
 ) -> float:
     """FLOPs, forward and backward, of training on `tokens` in sequences of `sequence_length`: the model's own count."""
     return kind.flops(shape, chosen, form, sequence_length, backward=True) / sequence_length * tokens
 
 
-def training_tokens(
-    kind: "type[LanguageModel]", shape: "Shape", chosen: Any, form: str, sequence_length: int, flops: float
-) -> int:
-    """The whole tokens that `flops` pay for: `training_flops` the other way round."""
-    return int(flops / training_flops(kind, shape, chosen, form, sequence_length, 1))
+def flops_of(point: "Point", tokens: int) -> float:
+    """FLOPs, forward and backward, that a point's training has spent on `tokens`."""
+    kind, chosen, training = models.load(point.model), options.build(point.model, point.options), point.training
+    assert training is not None, "only of a point that trains"
+    shape = Shape(**{field.name: getattr(point, field.name) for field in dataclasses.fields(Shape)})
+    form = point.form or kind.training_form(chosen)
+    return training_flops(kind, shape, chosen, form, training.sequence_length, tokens)

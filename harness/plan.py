@@ -182,8 +182,9 @@ def _grid(experiment: Experiment, device: str, given: MeasureEntry, row: list[Bu
 
 def _default_form(measure: measures.Measure, built: Built) -> str:
     """What the model's advocates train with; a token that is decoded is computed by the recurrence."""
-    form = "recurrent" if checks.decoded(measure) else models.load(built.entry.model).default_form
-    return form if form in built.forms else built.forms[0]
+    if checks.decoded(measure) and "recurrent" in built.forms:
+        return "recurrent"
+    return models.load(built.entry.model).training_form(built.chosen)
 
 
 def _point(experiment: Experiment, device: str, name: str, built: Built, factors: dict[str, Any]) -> Point:

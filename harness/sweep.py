@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness import csvfile, measures, plan, predict, worker
+from harness import budget, csvfile, measures, plan, predict, worker
 from harness.point import Point, digest
 from harness.sources import code_hash
 from harness.worker import Outcome
@@ -140,8 +140,8 @@ def _row(point: Point, outcome: Outcome) -> dict[str, Any]:
         row["training_batch_size"] = point.training.batch_size
     if outcome.curve:
         row["training_tokens"] = outcome.curve[-1].tokens
-        if point.flops_per_token is not None:  # of the forward pass; the backward one costs twice as much
-            row["training_flops"] = 3.0 * point.flops_per_token * outcome.curve[-1].tokens
+        if point.training:
+            row["training_flops"] = budget.flops_of(point, outcome.curve[-1].tokens)
     if not point.not_applicable:
         row |= {"predicted_seconds": predict.seconds(point), "predicted_bytes": predict.memory_bytes(point)}
     row |= dataclasses.asdict(outcome.circumstances) | {"attempts": outcome.attempts}

@@ -104,7 +104,9 @@ TABLES: dict[str, pa.DataFrameSchema] = {
             "clock_mhz": _number("right after the last sample", "MHz"),
             "power_watts": _number("right after the last sample", "W"),
             "temperature_celsius": _number("right after the last sample", "°C", least=None),
-            "throttled": _text("what slowed the device down while it was timed; no where nothing did", empty=True),
+            "throttled": _text(
+                "what slowed the device down, as seen before and after it was timed; no where nothing", empty=True
+            ),
             "finished": _text("UTC, ISO 8601"),
             r"^option\..+$": pa.Column(
                 str, nullable=True, regex=True, required=False, coerce=True, description="an option of the model"

@@ -35,7 +35,9 @@ class Circumstances:
     clock_mhz: float | None = None  # this and what follows right after the last sample, the device still warm
     power_watts: float | None = None
     temperature_celsius: float | None = None
-    throttled: str | None = None  # 'no', or what slowed the device down since the first sample
+    throttled: str | None = (
+        None  # 'no', or what slowed the device down, on CUDA before the first sample or after the last
+    )
 
 
 class Gauges:
@@ -43,12 +45,13 @@ class Gauges:
 
     def __init__(self, device: str):
         self.device = device
-        self._throttled = _cpu_throttles()
+        self._throttled = _cpu_throttles() if device == "cpu" else None
+        self._reasons = _cuda_reasons() if device == "cuda" else None
 
     def read(self) -> dict[str, Any]:
         """The fields of `Circumstances` that the hardware tells."""
         if self.device == "cuda":
-            return _cuda_gauges()
+            return _cuda_gauges(self._reasons)
         if self.device != "cpu":
             return {}
         now = _cpu_throttles()
@@ -84,7 +87,8 @@ def _joules(device: str) -> list[tuple[float, float]] | None:
     if device != "cpu":
         return None
     pairs = [(_number(zone / "energy_uj"), _number(zone / "max_energy_range_uj")) for zone in _packages()]
-    return [(joules / 1e6, (wrap or 0.0) / 1e6) for joules, wrap in pairs if joules is not None]
+    counted = [(joules / 1e6, wrap / 1e6) for joules, wrap in pairs if joules is not None and wrap is not None]
+    return counted if len(counted) == len(pairs) else None  # half of the processors would be half of the joules
 
 
 def _why(device: str) -> str:
@@ -114,12 +118,19 @@ def cpu_mhz() -> float | None:
     return clock.current if clock and clock.current else None
 
 
-def _cuda_gauges() -> dict[str, Any]:
+def _cuda_reasons() -> int | None:
+    """NVML's reasons for a lower clock, at this moment."""
+    told = nvml()
+    return told and _asked(lambda: told[0].nvmlDeviceGetCurrentClocksEventReasons(told[1]))
+
+
+def _cuda_gauges(before: int | None) -> dict[str, Any]:
     told = nvml()
     if told is None:
         return {}
     library, device = told
-    reasons = _asked(lambda: library.nvmlDeviceGetCurrentClocksEventReasons(device))
+    now = _cuda_reasons()
+    reasons = None if now is None or before is None else now | before
     milliwatts = _asked(lambda: library.nvmlDeviceGetPowerUsage(device))
     celsius = _asked(lambda: library.nvmlDeviceGetTemperature(device, library.NVML_TEMPERATURE_GPU))
     clock = _asked(lambda: library.nvmlDeviceGetClockInfo(device, library.NVML_CLOCK_SM))

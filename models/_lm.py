@@ -102,13 +102,10 @@ class LanguageModel(Cost, nn.Module):
 
     @classmethod
     def training_form(cls, options: Chosen) -> str:
-        """The default form where these options offer it, else the first that is not the recurrence."""
+        """The default form where these options offer it, else the first that is not the recurrence, if there is one."""
         offered = cls.available_forms(options)
-        return (
-            cls.default_form
-            if cls.default_form in offered
-            else next(f for f in (*offered, *offered) if f != "recurrent")
-        )
+        parallel = [form for form in offered if form != "recurrent"]
+        return cls.default_form if cls.default_form in offered else [*parallel, *offered][0]
 
     # The three ways in ------------------------------------------------------------------------------------------
 

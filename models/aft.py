@@ -46,7 +46,7 @@ class Options(CommonOptions):
     rank: int | None = None  # of the position biases of full and local; None: a whole table
 
     CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
-        "ffn": ("swiglu", "gelu"),
+        **CommonOptions.CHOICES,
         "variant": ("conv", "simple", "local", "full"),
     }
 

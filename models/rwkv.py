@@ -61,7 +61,7 @@ class SquaredReLU(torch.autograd.Function):
 def decoding(x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> bool:
     """Whether this is one token after others, to be computed with no call more than it needs."""
     alone = x.shape[1] == 1 and bool(state) and call.valid is None and call.keep_state
-    return alone and call.form == "recurrent" and not torch.is_grad_enabled() and x.dtype.itemsize >= 4
+    return alone and call.form == "recurrent" and not torch.is_grad_enabled()
 
 
 def start(drawn: list[Tensor], zeroed: list[Tensor], declared: bool) -> None:
@@ -117,9 +117,10 @@ class TimeMixing(nn.Module):
         mixed = torch.lerp(state["time_input"], x, self.mix.unsqueeze(1))
         k, v, r = torch.bmm(mixed, self.into.weight.view(3, *self.out.weight.shape).mT).unbind(0)
         before = state["max"], state["numerator"], state["denominator"]
-        y, after = _wkv.step(k, v, -torch.exp(self.decay), self.first, before)
+        k, v, decay, first = (part.to(before[0].dtype) for part in (k, v, self.decay, self.first))
+        y, after = _wkv.step(k, v, -torch.exp(decay), first, before)
         state["time_input"], state["max"], state["numerator"], state["denominator"] = x, *after
-        return F.linear(torch.sigmoid(r) * y, self.out.weight)
+        return F.linear(torch.sigmoid(r) * y.to(r.dtype), self.out.weight)
 
 
 class ChannelMixing(nn.Module):
@@ -185,12 +186,6 @@ class Model(LanguageModel):
             for part in block.children():
                 if isinstance(part, TimeMixing | ChannelMixing):
                     part.initialise(layer / max(L - 1, 1), 1 - layer / L, self.options.init == "declared")
-
-    @classmethod
-    def check(cls, shape: Shape, options: Chosen) -> None:
-        super().check(shape, options)
-        if shape.width % shape.heads:
-            raise ValueError(f"heads is {shape.heads}, which does not divide the width {shape.width}; change either")
 
     @classmethod
     def default_ffn_width(cls, width: int, options: Chosen) -> int:

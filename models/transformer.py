@@ -176,8 +176,6 @@ class Model(LanguageModel):
     @classmethod
     def check(cls, shape: Shape, options: Chosen) -> None:
         super().check(shape, options)
-        if shape.width % shape.heads:
-            raise ValueError(f"heads is {shape.heads}, which does not divide the width {shape.width}; change either")
         if options.kv_heads is not None and (options.kv_heads < 1 or shape.heads % options.kv_heads):
             allowed = ", ".join(str(n) for n in range(1, shape.heads + 1) if shape.heads % n == 0)
             raise ValueError(f"kv_heads is {options.kv_heads}; with {shape.heads} heads it must be one of {allowed}")

@@ -61,6 +61,8 @@ def test_the_default_form_is_the_models_own_and_the_recurrence_for_decoding():
     found = points()
     for point in of(found, "prefill"):
         assert point.form == models.load(point.model).default_form
+    full = of(points("models=[{name: aft, variant: full}]", "measures=[prefill]"), "prefill")
+    assert {point.form for point in full} == {"parallel"}, "without the default form, not the step by step one"
     assert {point.form for point in of(found, "decode")} <= {None, "recurrent"}
     assert {point.form for point in of(found, "forms")} == {None}
 

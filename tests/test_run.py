@@ -6,7 +6,7 @@ import time
 import pytest
 from rich.console import Console
 
-from harness import machine, measures, predict, progress, worker
+from harness import budget, machine, measures, predict, progress, worker
 from harness import sweep as sweeps
 from harness.errors import UserError
 from harness.point import Training
@@ -83,7 +83,7 @@ def test_a_model_is_measured_once_its_forms_agree(sweep, monkeypatch):
 
 def trial(rate, **changed):
     training = Training(sequence_length=64, batch_size=2, learning_rate=rate, tokens=1000)
-    return point(training=training, role="trial", flops_per_token=10.0, **changed)
+    return point(training=training, role="trial", **changed)
 
 
 def test_the_other_seeds_train_with_the_best_trial_s_rate(sweep):
@@ -95,7 +95,7 @@ def test_the_other_seeds_train_with_the_best_trial_s_rate(sweep):
     assert sorted(zip(later["label"], later["seed"], strict=True)) == [("a", 5), ("a", 7), ("b", 5), ("b", 7)]
     assert set(later["learning_rate"]) == {2e-3}
     assert set(later["training_tokens"]) == {7}
-    assert set(later["training_flops"]) == {3 * 10.0 * 7}
+    assert set(later["training_flops"]) == {budget.flops_of(trial(2e-3, width=w), 7) for w in (24, 48)}
     assert len(results.points) == 9 + 4
     again, told = sweep(*points, seeds=(0, 5, 7))
     assert "0 points run, 13 were done before" in told

@@ -4,6 +4,8 @@ The context is read in the model's default form; then `decoded_tokens` steps are
 that the one before left. Every sample starts at context n again: from the same `State`, whose tensors the sample before
 may have updated in place. Their values are then others, their sizes are not, and only those decide the time.
 
+On CUDA the steps are captured once and replayed as one graph where the model allows it, the same way for every model.
+
 `bytes_per_second` is what a step must read at least, each weight but the embedding table and the state once, over its
 time: beside the machine's measured bandwidth it says how far from the floor a step is.
 """
@@ -49,7 +51,7 @@ class Measure:
                 for token in tokens:
                     _, state = model.step(token, state)
 
-            timed = bench.time(decode)
+            timed = bench.time(bench.captured(decode))
         for repeat, seconds in enumerate(seconds / self.decoded_tokens for seconds in timed.seconds):
             yield Sample("token_ms", 1000 * seconds, repeat)
             yield Sample("tokens_per_second", point.batch_size / seconds, repeat)

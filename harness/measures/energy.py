@@ -38,16 +38,15 @@ class Measure:
         assert point.sequence_length is not None
         batch, length = point.batch_size, point.sequence_length
         model, windows = bench.model(), bench.tokens(batch, length + 1)
-        with bench.reaching(length + 1):
-            with torch.inference_mode():
-                _, context = model.prefill(windows[:, :-1], bench.form, capacity=length + 1)
+        with bench.reaching(length), torch.inference_mode():
+            _, context = model.prefill(windows[:, : max(1, length - 1)], bench.form, capacity=length)
 
             def decode() -> None:
-                with torch.inference_mode():
-                    model.step(windows[:, -1], context)
+                model.step(windows[:, -1], context)
 
-            yield from told("decode", bench.energy(decode, WINDOWS, WINDOW_SECONDS), batch)
-        del context
+            spent = bench.energy(bench.captured(decode), WINDOWS, WINDOW_SECONDS)
+        yield from told("decode", spent, batch)
+        del context, spent
         settings = Training(sequence_length=length, batch_size=batch, learning_rate=1e-4)
         optimiser = training.optimiser(model, settings)
         model.train()

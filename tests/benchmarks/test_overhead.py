@@ -1,4 +1,4 @@
-"""What the harness adds: a thousand points that do nothing, each in a process of its own and on disk before the next."""
+"""What the harness adds: a thousand points that do nothing, each in its own process and on disk before the next."""
 
 import time
 
