@@ -108,7 +108,7 @@ class Writer:
             if dropped or sheet.cut:
                 with sheet.path.with_name(f"{sheet.path.name}.cut").open("a", encoding="utf-8") as file:
                     file.writelines(f"{line}\n" for line in [*dropped, *([sheet.cut] if sheet.cut else [])])
-            if dropped or sheet.cut or not sheet.path.exists():
+            if dropped or sheet.cut or not sheet.whole:
                 kept = (line for line, counts in zip(sheet.lines, settled.counts[name], strict=True) if counts)
                 _replace(sheet.path, sheet.text(kept))
             self._files[name] = os.open(sheet.path, os.O_WRONLY | os.O_APPEND)
