@@ -44,9 +44,7 @@ class Counter(TorchDispatchMode):
         return out
 
 
-def count(
-    model: LanguageModel, tokens: torch.Tensor, form: str, backward: bool, state: State | None = None
-) -> Counted:
+def count(model: LanguageModel, tokens: torch.Tensor, form: str, backward: bool, state: State | None = None) -> Counted:
     """One pass over `tokens`; without `backward` one that keeps no gradients, or from a state one decode step."""
     kept: dict[int, int] = {}
     own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
