@@ -77,6 +77,22 @@ def test_floor_of_one_token_at_1_3b():
     assert found + table / H200.bandwidth == pytest.approx(0.68e-3, rel=0.03)
 
 
+@pytest.mark.parametrize(
+    ("model", "batch", "length", "measured"),
+    [
+        ("retnet", 8, 2048, 51_936),
+        ("retnet", 1, 32_768, 52_184),
+        ("transformer", 8, 2048, 44_141),
+        ("transformer", 1, 32_768, 24_500),
+    ],
+)
+def test_training_of_whole_models_elsewhere_is_near(model, batch, length, measured):
+    """tokens/s of 1.3B models on one H200, plain calls: fla's RetNet (fla-core 0.6.0) and Hugging Face's Llama."""
+    shape = Shape(2048, 24, 16, 4096 if model == "retnet" else 5504, 32_000, length)
+    found = cost.training(job(model, shape, batch, length), H200)
+    assert measured / 1.4 < found.tokens_per_second < measured * 1.4
+
+
 # Limits ----------------------------------------------------------------------------------------------------------
 
 
