@@ -59,7 +59,8 @@ def job(point: Point) -> Job:
         dtype = "bfloat16" if training.autocast else dtype
     form = None if checks.decoded(measures.load(point.measure)) else point.form
     autocast = training is not None and training.autocast
-    return Job(models.load(point.model), shape, chosen, batch, length, dtype, form, autocast)
+    graph = point.device == "cuda" and checks.decoded(measures.load(point.measure)) > 0
+    return Job(models.load(point.model), shape, chosen, batch, length, dtype, form, autocast, graph=graph)
 
 
 def _optimises(measure: Measure) -> bool:
@@ -83,7 +84,7 @@ def _measured(point: Point, measure: Measure, asked: Job, machine: Machine) -> f
     before = cost.prefill(asked, machine).seconds if decoded else 0.0
     call = decoded * cost.decode(asked, machine).seconds if decoded else phase(asked, machine).seconds
     if not any(metric.unit == "ms" for metric in measure.metrics.values()):
-        return UNTIMED_PASSES * call
+        return UNTIMED_PASSES * call + getattr(measure, "least_seconds", 0.0)
     return before + _stopwatch(call, point.repeats)
 
 
