@@ -102,12 +102,13 @@ class Bench:
 
     def energy(self, work: Callable[[], Any], windows: int, seconds: float) -> list[tuple[float, float]]:
         """Of each window of that many seconds at least: joules and seconds of one call. Raises NotApplicable."""
-        meter, found = EnergyMeter(self.point.device), []
-        timing.warm_up(work, self.point.device, self.deadline)
+        meter, gauges, found = EnergyMeter(self.point.device), Gauges(self.point.device), []
+        _, warm_calls = timing.warm_up(work, self.point.device, self.deadline)
         for _ in range(windows):
             meter.read()
             calls, spent = timing.window(work, self.point.device, seconds)
             found.append((meter.read() / calls, spent / calls))
+        self.circumstances = Circumstances(warm_calls=warm_calls, graph=self.graph, **gauges.read())
         return found
 
     def peak(self, work: Callable[[], Any]) -> Peak:

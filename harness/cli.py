@@ -1,4 +1,4 @@
-"""The command line, `python -m harness run|report|list|validate`. A command imports what it needs when it is called."""
+"""The command line, `python -m harness run|report|predict|list|validate`. Commands import what they need in time."""
 
 import pathlib
 import sys
@@ -126,11 +126,47 @@ def doctor(
     examine(machine.resolve(device), AA_SECONDS if seconds is None else seconds)
 
 
+@app.command()
+def predict(
+    names: Annotated[list[str] | None, typer.Argument(metavar="MODEL...", help="The models, side by side.")] = None,
+    parameters: Annotated[str | None, typer.Option(help="Such as 6.7B; sizes as published, or the ones below.")] = None,
+    layers: Annotated[str | None, typer.Option(help="Depth.")] = None,
+    width: Annotated[str | None, typer.Option(help="Of the residual stream.")] = None,
+    heads: Annotated[str | None, typer.Option(help="Of the mixer; of 256 each where left out.")] = None,
+    vocabulary: Annotated[str | None, typer.Option(help="Token kinds; 32000 where left out.")] = None,
+    machine: Annotated[str | None, typer.Option(help="A file of harness/machines/ or `measured`; this one.")] = None,
+    length: Annotated[str, typer.Option(help="Tokens of a sequence; for decoding, of the context.")] = "2048",
+    batch: Annotated[str, typer.Option(help="Sequences at a time, over all devices.")] = "1",
+    dtype: Annotated[str, typer.Option(help="Number format of weights and activations.")] = "bfloat16",
+    form: Annotated[str | None, typer.Option(help="Of training and prefill.")] = None,
+    devices: Annotated[str, typer.Option(help="How many of the machine.")] = "1",
+    tensor_parallel: Annotated[str, typer.Option(help="How many of them share each layer.")] = "1",
+    recompute: Annotated[bool, typer.Option("--recompute", help="Keep only each layer's input to go back.")] = False,
+    autocast: Annotated[bool, typer.Option("--autocast", help="Weights and optimiser in float32.")] = False,
+    graph: Annotated[bool, typer.Option("--graph", help="Launches of a captured graph.")] = False,
+    given: Annotated[list[str], typer.Option("--set", metavar="OPTION=VALUE", help="An option of the models.")] = [],  # noqa: B006
+    results: Annotated[
+        pathlib.Path | None, typer.Option(metavar="DIR", help="Hold predictions against these results.")
+    ] = None,
+) -> None:
+    """Predict time, bound and memory of a step, a prompt, a token at any size; or compare predictions with results."""
+    from harness import forecast
+
+    if results is not None:
+        if names:
+            raise UserError("--results takes every model of the results; leave the models out")
+        return forecast.compared(results)
+    numbers = {"parameters": parameters, "layers": layers, "width": width, "heads": heads, "vocabulary": vocabulary}
+    numbers |= {"length": length, "batch": batch, "devices": devices, "tensor-parallel": tensor_parallel}
+    request = forecast.Request(names or [], numbers, dtype, form, machine, given, recompute, autocast, graph)
+    return forecast.tell(request)
+
+
 @app.command("list")
 def list_all(
-    kind: Annotated[str, typer.Argument(help="models, measures, experiments or figures; all where left out.")] = "",
+    kind: Annotated[str, typer.Argument(help="models, measures, experiments, figures or machines; else all.")] = "",
 ) -> None:
-    """List the models with their options, the measures, the experiments and the figures."""
+    """List the models with their options, the measures, the experiments, the figures and the machines."""
     from harness import show
 
     show.listing(kind)

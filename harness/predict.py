@@ -1,89 +1,95 @@
-"""A rough guess, before anything runs, of each point's time and memory: expect it to be off by several times.
+"""Before anything runs: what each point will take, by the cost model on the machine that describes its device.
 
-A roofline: FLOPs over a rate, or bytes over a bandwidth, whichever takes longer, plus a fixed cost per operator. The
-rates are assumed, not measured: see `MACHINES`.
+Seconds are of the whole point as the stopwatch runs it: building, warming up, samples. Bytes are those of the model at
+work, above what a process holds before there is one, as harness/memory.py counts them.
 """
 
 import dataclasses
-import os
 
-from harness import checks, measures
-from harness.plan import ITEM_BYTES
-from harness.point import Point
+import models
+from harness import checks, cost, hardware, measures, options, timing
+from harness.hardware import Machine
+from harness.job import Job
+from harness.measures import Measure
+from harness.point import Point, Training
+from models._cost import Shape
 
-STARTED_SECONDS = 0.3  # what a process of its own costs
-OWN_SIZES_SECONDS = 1.0  # of a measure that depends on no factor, and so works at small sizes of its own
-OPERATORS_PER_LAYER = 25  # that a forward pass launches, one after the other
-ACTIVATIONS_PER_LAYER = 20  # of a token, in widths, kept for the backward pass
-OPTIMISER_COPIES = 4  # of the weights: themselves, gradients and AdamW's two moments
-
-
-@dataclasses.dataclass(frozen=True)
-class Machine:
-    """Rates that well-fed code reaches on hardware of 2020 to 2024."""
-
-    flops_per_second: float
-    bytes_per_second: float
-    operator_seconds: float
-    base_bytes: float  # of a process that has torch loaded
-
-
-MACHINES = {
-    "cpu": Machine(30e9 * (os.cpu_count() or 1), 10e9, 8e-6, 300e6),  # per core: an eighth of AVX-512's peak
-    "cuda": Machine(100e12, 1.5e12, 6e-6, 500e6),
-    "mps": Machine(5e12, 100e9, 20e-6, 300e6),
-}
+STARTED_SECONDS = {"cpu": 0.1, "cuda": 0.8, "mps": 0.8}  # what a process of its own costs, and opening the device
+OWN_SIZES_SECONDS = 0.1  # of a measure that depends on no factor, and so works at small sizes of its own
+OWN_SIZES_BYTES = 50e6
+SHORTEST = 128  # tokens, where a point says nothing of length
+EVALUATED = 0.5  # of training's time, for evaluations on the way and after it
+UNTIMED_PASSES = 5  # of a measure without a stopwatch
+UNSTEADY = 2.0  # times as many samples as asked for, until their interval is narrow
 
 
 def seconds(point: Point) -> float:
     """Of the whole point, its limit at most."""
     if point.not_applicable:
         return 0.0
-    machine = MACHINES[point.device]
-    measure = measures.load(point.measure)
-    if point.training:
-        spent = _training(point, machine)
+    measure, machine = measures.load(point.measure), hardware.here(point.device)
+    if point.training is not None:
+        spent = _trained(point, point.training, machine)
     elif not measure.factors:
         spent = OWN_SIZES_SECONDS
     else:
-        decoded = checks.decoded(measure)
-        tokens = (point.batch_size or 1) * (1 if decoded else point.sequence_length or 128)
-        forward = _pass(point, machine, tokens)
-        passes = (decoded or 2) * (point.repeats + 3)  # after warm-up; a measure may go back as well
-        spent = passes * forward + (decoded > 0) * _pass(point, machine, tokens * (point.sequence_length or 0))
-    return STARTED_SECONDS + min(spent, point.limit_seconds or spent)
+        spent = _measured(point, measure, job(point), machine)
+    return STARTED_SECONDS[point.device] + min(spent, point.limit_seconds or spent)
 
 
 def memory_bytes(point: Point) -> float:
     """At the peak: weights, what training adds to them, activations and the state."""
     if point.not_applicable:
         return 0.0
-    item, training = ITEM_BYTES[point.dtype], point.training
-    if training is None and not measures.load(point.measure).factors:
-        return MACHINES[point.device].base_bytes
-    weights = (point.parameters or 0) * item * (OPTIMISER_COPIES if training else 1)
-    batch = training.batch_size // training.accumulate if training else point.batch_size or 1
-    length = training.sequence_length if training else point.sequence_length or 128
-    kept = point.layers * ACTIVATIONS_PER_LAYER if training else ACTIVATIONS_PER_LAYER
-    activations = batch * length * (point.width * kept + point.vocabulary) * item
-    return MACHINES[point.device].base_bytes + weights + activations + (point.state_bytes or 0)
+    measure, machine = measures.load(point.measure), hardware.here(point.device)
+    if point.training is not None or _optimises(measure):
+        return cost.training(job(point), machine).memory_bytes
+    if not measure.factors:
+        return OWN_SIZES_BYTES
+    return cost.prefill(job(point), machine).memory_bytes
 
 
-def _training(point: Point, machine: Machine) -> float:
-    training = point.training
-    assert training is not None
+def job(point: Point) -> Job:
+    """What the point has the model do; of accumulated passes, one."""
+    shape = Shape(**{field.name: getattr(point, field.name) for field in dataclasses.fields(Shape)})
+    chosen, training = options.build(point.model, point.options), point.training
+    batch, length, dtype = point.batch_size or 1, point.sequence_length or SHORTEST, point.dtype
+    if training is not None:
+        batch, length = training.batch_size // training.accumulate, training.sequence_length
+        dtype = "bfloat16" if training.autocast else dtype
+    form = None if checks.decoded(measures.load(point.measure)) else point.form
+    autocast = training is not None and training.autocast
+    graph = point.device == "cuda" and checks.decoded(measures.load(point.measure)) > 0
+    return Job(models.load(point.model), shape, chosen, batch, length, dtype, form, autocast, graph=graph)
+
+
+def _optimises(measure: Measure) -> bool:
+    """Whether it times whole optimiser steps."""
+    return bool(getattr(measure, "optimises", False))
+
+
+def _trained(point: Point, training: Training, machine: Machine) -> float:
     if training.seconds is not None:
-        return training.seconds
-    per_token = 3 * (point.flops_per_token or 0)
-    tokens = training.tokens if training.tokens is not None else (training.flops or 0) / max(per_token, 1)
-    steps = tokens / (training.batch_size * training.sequence_length)
-    operators = 3 * point.layers * OPERATORS_PER_LAYER * training.accumulate * machine.operator_seconds
-    return tokens * per_token / machine.flops_per_second + steps * operators
+        return training.seconds * (1 + EVALUATED)
+    asked = job(point)
+    flops = asked.kind.flops(asked.shape, asked.options, asked.form_used, asked.length, backward=True) / asked.length
+    tokens = training.tokens if training.tokens is not None else (training.flops or 0) / flops
+    step = cost.training(asked, machine)
+    return tokens / step.tokens * step.seconds * (1 + EVALUATED)
 
 
-def _pass(point: Point, machine: Machine, tokens: int) -> float:
-    """One forward pass over `tokens` tokens in all."""
-    flops = tokens * (point.flops_per_token or 2 * (point.parameters or 0))
-    moved = (point.parameters or 0) * ITEM_BYTES[point.dtype] + (point.state_bytes or 0)
-    operators = point.layers * OPERATORS_PER_LAYER * machine.operator_seconds
-    return max(flops / machine.flops_per_second, moved / machine.bytes_per_second) + operators
+def _measured(point: Point, measure: Measure, asked: Job, machine: Machine) -> float:
+    decoded = checks.decoded(measure)
+    phase = cost.training if _optimises(measure) else cost.prefill
+    before = cost.prefill(asked, machine).seconds if decoded else 0.0
+    call = decoded * cost.decode(asked, machine).seconds if decoded else phase(asked, machine).seconds
+    if not any(metric.unit == "ms" for metric in measure.metrics.values()):
+        return UNTIMED_PASSES * call + getattr(measure, "least_seconds", 0.0)
+    return before + _stopwatch(call, point.repeats)
+
+
+def _stopwatch(call: float, repeats: int) -> float:
+    """Seconds that harness/timing.py spends on work that takes `call` seconds."""
+    warm = max(timing.LEAST_WARM_SECONDS, min((timing.WARM_CALLS + 1) * call, timing.MOST_WARM_SECONDS + call))
+    least = repeats * max(call, timing.SAMPLE_SECONDS)
+    return warm + max(least, min(UNSTEADY * least, timing.MOST_SECONDS))

@@ -41,8 +41,8 @@ def table(title: str, *columns: str) -> Table:
 
 
 def plan(experiment: Experiment, points: list[Point]) -> None:
-    """The points, the sizes that each model was given, and rough guesses of time and memory."""
-    from harness import predict
+    """The points, the sizes that each model was given, and predictions of time and memory."""
+    from harness import hardware, predict
 
     out = console()
     out.print(f"{experiment.name}: {experiment.question}\n")
@@ -66,7 +66,8 @@ def plan(experiment: Experiment, points: list[Point]) -> None:
     out.print(f"{len(points)} points, roughly {tell_seconds(sum(map(predict.seconds, points)) + later)} in all.")
     if later:
         out.print(f"Of that, {tell_seconds(later)} are further seeds, trained at each model's best learning rate.")
-    out.print("Times and memory are rough guesses from FLOPs, bytes and assumed rates of this kind of device.")
+    described = ", ".join(sorted({hardware.here(point.device).title for point in points}))
+    out.print(f"Times and memory are predictions for: {described}. `python -m harness predict` tells what bounds them.")
 
 
 def _sizes(point: Point) -> tuple[str, ...]:
@@ -93,6 +94,7 @@ def listing(kind: str) -> None:
         "measures": _measures,
         "experiments": _experiments,
         "figures": _figures,
+        "machines": _machines,
     }
     if kind and kind not in kinds:
         raise UserError(unknown("kind", kind, kinds))
@@ -140,6 +142,15 @@ def _figures() -> Table:
         titles = {name: figures.load(name).title for name in figures.names()}
     for name, title in titles.items():
         made.add_row(name, title)
+    return made
+
+
+def _machines() -> Table:
+    from harness import hardware
+
+    made = table("Machines", "name", "title", "source")
+    for name in hardware.names():
+        made.add_row(name, hardware.load(name).title, hardware.load(name).source)
     return made
 
 

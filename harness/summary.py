@@ -34,7 +34,7 @@ def _range(samples: pd.DataFrame, rows: pd.DataFrame, name: str, metric: Metric)
     """The least and the greatest of the points' medians."""
     mine = samples[samples["point"].isin(rows["point"]) & (samples["metric"] == name) & samples["bucket"].isna()]
     trained = mine["point"].map(rows.set_index("point")["training_sequence_length"])
-    mine = mine[mine["length"].isna() | (mine["length"] == trained)]  # other lengths and parts of them are for the pages
+    mine = mine[mine["length"].isna() | (mine["length"] == trained)]  # others are for the pages
     medians = mine.groupby("point")["value"].median()
     if medians.empty:
         return "-"

@@ -1,10 +1,12 @@
-"""The sizes of a model and what it costs: parameters, FLOPs and state bytes, stated by each architecture.
+"""The sizes of a model and what it costs: parameters, FLOPs, memory traffic and state bytes, stated by each.
 
 Letters: D width, F feed-forward width, L layers, V vocabulary, T tokens.
 """
 
 import dataclasses
 from typing import Any, ClassVar
+
+from models._traffic import Traffic, ffn_traffic
 
 Chosen = Any  # an instance of the `Options` of the architecture at hand
 
@@ -78,6 +80,26 @@ class Cost:
     def layer_state_bytes(cls, shape: Shape, options: Chosen, batch: int, capacity: int, itemsize: int) -> int:
         """Bytes of one layer's state for `batch` sequences with `capacity` token slots, activations of `itemsize`."""
         raise NotImplementedError(f"{cls.__name__} does not state the size of its state")
+
+    @classmethod
+    def mixer_traffic(cls, shape: Shape, options: Chosen, form: str, length: int, backward: bool = False) -> Traffic:
+        """What one mixer does beside products with weights; one token in the `recurrent` form is a decode step.
+
+        The default is a guess for a mixer that states nothing: a few operators, for every token where it loops.
+        """
+        looped = 10 * length if form == "recurrent" else 0
+        each = Traffic(30 + 3 * looped, 90 * shape.width, 10 * shape.width)
+        return each if backward else Traffic(12 + looped, 30 * shape.width, 10 * shape.width)
+
+    @classmethod
+    def ffn_traffic(cls, shape: Shape, options: Chosen, backward: bool = False) -> Traffic:
+        """What one feed-forward does beside products with weights."""
+        return ffn_traffic(shape.ffn_width, options.ffn, backward)
+
+    @classmethod
+    def state_passes(cls, options: Chosen, least: bool = False) -> float:
+        """How often a decode step reads or writes the whole state; `least`: read and written once."""
+        return 2.0 if least else 3.0
 
     # What follows from it ---------------------------------------------------------------------------------------
 

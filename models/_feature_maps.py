@@ -18,6 +18,7 @@ so that all forms see the same features and none sees the future.
 """
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Complex, Float
@@ -33,6 +34,11 @@ def count(kind: str, size: int, features: int | None) -> int:
     if kind == "favor":
         return features or max(1, round(size * math.log(size)))
     return {"taylor": 1 + size + size * (size + 1) // 2, "cosformer": 2 * size, "hedgehog": 2 * size}.get(kind, size)
+
+
+def turns_features(options: Any) -> bool:
+    """Whether the rotation turns features, so that numerator and denominator differ in more than the value."""
+    return options.rotation == "rope" and options.feature_map not in KERNELS
 
 
 def elu(x: Float[Tensor, "B T N K"]) -> Float[Tensor, "B T N K"]:

@@ -22,6 +22,7 @@ Letters: B batch, T tokens, S keys in reach, D width, H heads, W window.
 
 import contextlib
 import dataclasses
+import math
 from typing import ClassVar
 
 import torch
@@ -35,6 +36,7 @@ from models._cache import extend
 from models._cost import Chosen, CommonOptions, Count, Shape
 from models._lm import LanguageModel
 from models._state import Call, LayerState
+from models._traffic import Traffic, average_traffic
 
 Keys = Float[Tensor, "B T D"]
 
@@ -205,3 +207,23 @@ class Model(LanguageModel):
         kept = {"simple": 0, "full": capacity}.get(options.variant, options.window - 1)
         sums = {"simple": 3, "full": 0}.get(options.variant, 2) * max(itemsize, 4)
         return batch * shape.width * (2 * kept * itemsize + sums)
+
+    @classmethod
+    def mixer_traffic(cls, shape: Shape, options: Chosen, form: str, length: int, backward: bool = False) -> Traffic:
+        """`simple` sums as WKV does; the others, by the block or by the query, gather the keys in reach."""
+        D, T, rounds = shape.width, length, math.log2(max(length, 2))
+        if options.variant == "simple" and form != "parallel":
+            return average_traffic(form, length, D, backward)
+        if form == "recurrent":
+            reach = T / 2 if options.variant == "full" else options.window
+            return Traffic((45 if backward else 15) * T, (12 if backward else 4) * reach * D, 4 * reach * D)
+        if options.variant == "full":
+            return Traffic(76, 75 * D, 7 * D) if backward else Traffic(46, 38 * D, 7 * D)
+        if form == "parallel":
+            return Traffic(83, 87 * D, 8 * D) if backward else Traffic(60 + 8 * rounds, 105 * D, 8 * D)
+        return Traffic(62 + 6 * rounds, 148 * D, 9 * D) if backward else Traffic(54 + 11 * rounds, 122 * D, 9 * D)
+
+    @classmethod
+    def state_passes(cls, options: Chosen, least: bool = False) -> float:
+        """A window of keys and values is gathered, shifted and averaged over; a cache or sums are read and written."""
+        return 2.0 if least or options.variant == "simple" else 3.0 if options.variant == "full" else 6.0

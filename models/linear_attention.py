@@ -19,7 +19,6 @@ out. `feature_size`: features of favor (K ln K where none is given), or the size
 keys (16, as in Based).
 
 eps is 1e-6 and added, as in the authors' code: it makes 0 of tokens that share no feature with any earlier one.
-
 Cost of one mixer over T tokens: about 2 T C H (F + V) + 4 T H F V FLOPs chunkwise, exactly as `mixing_flops` says.
 """
 
@@ -39,6 +38,7 @@ from models._lm import LanguageModel
 from models._norm import rms_norm
 from models._rotary import rope_angles, turned, turns
 from models._state import Call, LayerState
+from models._traffic import Traffic, retention_traffic
 
 Features = Float[Tensor, "B T H F"]
 Values = Float[Tensor, "B T H V"]
@@ -78,11 +78,6 @@ class Shared:
     turn_inputs: Turns | None = None
     turn_features: Turns | None = None
     wave: Turns | None = None
-
-
-def turns_features(options: Options) -> bool:
-    """Whether the rotation turns features, so that numerator and denominator differ in more than the value."""
-    return options.rotation == "rope" and options.feature_map not in maps.KERNELS
 
 
 def projection_flops(shape: Shape, options: Options, length: int) -> int:
@@ -191,9 +186,9 @@ class Model(LanguageModel):
         options, M, shared = self.options, self.shape.max_length, Shared()
         (K, F, _), dtype, device = sizes(self.shape, options), self.embedding.weight.dtype, call.positions.device
         if options.rotation == "rope":
-            angles = rope_angles(F if turns_features(options) else K, device=device)
+            angles = rope_angles(F if maps.turns_features(options) else K, device=device)
             turn = turns(call.positions, angles, dtype).unsqueeze(-2)
-            shared = Shared(None, turn) if turns_features(options) else Shared(turn)
+            shared = Shared(None, turn) if maps.turns_features(options) else Shared(turn)
         if options.feature_map == "cosformer":
             slots = call.seen + call.positions.shape[-1]
             if slots > M and call.positions.max() >= M:
@@ -218,7 +213,7 @@ class Model(LanguageModel):
         if options.feature_map == "favor" and options.normaliser == "none":
             raise ValueError("favor is defined up to a factor that the normaliser cancels; set normaliser to sum")
         K, F, _ = sizes(shape, options)
-        turned = F if turns_features(options) else K
+        turned = F if maps.turns_features(options) else K
         if options.rotation == "rope" and turned % 2:
             raise ValueError(f"{turned} features cannot be rotated in pairs; make heads even, or set rotation to none")
 
@@ -232,7 +227,7 @@ class Model(LanguageModel):
     def mixing_flops(cls, shape: Shape, options: Chosen, form: str, length: int, context: int = 0) -> int:
         """What sums over time, and favor's fixed projection. A z that is no column of S is no product: it counts 0."""
         _, F, V = sizes(shape, options)
-        columns = V + (options.normaliser == "sum" and not turns_features(options))
+        columns = V + (options.normaliser == "sum" and not maps.turns_features(options))
         each = retention_flops(form, length, F, columns, options.chunk_size, context)
         return shape.heads * each + projection_flops(shape, options, length)
 
@@ -248,3 +243,8 @@ class Model(LanguageModel):
     def layer_state_bytes(cls, shape: Shape, options: Chosen, batch: int, capacity: int, itemsize: int) -> int:
         _, F, V = sizes(shape, options)
         return batch * shape.heads * F * (V + (options.normaliser == "sum")) * max(4, itemsize)
+
+    @classmethod
+    def mixer_traffic(cls, shape: Shape, options: Chosen, form: str, length: int, backward: bool = False) -> Traffic:
+        heads = shape.heads, *sizes(shape, options)[1:]
+        return retention_traffic(form, length, shape.width, *heads, options.chunk_size, backward)

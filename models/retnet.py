@@ -30,6 +30,7 @@ from models import _decay, _norm, _retention, _rotary
 from models._cost import Chosen, CommonOptions, Count, Shape, retention_flops
 from models._lm import LanguageModel
 from models._state import Call, LayerState
+from models._traffic import Traffic, retention_traffic
 
 PRESETS: dict[str, dict[str, Any]] = {
     "torchscale": {"value_factor": 1.6875, "gamma": "torchscale", "ffn": "swiglu"},
@@ -203,8 +204,6 @@ class Model(LanguageModel):
         D = None if log_decay is None or call.form != "parallel" else _decay.matrix(log_decay, length)
         return Shared(turn, log_decay, gamma, D)
 
-    # Costs -----------------------------------------------------------------------------------------------------------
-
     @classmethod
     def default_ffn_width(cls, width: int, options: Chosen) -> int:
         """The preset's: 1.6875 D or 2 D, as its values."""
@@ -225,6 +224,14 @@ class Model(LanguageModel):
     def layer_state_bytes(cls, shape: Shape, options: Chosen, batch: int, capacity: int, itemsize: int) -> int:
         heads, K, V = sizes(shape, options)
         return batch * heads * K * V * max(itemsize, 4)
+
+    @classmethod
+    def mixer_traffic(cls, shape: Shape, options: Chosen, form: str, length: int, backward: bool = False) -> Traffic:
+        return retention_traffic(form, length, shape.width, *sizes(shape, options), options.chunk_size, backward)
+
+    @classmethod
+    def state_passes(cls, options: Chosen, least: bool = False) -> float:
+        return 2.0 if least else 3.0 if options.gamma == "none" else 5.0  # decayed, added to, read
 
     @classmethod
     def check(cls, shape: Shape, options: Chosen) -> None:

@@ -29,6 +29,7 @@ from models._cost import Chosen, CommonOptions, Count, Shape
 from models._lm import LanguageModel
 from models._state import Call, LayerState
 from models._token_shift import blends
+from models._traffic import Traffic, average_traffic
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,3 +215,15 @@ class Model(LanguageModel):
     def layer_state_bytes(cls, shape: Shape, options: Chosen, batch: int, capacity: int, itemsize: int) -> int:
         inputs = 2 if options.ffn == "channel_mix" else 1
         return batch * shape.width * (inputs * itemsize + 3 * max(itemsize, 4))
+
+    @classmethod
+    def mixer_traffic(cls, shape: Shape, options: Chosen, form: str, length: int, backward: bool = False) -> Traffic:
+        return average_traffic(form, length, shape.width, backward)
+
+    @classmethod
+    def ffn_traffic(cls, shape: Shape, options: Chosen, backward: bool = False) -> Traffic:
+        """Of channel mixing its two blends, the square and the gate."""
+        if options.ffn != "channel_mix":
+            return super().ffn_traffic(shape, options, backward)
+        D, F = shape.width, shape.ffn_width
+        return Traffic(16, 20 * D + 9 * F, 4 * D + 2 * F) if backward else Traffic(8, 8 * D + 4 * F, 4 * D + 2 * F)

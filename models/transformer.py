@@ -35,6 +35,7 @@ from models._cost import Chosen, CommonOptions, Count, Shape
 from models._lm import LanguageModel
 from models._rotary import rope_angles, turned, turns, xpos_scale
 from models._state import Call, LayerState
+from models._traffic import Traffic, attention_traffic
 
 Queries = Float[Tensor, "B H T K"]
 Keys = Float[Tensor, "B G S K"]
@@ -212,3 +213,16 @@ class Model(LanguageModel):
     def layer_state_bytes(cls, shape: Shape, options: Chosen, batch: int, capacity: int, itemsize: int) -> int:
         kv_width = shape.width // shape.heads * (options.kv_heads or shape.heads)
         return 2 * batch * capacity * kv_width * itemsize
+
+    @classmethod
+    def mixer_traffic(cls, shape: Shape, options: Chosen, form: str, length: int, backward: bool = False) -> Traffic:
+        fused = options.implementation == "sdpa"
+        if form == "parallel" or length == 1:
+            return attention_traffic(shape.width, shape.heads, 0 if length == 1 else length, fused, backward)
+        each = attention_traffic(shape.width, shape.heads, length // 2, fused, backward)
+        return dataclasses.replace(each, launches=each.launches + (6 if backward else 2) * length)
+
+    @classmethod
+    def state_passes(cls, options: Chosen, least: bool = False) -> float:
+        """The cache is read; a concatenated one is copied before that."""
+        return 3.0 if options.cache == "concatenated" and not least else 1.0

@@ -37,6 +37,10 @@ class Fake:
         if point.training:
             yield Sample("tuning_bits_per_byte", abs(point.training.learning_rate - 2e-3))
 
+    def lengths(self, point: Point) -> Iterator[Sample]:
+        for length, bucket, value in ((64, None, 2.5), (64, 32, 9.0), (128, None, 7.0), (128, 64, 8.0)):
+            yield Sample("token_ms", value, length=length, bucket=bucket)
+
     def forms(self, point: Point) -> Iterator[Sample]:
         if "broken" in point.label:
             raise AssertionError("state differs by 0.5")

@@ -36,7 +36,7 @@ def code_hash(model: str, measure: str) -> str:
 def runner(monkeypatch: pytest.MonkeyPatch, folder: pathlib.Path, environment: dict[str, Any]) -> Callable[..., Any]:
     """A function that runs points with fake measures below `folder`; it gives the results, and what was printed."""
     monkeypatch.setattr(measures, "load", Fake)
-    monkeypatch.setattr(measures, "names", lambda: ["counts", "good", "forms"])
+    monkeypatch.setattr(measures, "names", lambda: ["counts", "good", "forms", "lengths"])
     monkeypatch.setattr(sweeps, "code_hash", code_hash)
     monkeypatch.setattr(worker, "call", lambda work, device: environment)
 

@@ -60,7 +60,7 @@ def typed(monkeypatch, capsys):
 # Help ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("words", [(), ("run",), ("report",), ("list",), ("validate",)], ids=" ".join)
+@pytest.mark.parametrize("words", [(), ("run",), ("report",), ("predict",), ("list",), ("validate",)], ids=" ".join)
 def test_help_is_quick_and_loads_nothing_heavy(words):
     took = []
     for _ in range(5):
@@ -200,7 +200,8 @@ def test_report_draws_what_the_results_hold(typed, monkeypatch, tmp_path):
 def test_list_tells_of_everything_there_is(typed):
     code, printed, _ = typed("list")
     assert code == 0
-    for told in ("retnet", "gamma: torchscale (", "single", "token_ms", "experiments/smoke.yaml", "Does every model"):
+    shown = "retnet", "gamma: torchscale (", "single", "token_ms", "experiments/smoke.yaml", "Does every model", "h200"
+    for told in shown:
         assert told in printed
     assert all(name in printed for name in measures.names())
     code, printed, _ = typed("list", "experiments")

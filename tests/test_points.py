@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import plan, predict
+from harness import cost, hardware, plan, predict
 from harness.errors import UserError
 from harness.point import Point, digest
 from tests.planning import asked, of, points
@@ -105,3 +105,38 @@ def test_guesses_grow_with_the_work_and_stop_at_the_limit():
     slow = dataclasses.replace(large, limit_seconds=0.001)
     assert predict.seconds(slow) < predict.seconds(small)
     assert predict.seconds(dataclasses.replace(large, not_applicable="so")) == 0
+
+
+def test_a_points_memory_is_that_of_the_cost_model():
+    more = ("measures=[training,prefill,decode,language]", "training.accumulate=2")
+    found = points(*more)
+    machine = hardware.here("cpu")
+    for point in (of(found, "training")[0], of(found, "language")[0]):
+        assert predict.memory_bytes(point) == cost.training(predict.job(point), machine).memory_bytes
+    for point in (of(found, "prefill")[0], of(found, "decode")[0]):
+        assert predict.memory_bytes(point) == cost.prefill(predict.job(point), machine).memory_bytes
+        assert cost.prefill(predict.job(point), machine).memory["state"] == point.state_bytes
+    trained = predict.job(of(found, "language")[0])
+    assert (trained.batch, trained.length, trained.dtype, trained.autocast) == (2, 32, "float32", False)
+    lowered = predict.job(of(points(*more, "training.autocast=true"), "language")[0])
+    assert (lowered.dtype, lowered.autocast, lowered.weight_item) == ("bfloat16", True, 4)
+
+
+def test_training_takes_its_budget():
+    """Of tokens and of FLOPs that pay for as many, the same; of seconds, those."""
+    given = of(points("training.tokens=10k"), "language")[0]
+    asked = predict.job(given)
+    flops = asked.kind.flops(asked.shape, asked.options, asked.form_used, 32, backward=True) / 32 * 10_000
+    same = dataclasses.replace(given, training=dataclasses.replace(given.training, tokens=None, flops=flops))
+    assert predict.seconds(same) == pytest.approx(predict.seconds(given))
+    step = cost.training(asked, hardware.here("cpu"))
+    assert predict.seconds(given) > 10_000 / step.tokens * step.seconds
+    timed = dataclasses.replace(given, training=dataclasses.replace(given.training, tokens=None, seconds=7.0))
+    assert 7 < predict.seconds(timed) < 14
+
+
+def test_every_point_of_every_device_can_be_predicted():
+    for device in ("cpu", "cuda", "mps"):
+        for point in points("measures=[forms,training,prefill,decode,memory,noop,language]", device=device):
+            assert 0 < predict.seconds(point) <= 20 + predict.STARTED_SECONDS[device]
+            assert predict.memory_bytes(point) > 0

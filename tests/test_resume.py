@@ -159,3 +159,33 @@ def test_a_full_disk_stops_the_sweep_and_loses_nothing(sweep, tmp_path, monkeypa
     assert "2 points run, 1 were done before" in told
     assert list(results.points["seed"]) == [0, 1, 2]
     assert into.read_text().split() == ["0", "1", "1", "2"]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own, and how to make it larger; needs a system that lets tests mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(*options):
+        return subprocess.run(["mount", *options, folder], capture_output=True, check=False).returncode == 0
+
+    if sys.platform != "linux" or not mount("-t", "tmpfs", "-o", "size=32k", "tmpfs"):
+        pytest.skip("this system lets tests mount no file system")
+    yield folder, lambda: mount("-o", "remount,size=4m")
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_disk_that_is_really_full_stops_the_sweep_and_loses_nothing(sweep, tmp_path, small_disk):
+    (disk, enlarge), into = small_disk, tmp_path / "counts"
+    points = counted(into, 60)
+    with pytest.raises(UserError, match=r"cannot be written: No space left on device.*make room"):
+        sweep(*points, out=disk)
+    [folder] = disk.glob("tried/*")
+    kept = len(record.load(folder).points)
+    assert 0 < kept < 60
+    assert enlarge()
+    results, told = sweep(*points, out=disk)
+    assert f"{60 - kept} points run, {kept} were done before" in told
+    assert list(results.points["seed"]) == list(range(60))
+    assert list(results.samples["value"]) == [float(i) for i in range(60)]

@@ -128,7 +128,7 @@ def test_the_folder_says_what_was_asked(sweep, environment):
     assert results.device == machine.slug(environment, "cpu")
     assert "python -m harness report --results" in told
     assert "[1/1] ok" in told
-    assert "0.5" in told.splitlines()[-3]  # the median of the fake's samples
+    assert "0.333" in told.splitlines()[-3]  # the fake's sample that is no part of another
 
 
 def test_the_time_left_scales_what_was_predicted_by_what_was_measured(monkeypatch):
@@ -163,3 +163,9 @@ def test_a_point_that_does_nothing_costs_half_a_second_at_most(sweep, monkeypatc
     monkeypatch.setattr(sweeps.Sweep, "run", timed)
     sweep(*(point(seed=i) for i in range(6)))
     assert min(took) < 0.5
+
+
+def test_the_table_at_the_end_shows_one_number_per_point(sweep):
+    """Of a point's values at several lengths, and of parts of them, the one at the length that it was trained on."""
+    _, told = sweep(trial(1e-3, measure="lengths"))
+    assert told.splitlines()[-3].split() == ["transformer", "1", "ok", "2.5"]

@@ -54,7 +54,9 @@ class NotApplicable(Exception):
 class Measure(Protocol):
     """What a file in this folder holds.
 
-    One that decodes tokens one by one after `sequence_length` also states how many, as `decoded_tokens`.
+    One that decodes tokens one by one after `sequence_length` also states how many, as `decoded_tokens`; one that takes
+    whole optimiser steps in training's place states `optimises = True`; one that takes its time whatever the model, its
+    `least_seconds`.
     """
 
     title: ClassVar[str]

@@ -22,6 +22,7 @@ class Measure:
     factors = ("form", "batch_size", "sequence_length", "dtype")
     trains = False
     reads_corpus = False
+    optimises = True  # times whole optimiser steps
 
     def run(self, point: Point, bench: "Bench") -> Iterator[Sample | Progress]:
         from harness import training

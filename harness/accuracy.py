@@ -1,0 +1,116 @@
+"""How far predictions are from what was measured: each finished point on the machine that its own row describes.
+
+Rates are those that the point's environment measured (products, a copy); the time of a launch is that of the file in
+harness/machines/ that fits its device, which itself may come from decode steps. Nothing else is taken from times.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pandas as pd
+
+import models
+from harness import cost, document, hardware, measures, options, record
+from harness.csvfile import OPTION
+from harness.errors import UserError
+from harness.hardware import Machine
+from harness.job import Job
+from models._cost import Shape
+
+MS = 1000.0  # in a second
+KEPT = ("measure", "model", "label", "batch_size", "sequence_length")
+Predict = Callable[[Job, Machine], float]
+
+PREDICTED: dict[str, Predict] = {  # by metric, wherever a measure gives it
+    "step_ms": lambda job, machine: MS * cost.training(job, machine).seconds,
+    "prefill_ms": lambda job, machine: MS * cost.prefill(job, machine).seconds,
+    "token_ms": lambda job, machine: MS * cost.decode(job, machine).seconds,
+    "peak_bytes": lambda job, machine: cost.training(job, machine).memory_bytes,
+    "peak_allocated_bytes": lambda job, machine: cost.prefill(job, machine).memory_bytes,
+    "peak_resident_bytes": lambda job, machine: cost.prefill(job, machine).memory_bytes,
+    "state_bytes": lambda job, machine: cost.decode(job, machine).memory["state"],
+}
+
+
+def load(results: pathlib.Path) -> pd.DataFrame:
+    """A line per finished point and metric: experiment, device, measure, metric, model, label, measured, predicted.
+
+    Raises UserError where there are no results, or none that can be predicted.
+    """
+    sets = record.load_all(results)
+    if not sets:
+        raise UserError(f"--results {results}: there are no results in it; name a folder such as results")
+    lines = [line for one in sets for line in of(one)]
+    if not lines:
+        known = ", ".join(PREDICTED)
+        raise UserError(f"--results {results}: none of its points measured what can be predicted: {known}")
+    told = pd.DataFrame(lines)
+    told = told[told["measured"] > 0]
+    return told.assign(ratio=told["predicted"] / told["measured"])
+
+
+def of(result_set: record.ResultSet) -> list[dict[str, Any]]:
+    """The lines of one results folder."""
+    points = record.current(result_set.points)
+    points = points[(points["status"] == "ok") & points["batch_size"].notna() & points["sequence_length"].notna()]
+    samples = result_set.samples[result_set.samples["metric"].isin(PREDICTED)]
+    medians = samples.groupby(["point", "metric"])["value"].median()
+    environments = result_set.environments.drop_duplicates("environment", keep="last").set_index("environment")
+    lines = []
+    for point in points.to_dict("records"):
+        if point["model"] not in models.names():  # a file that is gone
+            continue
+        there = [metric for metric in PREDICTED if (point["point"], metric) in medians.index]
+        if "peak_allocated_bytes" in there and "peak_resident_bytes" in there:
+            there.remove("peak_resident_bytes")  # of an allocator that keeps what is freed
+        machine = hardware.measured(environments.loc[point["environment"]].dropna(), point["device"])
+        for metric in there:
+            predicted = PREDICTED[metric](job(point), machine)
+            told: dict[str, Any] = {
+                name: point[name] for name in ("measure", "model", "label", "batch_size", "sequence_length")
+            }
+            place = {"experiment": result_set.experiment, "device": result_set.device}
+            lines.append(place | told | {"metric": metric, "measured": medians[point["point"], metric]})
+            lines[-1]["predicted"] = predicted
+    return lines
+
+
+def job(point: Mapping[Any, Any]) -> Job:
+    """What a row of points.csv computed."""
+    kind = models.load(point["model"])
+    chosen = {name: _option(option, point.get(OPTION + name)) for name, option in options.of(point["model"]).items()}
+    shape = Shape(**{field.name: int(point[field.name]) for field in dataclasses.fields(Shape)})
+    form = None if pd.isna(point["form"]) else point["form"]
+    sizes = int(point["batch_size"]), int(point["sequence_length"])
+    return Job(kind, shape, options.build(point["model"], chosen), *sizes, point["dtype"], form)
+
+
+def _option(option: options.Option, cell: Any) -> Any:
+    """An option's value from how `options.tell` wrote it; an empty cell is the default."""
+    if cell is None or pd.isna(cell):
+        return option.default
+    for given in (cell, *_parsed(cell)):
+        try:
+            return option.value(given)
+        except ValueError:
+            continue
+    raise UserError(f"{OPTION}{option.name} is {cell!r}; allowed is {option.allowed}")
+
+
+def _parsed(cell: str) -> list[Any]:
+    value, _ = document.parse(cell, "")
+    return [value, [document.parse(part, "")[0] for part in cell.strip("[]").split(",")]]
+
+
+def summary(told: pd.DataFrame) -> pd.DataFrame:
+    """Of each kind of device, metric and model: points, and median, least and most of predicted over measured."""
+    grouped = told.groupby(["device", "metric", "model"], sort=True)["ratio"]
+    return grouped.agg(points="size", median="median", least="min", most="max").reset_index()
+
+
+def units() -> dict[str, str]:
+    """The unit of each metric that can be predicted."""
+    found = [measures.load(name).metrics for name in measures.names()]
+    return {metric: about.unit for each in found for metric, about in each.items() if metric in PREDICTED}

@@ -1,0 +1,186 @@
+"""What one optimiser step, a prompt and a decode step take on a described machine: time, what bounds it, memory.
+
+A roofline of each phase. Its parts run one after the other, each as long as the longer of its FLOPs over the reached
+FLOP/s and its bytes over the reached bytes per second:
+
+    products with weights   2 FLOPs a weight and token; weights read once, what goes in and comes out moved once
+    products over time      the FLOPs that the model states for its form; in a decode step the state's bytes
+    all else                the numbers that the model states to be moved, and in training the optimiser's
+
+Then every operator costs a launch, and devices wait for each other. A pass back costs twice the one forward. `floor` is
+what no kernel can go below: no launches, nothing moved but weights, the state once and the optimiser's numbers.
+
+Several devices: `tensor_parallel` of them split every layer (Megatron-LM, arXiv:1909.08053), adding up their parts of
+the activations by two all-reduces a layer and direction; the others each take an equal part of the batch and add up
+gradients, in buckets, behind the backward pass as far as that lasts. An all-reduce goes round a ring: 2 (n-1)/n of its
+bytes over each device's link, and 2 (n-1) latencies. Left out: input and output of data, imbalance, gathering logits.
+"""
+
+import dataclasses
+import math
+
+from harness.hardware import Machine
+from harness.job import Job, inference_memory, live_memory, state_bytes, training_memory
+from harness.network import joined, ring_seconds
+from models._traffic import Traffic
+
+CAUSES = ("compute", "memory", "launches", "network")
+BUCKET_BYTES = 25 * 2**20  # of gradients, as torch's DistributedDataParallel takes by default
+OPTIMISER_NUMBERS = 7  # AdamW reads weight, gradient and two moments, and writes all but the gradient
+CLIPPING_NUMBERS = 5  # gradients: gathered from their parts, normed, scaled
+LOSS_NUMBERS = 14  # of 2 bytes and more, per logit: to float32, its softmax, and back
+EMBEDDING_LAUNCHES, TRAINING_LAUNCHES, OPTIMISER_LAUNCHES = 10, 25, 15  # outside the layers; the last of each layer
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """One phase of one model. Times are of the whole phase, bytes are of one device."""
+
+    title: str
+    tokens: int  # over all devices
+    causes: dict[str, float]  # seconds, by what bounded them
+    floor_seconds: float
+    memory: dict[str, float]  # bytes at the peak, by what they are for
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.causes.values())
+
+    @property
+    def bound(self) -> str:
+        return max(self.causes, key=lambda cause: self.causes[cause])
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.tokens / self.seconds
+
+    @property
+    def memory_bytes(self) -> float:
+        return sum(self.memory.values())
+
+
+class _Clock:
+    """Adds up the parts of a phase on one machine."""
+
+    def __init__(self, job: Job, machine: Machine):
+        self.job, self.machine = job, machine
+        self.causes = dict.fromkeys(CAUSES, 0.0)
+        self.floor = 0.0
+
+    def part(self, flops: float, moved_bytes: float, floor_bytes: float | None = None) -> None:
+        """One part, on each of the devices that split it; `floor_bytes` where not all need be moved."""
+        share = 1 / self.job.tensor_parallel
+        compute = share * flops / self.machine.flops(self.job.dtype)
+        memory = share * moved_bytes / self.machine.bandwidth
+        self.causes["compute" if compute >= memory else "memory"] += max(compute, memory)
+        least = memory if floor_bytes is None else share * floor_bytes / self.machine.bandwidth
+        self.floor += max(compute, least)
+
+    def whole(self, moved_bytes: float) -> None:
+        """Bytes that every device moves, however many split the rest."""
+        self.causes["memory"] += moved_bytes / self.machine.bandwidth
+
+    def launch(self, operators: float) -> None:
+        machine = self.machine
+        self.causes["launches"] += operators * (
+            machine.graph_launch_seconds if self.job.graph else machine.launch_seconds
+        )
+
+    def wait(self, seconds: float) -> None:
+        self.causes["network"] += seconds
+        self.floor += seconds
+
+    def end(self, title: str, tokens: int, memory: dict[str, float]) -> Phase:
+        return Phase(title, tokens, self.causes, self.floor, memory)
+
+
+def training(job: Job, machine: Machine) -> Phase:
+    """One optimiser step over the whole batch: forward, backward, clipping, AdamW."""
+    clock, shape, form = _Clock(job, machine), job.shape, job.form_used
+    tokens, passes = job.sequences * job.length, 4 if job.recompute else 3
+    _products(clock, tokens, tokens, passes)
+    forward = job.sequences * job.kind.flops(shape, job.options, form, job.length)
+    whole = job.sequences * job.kind.flops(shape, job.options, form, job.length, backward=True)
+    products = 2 * (shape.layers * job.linear[0] + job.linear[1]) * tokens
+    again = forward - products if job.recompute else 0
+    clock.part(whole - 3 * products + again, 0)
+    layers = [job.traffic(form, job.length, backward=True)]
+    layers += [job.traffic(form, job.length)] if job.recompute else []
+    for split, rest in layers:
+        clock.part(0, shape.layers * split.moved * tokens * job.item, 0)
+        clock.whole(shape.layers * rest.moved * tokens * job.item)
+        clock.launch(shape.layers * (split.launches + rest.launches))
+    clock.part(0, LOSS_NUMBERS * shape.vocabulary * tokens * job.item, 0)
+    clock.launch(TRAINING_LAUNCHES + shape.layers * OPTIMISER_LAUNCHES)
+    backward = 2 / 3 * sum(clock.causes.values())
+    numbers = job.parameters * job.weight_item
+    clock.part(0, (OPTIMISER_NUMBERS + CLIPPING_NUMBERS) * numbers, OPTIMISER_NUMBERS * numbers)
+    clock.wait(_tensor_seconds(clock, tokens, 6 if job.recompute else 4))
+    clock.wait(_gradient_seconds(clock, backward))
+    return clock.end("training", job.batch * job.length, training_memory(job))
+
+
+def prefill(job: Job, machine: Machine) -> Phase:
+    """The prompts of one batch at once, to the logits after the last token and the state there."""
+    clock, shape, tokens = _Clock(job, machine), job.shape, job.sequences * job.length
+    _products(clock, tokens, job.sequences, 1)
+    whole = job.sequences * job.kind.flops(shape, job.options, job.form_used, job.length)
+    clock.part(whole - 2 * (shape.layers * job.linear[0] + job.linear[1]) * tokens, 0)
+    _besides(clock, *job.traffic(job.form_used, job.length), tokens)
+    clock.wait(_tensor_seconds(clock, tokens, 2))
+    return clock.end("prefill", job.batch * job.length, inference_memory(job) | live_memory(job, tokens))
+
+
+def decode(job: Job, machine: Machine) -> Phase:
+    """One more token of every sequence after a context of `length` tokens."""
+    clock, shape, options = _Clock(job, machine), job.shape, job.options
+    _products(clock, job.sequences, job.sequences, 1)
+    flops = job.sequences * job.kind.flops(shape, options, "recurrent", 1, context=job.length)
+    flops -= 2 * (shape.layers * job.linear[0] + job.linear[1]) * job.sequences
+    state = state_bytes(job)
+    clock.part(flops, job.kind.state_passes(options) * state, job.kind.state_passes(options, least=True) * state)
+    _besides(clock, *job.traffic("recurrent", 1), job.sequences)
+    clock.wait(_tensor_seconds(clock, job.sequences, 2))
+    return clock.end("decode", job.batch, inference_memory(job) | live_memory(job, job.sequences))
+
+
+def phases(job: Job, machine: Machine) -> list[Phase]:
+    """All three."""
+    return [training(job, machine), prefill(job, machine), decode(job, machine)]
+
+
+def _products(clock: _Clock, tokens: float, head_tokens: float, passes: int) -> None:
+    """Products with weights; each of a layer's four reads or writes about D numbers a token beside its own."""
+    job, (layer, head), D = clock.job, clock.job.linear, clock.job.shape.width
+    for count, weights, seen, beside in ((job.shape.layers, layer, tokens, 4 * D), (1, head, head_tokens, D)):
+        moved = passes * count * (weights * job.weight_item + (weights / D + beside) * seen * job.item)
+        clock.part(passes * count * 2 * weights * seen, moved, passes * count * weights * job.weight_item)
+
+
+def _besides(clock: _Clock, split: Traffic, rest: Traffic, tokens: float) -> None:
+    """All that layers do beside products in a forward pass."""
+    layers, item = clock.job.shape.layers, clock.job.item
+    clock.part(0, layers * split.moved * tokens * item, 0)
+    clock.whole(layers * rest.moved * tokens * item)
+    clock.launch(layers * (split.launches + rest.launches) + EMBEDDING_LAUNCHES)
+
+
+def _tensor_seconds(clock: _Clock, tokens: float, each_layer: int) -> float:
+    """All-reduces of activations within each group that splits the layers."""
+    job, machine = clock.job, clock.machine
+    if job.tensor_parallel == 1:
+        return 0.0
+    size = tokens * job.shape.width * job.item
+    link = joined(machine, job.tensor_parallel, 1)
+    return job.shape.layers * each_layer * ring_seconds(size, job.tensor_parallel, link)
+
+
+def _gradient_seconds(clock: _Clock, backward_seconds: float) -> float:
+    """What is left of the gradients' all-reduce behind the backward pass: the last bucket at least."""
+    job = clock.job
+    if job.replicas == 1:
+        return 0.0
+    size = job.parameters * job.weight_item / job.tensor_parallel
+    buckets = math.ceil(size / BUCKET_BYTES)
+    seconds = ring_seconds(size, job.replicas, joined(clock.machine, job.replicas, job.tensor_parallel), buckets)
+    return max(seconds - backward_seconds, seconds / buckets)

@@ -1,0 +1,193 @@
+"""Described machines: one YAML file each in harness/machines/, found by listing; or one as a results row measured it.
+
+Rates are of one device. What is published stands in the file, what of it is reached beside it, each with its source.
+"""
+
+import functools
+import math
+import pathlib
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import pydantic
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from harness import document, quantity
+from harness.errors import Problem, UserError, listed, refuse, shown, unknown
+from harness.schema import DTYPES, Part, Text
+
+FOLDER = pathlib.Path(__file__).parent / "machines"
+DEVICES = ("cpu", "cuda", "mps")
+MEASURED = "measured"  # no file: this machine's own rates
+
+
+def _positive(given: Any) -> float:
+    value = quantity.number(given)
+    if value <= 0:
+        raise ValueError(f"{shown(given)} is out of range; allowed is above 0")
+    return value
+
+
+def _share(given: Any) -> float:
+    value = quantity.number(given)
+    if not 0 < value <= 1:
+        raise ValueError(f"{shown(given)} is out of range; allowed is above 0, at most 1")
+    return value
+
+
+def _dtypes(given: dict[str, float]) -> dict[str, float]:
+    for name in given:
+        if name not in DTYPES:
+            raise ValueError(unknown("dtype", name, DTYPES))
+    return given
+
+
+def _device(given: str) -> str:
+    if given not in DEVICES:
+        raise ValueError(unknown("device", given, DEVICES))
+    return given
+
+
+Rate = Annotated[float, BeforeValidator(_positive)]
+Share = Annotated[float, BeforeValidator(_share)]
+Whole = Annotated[int, BeforeValidator(quantity.count), Field(ge=1)]
+Bytes = Annotated[int, BeforeValidator(quantity.size_bytes), Field(ge=1)]
+
+
+class Link(Part):
+    """Between devices, for each of them."""
+
+    bytes_per_second: Rate  # one way
+    seconds: Rate  # until a message of no length arrives
+
+
+class Achieved(Part):
+    """What well-fed code reaches of the published rates."""
+
+    flops: Share
+    bytes: Share
+
+
+class Machine(Part):
+    """One device, and how it is joined to others of its kind."""
+
+    title: Text
+    source: Text  # where the figures come from
+    device: Annotated[Text, AfterValidator(_device)]
+    called: Annotated[list[Text], Field(min_length=1)] | None = None  # how the names begin that such devices have
+    cores: Whole | None = None  # of a processor, that the rates are of
+    memory: Bytes
+    flops_per_second: Annotated[dict[str, Rate], AfterValidator(_dtypes)]  # dense products, by number format
+    bytes_per_second: Rate
+    achieved: Achieved
+    launch_seconds: Rate  # of one operator, from Python
+    graph_launch_seconds: Rate  # of one operator within a captured graph
+    node_devices: Whole = 1  # joined by `link`; beyond them by `network`
+    link: Link | None = None
+    network: Link | None = None
+
+    def flops(self, dtype: str) -> float:
+        """Reached FLOP/s of products. Raises UserError for a number format whose rate is not stated."""
+        if dtype not in self.flops_per_second:
+            raise UserError(f"{self.title} states no rate for {dtype}; it does for {listed(self.flops_per_second)}")
+        return self.flops_per_second[dtype] * self.achieved.flops
+
+    @property
+    def bandwidth(self) -> float:
+        """Reached bytes per second of memory."""
+        return self.bytes_per_second * self.achieved.bytes
+
+
+def names() -> list[str]:
+    """The machines there are, sorted."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+@functools.cache
+def load(name: str) -> Machine:
+    """One described machine. Raises UserError for an unknown name and, with every line, for a file that is wrong."""
+    if name not in names():
+        raise UserError("--machine: " + unknown("machine", name, [*names(), MEASURED]))
+    return read(FOLDER / f"{name}.yaml")
+
+
+def read(path: pathlib.Path) -> Machine:
+    """Reads and checks one file."""
+    data, places = document.parse(path.read_text(encoding="utf-8"), str(path))
+    if not isinstance(data, dict):
+        raise UserError(f"{path}:1: a machine is a mapping; its keys are {listed(Machine.model_fields)}")
+    try:
+        return Machine.model_validate(data)
+    except pydantic.ValidationError as error:
+        refuse(_problem(told, document.Document(str(path), "", data, places)) for told in error.errors())
+        raise AssertionError("a validation error without a problem") from error
+
+
+def _problem(error: Any, written: document.Document) -> Problem:
+    path, kind = error["loc"], error["type"]
+    text = {
+        "value_error": lambda: str(error["ctx"]["error"]),
+        "extra_forbidden": lambda: unknown("key", path[-1], Machine.model_fields if len(path) == 1 else ()),
+        "missing": lambda: f"it is missing; add it to {document.tell(path[:-1]) or 'the file'}",
+    }.get(kind, lambda: f"{error['msg']}; {shown(error['input'])} was given")()
+    return written.problem(path, text)
+
+
+def fitting(device: str, name: str = "", cores: int | None = None) -> Machine:
+    """The file of a device with that name; else the slowest of its kind, a processor's rates scaled by its cores."""
+    kind = [load(each) for each in names() if load(each).device == device]
+    exact = [each for each in kind if name.startswith(tuple(each.called or ()))]
+    found = exact[0] if exact else min(kind, key=lambda each: each.bytes_per_second)
+    return found if found.cores is None or cores is None else _scaled(found, cores)
+
+
+def _scaled(machine: Machine, cores: int) -> Machine:
+    """The same with other cores: products as many times faster, memory by the square root, for cores share it."""
+    times = cores / (machine.cores or cores)
+    rates = {dtype: rate * times for dtype, rate in machine.flops_per_second.items()}
+    bandwidth = machine.bytes_per_second * math.sqrt(times)
+    return machine.model_copy(update={"flops_per_second": rates, "bytes_per_second": bandwidth, "cores": cores})
+
+
+def measured(row: Mapping[str, Any], device: str) -> Machine:
+    """A machine as a row of environments.csv measured it; what no row measures is that of the file that fits."""
+    told = {key: value for key, value in row.items() if value is not None and value == value}
+    base = fitting(device, str(told.get("device_name", "")), told.get("cores"))
+    rates = {"float32": told.get("peak_flops"), **{d: told.get(f"peak_flops_{d}") for d in ("bfloat16", "float16")}}
+    update: dict[str, Any] = {
+        "title": str(told.get("device_name", base.title)),
+        "source": "measured: matrix products and a copy",
+        "flops_per_second": base.flops_per_second | {dtype: float(rate) for dtype, rate in rates.items() if rate},
+        "bytes_per_second": float(told.get("peak_bytes_per_second") or base.bytes_per_second),
+        "achieved": Achieved(flops=1, bytes=1),
+        "memory": int(told.get("device_memory_bytes") or told.get("memory_bytes") or base.memory),
+    }
+    return base.model_copy(update=update)
+
+
+@functools.cache
+def here(device: str) -> Machine:
+    """What describes a device of this machine, by its name alone: nothing is measured, no device is opened."""
+    from harness.child import cores
+
+    return fitting(device, _driver_name() if device == "cuda" else "", cores())
+
+
+def _driver_name() -> str:
+    """What the driver calls the first device; empty where nvidia-ml-py or a driver is missing."""
+    try:
+        import pynvml
+    except ImportError:
+        return ""
+    try:
+        pynvml.nvmlInit()
+        return str(pynvml.nvmlDeviceGetName(pynvml.nvmlDeviceGetHandleByIndex(0)))
+    except pynvml.NVMLError:
+        return ""
+
+
+def measured_here(device: str) -> Machine:
+    """This machine as it is measured now, in about a second."""
+    from harness import machine
+
+    return measured(next(machine.environment(device)), device)

@@ -1,0 +1,75 @@
+"""What a pass does beside its FLOPs: operators launched, numbers moved through memory, numbers kept to go back.
+
+Counted as plain operators do it, one after the other, each reading its inputs and writing its result; a kernel that
+fuses them does less. Letters: D width, F feed-forward width, T tokens, H heads, K and V sizes of a query and a value
+head, C chunk length. Numbers are per token. Left out everywhere: weights, and what products with weights read and
+write, which follow from the parameters.
+"""
+
+import dataclasses
+import math
+
+
+@dataclasses.dataclass(frozen=True)
+class Traffic:
+    """Of one part of a layer in one pass: forward, or forward and backward together."""
+
+    launches: int | float  # operators
+    moved: int | float  # numbers read and written per token
+    kept: int | float  # numbers per token that the forward pass leaves to the backward pass
+
+    def __add__(self, other: "Traffic") -> "Traffic":
+        return Traffic(self.launches + other.launches, self.moved + other.moved, self.kept + other.kept)
+
+
+def rest_traffic(D: int, backward: bool) -> Traffic:
+    """Of a layer's two norms and two residual sums."""
+    return Traffic(18, 40 * D, 4 * D) if backward else Traffic(8, 14 * D, 4 * D)
+
+
+def ffn_traffic(F: int, kind: str, backward: bool) -> Traffic:
+    """Of SwiGLU or GELU between its products."""
+    if kind == "swiglu":
+        return Traffic(14, 15 * F, 4 * F) if backward else Traffic(4, 5 * F, 4 * F)
+    return Traffic(9, 5 * F, 2 * F) if backward else Traffic(3, 2 * F, 2 * F)
+
+
+def attention_traffic(D: int, H: int, S: int, fused: bool, backward: bool) -> Traffic:
+    """Of softmax attention over S slots: fused, or with its weights written out, S numbers of each head a token."""
+    own = Traffic(26, 27 * D, 4 * D) if backward else Traffic(8, 22 * D, 4 * D)
+    if fused:
+        return own
+    return own + (Traffic(18, 16 * D + 15 * H * S, H * S) if backward else Traffic(6, 4 * H * S, H * S))
+
+
+def retention_traffic(form: str, T: int, D: int, H: int, K: int, V: int, C: int, backward: bool) -> Traffic:
+    """Of a mixer around H heads of retention: features or rotation, norm and gate included.
+
+    What a single step does to the state is left to `Cost.state_passes`.
+    """
+    state, wide = H * K * V, (D + H * K) / 2  # numbers; queries and keys are as wide as their features
+    if form == "recurrent":
+        if backward:
+            return Traffic(40 + 14 * T, 95 * wide + 17 * state, 12 * wide + state)
+        return Traffic(10 + 4 * T, 25 * wide + (6 * state if T > 1 else 0), 12 * wide)
+    C = T if form == "parallel" else min(C, T)
+    squares = H * C  # scores
+    rounds = math.ceil(math.log2(-(-T // C)))  # of the scan over the chunks' states, K V numbers each
+    states = state / C if rounds else 0.0
+    kept = 11 * wide + states + squares
+    if form == "parallel":
+        return Traffic(62, 92 * wide + 10 * squares, kept) if backward else Traffic(21, 25 * wide + 2 * squares, kept)
+    if backward:
+        return Traffic(40 + 20 * rounds, 122 * wide + 11 * states + 8 * squares, kept)
+    return Traffic(18 + 6 * rounds, 33 * wide + 6 * states + 2 * squares, kept)
+
+
+def average_traffic(form: str, T: int, D: int, backward: bool) -> Traffic:
+    """Of a mixer around the weighted average by channel: its gate, its blends and the sums over time."""
+    moved, kept = (240 * D if backward else 95 * D), 18 * D
+    if form == "recurrent":
+        return Traffic(20 + 55 * T, moved, 22 * D) if backward else Traffic(8 + 20 * T, moved, kept)
+    if form == "chunkwise":
+        return Traffic(135 + 11 * T**0.5, moved, kept) if backward else Traffic(60 + 7.5 * T**0.5, moved, kept)
+    rounds = math.log2(max(T, 2))
+    return Traffic(95 + 11 * rounds, moved, kept) if backward else Traffic(35 + 8 * rounds, moved, kept)

@@ -1,0 +1,123 @@
+"""Predictions held against results: what is compared with what, and the figure that shows it."""
+
+import dataclasses
+
+import pandas as pd
+import pytest
+
+from harness import accuracy, cost, hardware, record
+from harness.errors import UserError
+from reports import figures, sections
+from tests.report_data import triangle
+from tests.tree import ROOT
+
+CPU = ROOT / "results/triangle/cpu-intel-xeon-processor-2-cores"
+
+
+@pytest.fixture(scope="module")
+def lines():
+    return pd.DataFrame(accuracy.of(record.load(CPU)))
+
+
+def test_every_point_that_can_be_predicted_is(lines):
+    points = record.current(record.load(CPU).points)
+    wanted = points[points["measure"].isin(["training", "decode", "memory"]) & (points["status"] == "ok")]
+    assert len(lines) == wanted["measure"].map({"training": 2, "decode": 1, "memory": 2}).sum() > 0
+    assert set(lines["metric"]) == {"step_ms", "peak_bytes", "token_ms", "peak_resident_bytes", "state_bytes"}
+
+
+def test_states_are_predicted_exactly(lines):
+    states = lines[lines["metric"] == "state_bytes"]
+    assert len(states)
+    assert (states["predicted"] == states["measured"]).all()
+
+
+def test_times_and_memory_are_predicted_within_a_factor(lines):
+    """Generous, for code changes faster than results: beyond it the cost model has lost touch."""
+    told = lines.assign(ratio=lines["predicted"] / lines["measured"])
+    assert told.groupby("metric")["ratio"].median().between(0.4, 2.5).all()
+
+
+def test_a_row_is_predicted_on_its_own_machine():
+    results = record.load(CPU)
+    twice = results.environments.assign(peak_bytes_per_second=results.environments["peak_bytes_per_second"] * 2)
+    here, there = (
+        pd.DataFrame(accuracy.of(each)) for each in (results, dataclasses.replace(results, environments=twice))
+    )
+    faster = there["predicted"] < here["predicted"]
+    assert faster[here["metric"].isin(["step_ms", "token_ms"])].all()
+    assert not faster[here["metric"] == "state_bytes"].any()
+
+
+def test_rows_say_what_was_computed():
+    results = record.load(ROOT / "results/latency_sweep" / CPU.name)
+    rows = results.points[results.points["label"].str.contains("eager")].to_dict("records")
+    found = accuracy.job([row for row in rows if row["measure"] == "decode"][-1])
+    chosen = found.options
+    assert (chosen.implementation, chosen.cache, chosen.kv_heads) == ("eager", "concatenated", None)
+    assert (found.batch, found.length, found.dtype, found.form) == (8, 4096, "float32", None)
+    gammas = record.load(ROOT / "results/gamma_sweep" / CPU.name).points
+    row = gammas[gammas["label"].str.contains(",")].iloc[0].to_dict() | {"batch_size": 1, "sequence_length": 8}
+    assert accuracy.job(row).options.gamma == (0.5, 0.9, 0.99, 0.999)
+    with pytest.raises(UserError, match=r"option.gamma is 'nnoe'; allowed is"):
+        accuracy.job(row | {"option.gamma": "nnoe"})
+
+
+def test_the_summary_has_a_line_per_device_metric_and_model(tmp_path):
+    told = accuracy.load(ROOT / "results")
+    summary = accuracy.summary(told)
+    assert summary["points"].sum() == len(told)
+    assert not summary.duplicated(["device", "metric", "model"]).any()
+    assert (summary["least"] <= summary["median"]).all()
+    assert (summary["median"] <= summary["most"]).all()
+    assert accuracy.units()["token_ms"] == "ms"
+    with pytest.raises(UserError, match="there are no results in it"):
+        accuracy.load(tmp_path)
+
+
+def test_what_is_predicted_is_what_the_cost_model_says(lines):
+    results = record.load(CPU)
+    row = next(row for row in results.points.to_dict("records") if row["measure"] == "decode")
+    machine = hardware.measured(results.environments.iloc[-1].dropna(), "cpu")
+    expected = 1000 * cost.decode(accuracy.job(row), machine).seconds
+    same = lines[(lines["metric"] == "token_ms") & (lines["label"] == row["label"])]
+    assert expected in set(same["predicted"])
+
+
+# The figure ------------------------------------------------------------------------------------------------------
+
+
+def without(result_set, *columns):
+    return dataclasses.replace(result_set, points=result_set.points.drop(columns=list(columns), errors="ignore"))
+
+
+def test_the_figure_is_left_out_where_nothing_was_predicted():
+    both = ("predicted_seconds", "predicted_bytes")
+    bare = without(triangle(), *both)
+    assert figures.load("prediction").data(bare) is None
+    assert sections.figure("prediction", bare, "key") is None
+    empty = dataclasses.replace(bare, points=bare.points.assign(**dict.fromkeys(both, float("nan"))))
+    assert figures.load("prediction").data(empty) is None
+    text = dataclasses.replace(bare, points=bare.points.assign(**dict.fromkeys(both, pd.NA)))
+    assert figures.load("prediction").data(text) is None
+
+
+def test_the_figure_shows_predicted_over_measured():
+    whole = triangle()
+    exact = whole.points.assign(predicted_seconds=2 * whole.points["seconds"])
+    data = figures.load("prediction").data(without(dataclasses.replace(whole, points=exact), "predicted_bytes"))
+    assert set(data["quantity"]) == {"seconds"}
+    assert (data["predicted_over_measured"] == 2).all()
+    failed = set(whole.points.loc[whole.points["status"] != "ok", "point"])
+    assert failed
+    assert not failed & {point for cell in data["point"] for point in cell.split()}
+
+
+def test_peak_bytes_are_those_of_the_measure_that_counted_them():
+    whole = triangle()
+    peaks = whole.samples[whole.samples["metric"].isin(["peak_bytes", "peak_resident_bytes"])]
+    told = whole.points.assign(predicted_bytes=whole.points["point"].map(peaks.groupby("point")["value"].median()))
+    data = figures.load("prediction").data(dataclasses.replace(whole, points=told))
+    found = data[data["quantity"] == "peak bytes"]
+    assert set(found["measure"]) == {"training", "memory"}
+    assert (found["predicted_over_measured"] == 1).all()

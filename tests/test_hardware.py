@@ -1,0 +1,148 @@
+"""The described machines: every file is whole and says where its figures are from; and machines that were measured."""
+
+import pytest
+
+from harness import child, hardware, machine, record
+from harness.errors import UserError
+from harness.plan import ITEM_BYTES
+from tests.tree import ROOT
+
+every_machine = pytest.mark.parametrize("name", hardware.names())
+GOOD = """title: made up
+source: a dream
+device: cuda
+called: [Dream]
+memory: 12GB
+flops_per_second: {float32: 2e12}
+bytes_per_second: 1e11
+achieved: {flops: 0.5, bytes: 1}
+launch_seconds: 1e-5
+graph_launch_seconds: 1e-6
+"""
+
+
+def written(folder, text=GOOD):
+    path = folder / "dream.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+# Every file ------------------------------------------------------------------------------------------------------
+
+
+def test_there_are_machines_for_every_kind_of_device():
+    found = {hardware.load(name).device for name in hardware.names()}
+    assert found == set(hardware.DEVICES) == set(machine.DEVICES)
+    assert len(hardware.names()) >= 5
+
+
+@every_machine
+def test_a_file_is_whole_and_says_where_its_figures_are_from(name):
+    found = hardware.load(name)
+    assert len(found.source.split()) >= 10
+    assert {"float32", "bfloat16"} <= set(found.flops_per_second) <= set(ITEM_BYTES)
+    assert found.flops_per_second["bfloat16"] >= found.flops_per_second["float32"]
+    assert found.flops("float32") <= found.flops_per_second["float32"]
+    assert found.bandwidth <= found.bytes_per_second
+    assert found.graph_launch_seconds <= found.launch_seconds < 1e-3
+    assert found.bytes_per_second < found.flops_per_second["float32"], "a device does more than one FLOP a byte"
+    assert (hardware.FOLDER / f"{name}.yaml").read_text(encoding="utf-8").startswith("# "), "say what it is"
+    assert (found.node_devices > 1) == (found.link is not None)
+
+
+def test_published_figures():
+    """Dense rates, bandwidths and memory of the data sheets; of MI250X half a card."""
+    told = {
+        "a100": (312e12, 2.039e12, 80e9, 300e9),
+        "h100": (989e12, 3.35e12, 80e9, 450e9),
+        "h200": (989e12, 4.8e12, 141e9, 450e9),
+        "mi250x": (383e12 / 2, 3.2767e12 / 2, 64e9, 50e9),
+    }
+    for name, figures in told.items():
+        found = hardware.load(name)
+        held = (found.flops_per_second["bfloat16"], found.bytes_per_second, found.memory, found.link.bytes_per_second)
+        assert held == figures
+
+
+@pytest.mark.parametrize("folder", ["triangle/cpu-intel-xeon-processor-2-cores", "triangle_gpu/nvidia-h200"])
+def test_files_and_committed_measurements_agree(folder):
+    """The processor's file was read off these rows, the accelerator's peaks bound them."""
+    results = record.load(ROOT / "results" / folder)
+    device = results.points["device"].iloc[0]
+    for row in results.environments.to_dict("records"):
+        told = {key: value for key, value in row.items() if isinstance(value, str | int | float)}
+        found = hardware.measured(told, device)
+        described = hardware.fitting(device, told["device_name"], told["cores"])
+        assert found.flops("bfloat16") == told["peak_flops_bfloat16"]
+        assert found.flops("float32") == told["peak_flops"]
+        assert found.bandwidth == told["peak_bytes_per_second"]
+        assert found.launch_seconds == described.launch_seconds
+        assert found.flops("bfloat16") == pytest.approx(described.flops("bfloat16"), rel=0.1)
+        assert found.bandwidth == pytest.approx(described.bandwidth, rel=0.25)
+
+
+# Which machine ---------------------------------------------------------------------------------------------------
+
+
+def test_a_device_finds_its_file_by_name_or_the_slowest_of_its_kind():
+    assert hardware.fitting("cuda", "NVIDIA H200") == hardware.load("h200")
+    assert hardware.fitting("cuda", "NVIDIA A100-SXM4-80GB") == hardware.load("a100")
+    slowest = min((hardware.load(n) for n in hardware.names()), key=lambda m: (m.device != "cuda", m.bytes_per_second))
+    assert hardware.fitting("cuda", "GeForce of tomorrow") == hardware.fitting("cuda") == slowest
+
+
+def test_a_processor_is_scaled_by_its_cores():
+    two, eight = hardware.fitting("cpu", cores=2), hardware.fitting("cpu", cores=8)
+    assert eight.flops("float32") == 4 * two.flops("float32")
+    assert eight.bandwidth == 2 * two.bandwidth
+    assert eight.launch_seconds == two.launch_seconds
+    assert hardware.here("cpu") == hardware.fitting("cpu", cores=child.cores())
+
+
+def test_a_row_with_gaps_takes_the_rest_from_the_file():
+    found = hardware.measured({"device_name": "NVIDIA H200", "peak_flops_bfloat16": 7e14, "cores": 16}, "cuda")
+    assert found.flops("bfloat16") == 7e14
+    assert found.flops_per_second["float32"] == hardware.load("h200").flops_per_second["float32"]
+    assert found.link == hardware.load("h200").link
+    assert found.title == "NVIDIA H200"
+
+
+# Mistakes --------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_all_that_a_machine_needs(tmp_path, monkeypatch):
+    written(tmp_path)
+    monkeypatch.setattr(hardware, "FOLDER", tmp_path)
+    assert hardware.names() == ["dream"]
+    assert hardware.read(tmp_path / "dream.yaml").flops("float32") == 1e12
+
+
+def test_an_unknown_machine_is_refused():
+    told = r"--machine: unknown machine 'h300'; allowed are a100, .*, measured; did you mean 'h[12]00'\?"
+    with pytest.raises(UserError, match=told):
+        hardware.load("h300")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "told"),
+    [
+        ("memory", "memroy", 5, "memroy: unknown key 'memroy'"),
+        ("device: cuda", "device: cdua", 3, "device: unknown device 'cdua'"),
+        ("float32", "float23", 6, "flops_per_second: unknown dtype 'float23'"),
+        ("0.5", "1.5", 8, "achieved.flops: 1.5 is out of range; allowed is above 0, at most 1"),
+        ("1e11", "-1", 7, "bytes_per_second: -1 is out of range; allowed is above 0"),
+        ("12GB", "lots", 5, "memory: 'lots' is not a number"),
+        ("source: a dream\n", "", 1, "source: it is missing"),
+    ],
+)
+def test_a_wrong_file_is_told_by_line(tmp_path, old, new, line, told):
+    path = written(tmp_path, GOOD.replace(old, new, 1))
+    with pytest.raises(UserError) as caught:
+        hardware.read(path)
+    lines = str(caught.value).splitlines()
+    assert any(each.startswith((f"{path}:{line}: ", f"{path}: ")) and told in each for each in lines), lines
+
+
+def test_an_empty_file_is_told(tmp_path):
+    with pytest.raises(UserError, match="a machine is a mapping; its keys are title, source"):
+        hardware.read(written(tmp_path, "# nothing\n"))
