@@ -78,9 +78,13 @@ def _tuned(sweep: Sweep, trials: list[Point]) -> list[tuple[Point, float | None]
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Ctrl-C, unless it is ignored here, and SIGTERM raise KeyboardInterrupt, so that the sweep comes to an end."""
+    before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+    for name, told in before.items():
+        if told is not signal.SIG_IGN:
+            signal.signal(name, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for name, told in before.items():
+            signal.signal(name, told)

@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import multiprocessing
 import multiprocessing.forkserver
+import multiprocessing.resource_tracker
 import os
 import pathlib
 import re
@@ -162,9 +163,12 @@ def _context() -> Any:
     context.set_forkserver_preload(PRELOAD)
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(child.ROOT), *([before] if before else [])])
+    multiprocessing.resource_tracker.ensure_running()  # starting it would unblock what is blocked next
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
-        multiprocessing.forkserver.ensure_running()  # inherits the path, as it is told no other way
+        multiprocessing.forkserver.ensure_running()  # inherits the path, as it is told no other way, and ignores Ctrl-C
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         if before is None:
             del os.environ["PYTHONPATH"]
         else:
