@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from harness.experiment import Experiment
     from harness.point import Point
 
+
+def _folder(text: "str | pathlib.Path") -> pathlib.Path:
+    if not str(text).strip():
+        raise UserError("the name of a folder is empty; name one, such as results, or . for the one you are in")
+    return pathlib.Path(text)
+
+
 app = typer.Typer(
     help="Train and profile sequence models under one budget, and draw the report.",
     no_args_is_help=True,
@@ -26,7 +33,10 @@ Filters = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the points and what they may cost; run none.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps; auto takes the fastest there is.")]
-Results = Annotated[pathlib.Path, typer.Option("--results", metavar="DIR", help="Where the results are.")]
+Out = Annotated[pathlib.Path, typer.Option(metavar="DIR", parser=_folder, help="Where it goes.")]
+Results = Annotated[
+    pathlib.Path, typer.Option("--results", metavar="DIR", parser=_folder, help="Where the results are.")
+]
 
 
 def main() -> None:
@@ -44,7 +54,7 @@ def run(
     dry_run: DryRun = False,
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     only: Filters = [],  # noqa: B006
-    out: Annotated[pathlib.Path, typer.Option(metavar="DIR", help="Where the results go.")] = pathlib.Path("results"),
+    out: Out = pathlib.Path("results"),
     device: Device = "auto",
     fresh: Annotated[bool, typer.Option("--fresh", help="Run points again that are done.")] = False,
     no_skip: Annotated[bool, typer.Option("--no-skip", help="Try points that are too large by prediction.")] = False,
@@ -102,16 +112,25 @@ def _try_to_write(out: pathlib.Path) -> None:
 @app.command()
 def report(
     results: Results = pathlib.Path("results"),
-    out: Annotated[pathlib.Path, typer.Option(metavar="DIR", help="Where the pages go.")] = pathlib.Path("reports"),
+    out: Out = pathlib.Path("reports"),
 ) -> None:
     """Draw the pages from the results alone."""
     import reports
-    from harness import record
+    from harness import plugins, record
+    from reports import figures
 
+    found = record.load_all(results)
+    plugins.check("model", "figure", "claim")
     _try_to_write(out)
-    pages = reports.build(record.load_all(results), out)
+    try:
+        pages = reports.build(found, out)
+    except figures.Incomplete as error:
+        raise UserError(f"{error}; CONTRIBUTING.md says which columns a figure's table has") from None
     for page in pages:
         print(page)
+    left = sorted(page.name for page in set(out.glob("experiment-*.html")) - set(pages))
+    if left:
+        print(f"of no experiment in {results}, left as they were: {', '.join(left)}", file=sys.stderr)
 
 
 @app.command()

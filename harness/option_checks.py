@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import models
-from harness import options
+from harness import measures, options
 from harness.document import Document, Path
 from harness.errors import Problem, unknown
 from harness.point import SEQUENCE_FACTORS, SHAPE_FACTORS
@@ -16,6 +16,14 @@ FACTORS = (*SEQUENCE_FACTORS, *SHAPE_FACTORS)
 def of_options(document: Document) -> list[Problem]:
     """All problems of all options."""
     return [document.problem(path, text) for path, text in (*_fixed(document.data), *_swept(document.data))]
+
+
+def measures_named(data: dict[str, Any]) -> list[str]:
+    """The measures that the raw data names, of those that there are."""
+    given = data.get("measures")
+    listed = given if isinstance(given, list) else []
+    names = [entry.get("name") if isinstance(entry, dict) else entry for entry in listed]
+    return [name for name in names if isinstance(name, str) and name in measures.names()]
 
 
 def entries(data: dict[str, Any]) -> Iterator[tuple[int, str, dict[str, Any]]]:

@@ -44,7 +44,8 @@ def run(
             sweep = Sweep(writer, environment, fresh, skip)
             _run_all(experiment, points, sweep, console)
     summary.tell(record.load(folder), sweep.configurations, console)
-    where = "" if out == pathlib.Path("results") else f" --results {shlex.quote(str(out))}"
+    where = f" --results {shlex.quote(str(out))} --out {shlex.quote(str(out / 'pages'))}"
+    where = "" if out == pathlib.Path("results") else where
     told = f"{sweep.ran} points run, {sweep.skipped} were done before. Results: {folder}"
     console.print(f"{told}\nPages: python -m harness report{where}", markup=False, highlight=False, soft_wrap=True)
     return folder

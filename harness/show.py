@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 import models
-from harness import document, measures
+from harness import document, measures, plugins
 from harness.errors import UserError, unknown
 from harness.experiment import Experiment
 from harness.point import Point
@@ -98,8 +98,18 @@ def listing(kind: str) -> None:
     }
     if kind and kind not in kinds:
         raise UserError(unknown("kind", kind, kinds))
+    _whole(kind)
     for name in [kind] if kind else kinds:
         console().print(kinds[name](), "")
+
+
+def _whole(kind: str) -> None:
+    """Raises UserError where a file that is to be listed is not whole."""
+    for one, names in (("model", models.names), ("measure", measures.names)):
+        if kind in ("", f"{one}s"):
+            plugins.check_named(one, names())
+    if kind in ("", "figures") and (document.FOLDER.parent / "reports" / "figures").is_dir():
+        plugins.check("figure")
 
 
 def _models() -> Table:

@@ -101,6 +101,17 @@ def test_bad_flags_are_told(small):
     assert "No such option" in refused("run", str(small), "--frehs")
 
 
+def test_a_folder_s_name_is_not_empty(small):
+    for words in (("run", str(small), "--out", ""), ("report", "--results", " "), ("report", "--out", "")):
+        assert "the name of a folder is empty" in refused(*words)
+
+
+def test_a_report_of_no_results_draws_nothing(tmp_path):
+    told = refused("report", "--results", "resluts", "--out", str(tmp_path / "pages"))
+    assert told == "resluts: there is no such folder; did you mean results?\n"
+    assert not (tmp_path / "pages").exists()
+
+
 def test_output_that_cannot_be_written_is_told_before_anything_runs(small, typed, monkeypatch, tmp_path):
     monkeypatch.setattr(runner, "run", lambda *_, **__: pytest.fail("it ran"))
     occupied = tmp_path / "file"
@@ -193,8 +204,10 @@ def test_report_draws_what_the_results_hold(typed, monkeypatch, tmp_path):
 
     monkeypatch.setattr(record, "load_all", lambda folder: [f"set of {folder}"])
     monkeypatch.setattr(reports, "build", lambda sets, out: [out / f"{sets[0]}.html"])
-    code, printed, _ = typed("report", "--results", "r", "--out", tmp_path)
+    (tmp_path / "experiment-old.html").write_text("of results that are gone")
+    code, printed, told = typed("report", "--results", "r", "--out", tmp_path)
     assert (code, printed) == (0, f"{tmp_path / 'set of r.html'}\n")
+    assert told == "of no experiment in r, left as they were: experiment-old.html\n"
 
 
 def test_list_tells_of_everything_there_is(typed):

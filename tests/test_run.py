@@ -121,12 +121,12 @@ def test_a_second_run_into_the_same_folder_is_refused(sweep, tmp_path):
     assert into.read_text().split() == ["0"]
 
 
-def test_the_folder_says_what_was_asked(sweep, environment):
+def test_the_folder_says_what_was_asked(sweep, environment, tmp_path):
     results, told = sweep(point(), seeds=(0, 3))
     assert results.question == "Is it so?"
     assert results.settings == {"seeds": [0, 3]}
     assert results.device == machine.slug(environment, "cpu")
-    assert "python -m harness report --results" in told
+    assert f"python -m harness report --results {tmp_path} --out {tmp_path / 'pages'}" in told
     assert "[1/1] ok" in told
     assert "0.333" in told.splitlines()[-3]  # the fake's sample that is no part of another
 
