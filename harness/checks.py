@@ -20,7 +20,7 @@ SHORTEST = 128  # tokens that every model can take, whatever the experiment swee
 
 def together(settings: "Settings", document: Document, options_allowed: bool) -> list[Problem]:
     """Problems between keys of settings that passed their schema; of the models as well once all else is right."""
-    found = [*_sizes(settings), *_measures(settings), *_training(settings), *_forms(settings)]
+    found = [*_sizes(settings), *_measures(settings), *_corpus(settings), *_training(settings), *_forms(settings)]
     if options_allowed and not found:
         found = [*_twice(settings, document), *_models(settings)]
     return [document.problem(path, text) for path, text in found]
@@ -69,6 +69,14 @@ def _measures(settings: "Settings") -> Told:
         if getattr(settings.sweep, name) and name not in read:
             known = listed(sorted(read))
             yield ("sweep", name), f"none of this experiment's measures depends on {name}; they do on {known}"
+
+
+def _corpus(settings: "Settings") -> Told:
+    """Whether there is the text that is to be read; it is not read here."""
+    from harness import corpus
+
+    if settings.corpus and any(measures.load(entry.name).reads_corpus for entry in settings.measures):
+        yield from ((("corpus", *keys), text) for keys, text in corpus.refused(settings.corpus))
 
 
 def _training(settings: "Settings") -> Told:

@@ -2,13 +2,14 @@
 
 import pathlib
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from harness.errors import UserError
 
 if TYPE_CHECKING:
+    from harness.corpus import Corpus
     from harness.experiment import Experiment
     from harness.point import Point
 
@@ -66,30 +67,42 @@ def run(
     if not dry_run:
         _try_to_write(out)
     device = machine.resolve(device)
-    sha256 = None if dry_run else _corpus_sha256(file, asked.corpus)
-    points = plan.only(plan.points(asked, device, sha256), only)
+    text = None if dry_run or not asked.corpus else _read(file, overrides, asked.corpus)
+    points = plan.only(plan.points(asked, device, text.sha256 if text else None), only)
+    _foresee(file, points, asked.corpus, len(text.train) if text else None)
     if dry_run:
         from harness import show
 
         return show.plan(asked, points)
-    return _run(asked, points, out, device, fresh, skip=not no_skip)
+    return _run(asked, points, out, device, fresh=fresh, skip=not no_skip, text=text)
 
 
-def _corpus_sha256(file: pathlib.Path, name: str | None) -> str | None:
-    """Of the experiment's text, which is read here for the first time. Raises UserError where it cannot be."""
-    from harness import corpus
+def _read(file: pathlib.Path, overrides: list[str], name: str) -> "Corpus":
+    """The experiment's text, which is read here for the first time. Raises UserError where it cannot be."""
+    from harness import corpus, document
 
     try:
-        return corpus.load(name).sha256 if name else None
+        return corpus.load(name)
     except UserError as error:
-        raise UserError(f"{file}: corpus: {error}") from None
+        raise UserError(f"{document.read(file, overrides).place(('corpus',))}: corpus: {error}") from None
 
 
-def _run(asked: "Experiment", points: "list[Point]", out: pathlib.Path, device: str, fresh: bool, skip: bool) -> None:
+def _foresee(file: pathlib.Path, points: "list[Point]", name: str | None, training_bytes: int | None) -> None:
+    """Refuses points none of which can run, and warns of what their numbers may be worth little for."""
+    from harness import corpus, foresight
+
+    foresight.refuse_nothing(points, str(file))
+    size = training_bytes or (corpus.training_bytes(name) if name else None)
+    for told in (foresight.of_memory(points), foresight.of_passes(points, size) if size else None):
+        if told:
+            print(told, file=sys.stderr)
+
+
+def _run(asked: "Experiment", points: "list[Point]", out: pathlib.Path, device: str, **how: Any) -> None:
     from harness import run as runner
 
     try:
-        runner.run(asked, points, out, device, fresh=fresh, skip=skip)
+        runner.run(asked, points, out, device, **how)
     except KeyboardInterrupt:
         told = f"stopped: every finished point is kept in {out / asked.name}; the same command again goes on from there"
         print(f"\n{told}", file=sys.stderr)
@@ -196,13 +209,14 @@ def validate(
     files: Annotated[list[pathlib.Path], typer.Argument(metavar="EXPERIMENT.yaml...", help="The files to check.")],
 ) -> None:
     """Check experiment files down to each model's options; run nothing."""
-    from harness import experiment, plan
+    from harness import experiment, foresight, plan
 
     bad = 0
     for file in files:
         try:
-            count = len(plan.points(experiment.load(file), "cpu"))
-            print(f"{file}: ok, {count} points")
+            points = plan.points(experiment.load(file), "cpu")
+            foresight.refuse_nothing(points, str(file))
+            print(f"{file}: ok, {len(points)} points")
         except UserError as error:
             bad += 1
             print(error, file=sys.stderr)

@@ -5,6 +5,7 @@ and curves.csv hold their rows in the order of points.csv, and what follows them
 """
 
 import dataclasses
+import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +18,7 @@ from harness.errors import UserError, listed, nearest
 from harness.tables import TABLES
 
 OWNED = ("samples", "curves")  # their rows belong to points
-SETTINGS = "experiment.yaml"
+SETTINGS, TEXTS = "experiment.yaml", "texts.json"
 FOLDER = pathlib.Path(__file__).parent.parent / "results"
 
 
@@ -33,6 +34,7 @@ class ResultSet:
     curves: pd.DataFrame
     environments: pd.DataFrame
     settings: dict[str, Any]  # the resolved experiment, as it was run last
+    training_bytes: dict[str, int] = dataclasses.field(default_factory=dict)  # by corpus_sha256, where it is known
     notes: tuple[str, ...] = ()  # what an interrupted run left in the files, and is not in these tables
 
 
@@ -54,7 +56,10 @@ def load(folder: pathlib.Path) -> ResultSet:
     tables = {name: sheet.frame.loc[settled.counts[name]].reset_index(drop=True) for name, sheet in sheets.items()}
     question, settings = _settings(folder / SETTINGS)
     place = folder.resolve()
-    return ResultSet(place.parent.name, question, place.name, **tables, settings=settings, notes=settled.notes)
+    size = training_bytes(folder)
+    return ResultSet(
+        place.parent.name, question, place.name, **tables, settings=settings, training_bytes=size, notes=settled.notes
+    )
 
 
 def load_all(results: pathlib.Path) -> list[ResultSet]:
@@ -88,6 +93,18 @@ def _not_results(path: pathlib.Path) -> str:
 def _relative(path: pathlib.Path) -> pathlib.Path:
     here = pathlib.Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def training_bytes(folder: pathlib.Path) -> dict[str, int]:
+    """How many bytes of each text there are to train on, by its hash; training tokens over these are passes over it."""
+    path = folder / TEXTS
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        return {str(sha256): int(size) for sha256, size in told.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, AttributeError):
+        raise UserError(f"{path}: cannot be read; restore it, or remove it: the next run writes it anew") from None
 
 
 def current(points: pd.DataFrame) -> pd.DataFrame:

@@ -6,6 +6,7 @@ run was interrupted in between are its leftovers taken out, into a file beside, 
 
 import errno
 import fcntl
+import json
 import os
 import pathlib
 from collections.abc import Iterable, Mapping
@@ -67,6 +68,16 @@ class Writer:
         """Keeps the resolved experiment beside its results."""
         try:
             _replace(self.folder / record.SETTINGS, text)
+        except OSError as error:
+            raise _unwritable(self.folder, error) from None
+
+    def training_bytes(self, sha256: str, size: int) -> None:
+        """Keeps how many bytes of a text there are to train on."""
+        known = record.training_bytes(self.folder)
+        if known.get(sha256) == size:
+            return
+        try:
+            _replace(self.folder / record.TEXTS, json.dumps(known | {sha256: size}, indent=1) + "\n")
         except OSError as error:
             raise _unwritable(self.folder, error) from None
 

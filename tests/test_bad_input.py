@@ -115,6 +115,13 @@ CASES = (
     Bad("a number for a model", MODELS, "models: [3]", 2, ("models[0]", "3 is no model", "retnet", "{name: aft}")),
     Bad("a number for a measure", "- decode", "- 3", 14,
         ("measures[0]", "3 is no measure", "prefill", "{name: decode}")),
+    # Text
+    Bad("unknown corpus", "corpus: python-docs", "corpus: python-doc", 18, ("corpus", "mean 'python-docs'?")),
+    Bad("no such text", "corpus: python-docs", "corpus: ./nowhere.txt", 18, ("corpus", "no file or folder nowhere")),
+    Bad("neither file nor folder", "corpus: python-docs", "corpus: /dev/null", 18,
+        ("corpus", "/dev/null: this is neither a file nor a folder")),
+    Bad("one of two texts", "corpus: python-docs", "corpus: {train: python-docs, held_out: ./nowhere.txt}", 18,
+        ("corpus.held_out", "no file or folder nowhere.txt")),
     # What must hold together
     Bad("heads that do not divide", "heads: 3", "heads: 5", 9,
         ("shape.heads", "5 heads do not divide a width of 48", "2, 4")),

@@ -142,7 +142,7 @@ def test_run_hands_over_the_points(small, typed, monkeypatch, tmp_path):
         9,
         tmp_path / "r",
         "cpu",
-        {"fresh": True, "skip": True},
+        {"fresh": True, "skip": True, "text": None},
     )
     assert {(p.model, p.repeats) for p in points} == {("aft", 9)}
     assert [point.measure for point in points] == ["forms", "noop"]
@@ -153,8 +153,11 @@ def test_the_corpus_is_read_before_the_run_and_its_hash_is_in_the_points(typed, 
     training = "training: {tokens: 1k, sequence_length: 32, batch_size: 4, learning_rate: 1e-3}\ncorpus: mine\n"
     text.write_text(SMALL.replace("[noop]", "[language]") + training, encoding="utf-8")
     monkeypatch.setattr(runner, "run", lambda asked, points, *_, **__: seen.extend(points))
-    monkeypatch.setattr(corpus, "load", lambda name: types.SimpleNamespace(sha256=f"hash of {name}"))
-    assert typed("run", text, "--out", tmp_path / "r")[0] == 0
+    monkeypatch.setattr(corpus, "refused", lambda name: [])
+    monkeypatch.setattr(corpus, "load", lambda name: types.SimpleNamespace(sha256=f"hash of {name}", train=b"t" * 99))
+    code, _, told = typed("run", text, "--out", tmp_path / "r")
+    assert code == 0
+    assert told.startswith("warning: 1,000 training tokens are 10.1 passes over 99 bytes")
     reading = {point.measure: point.corpus_sha256 for point in seen}
     assert reading == {"forms": None, "language": "hash of mine"}
 
@@ -162,9 +165,9 @@ def test_the_corpus_is_read_before_the_run_and_its_hash_is_in_the_points(typed, 
 def test_a_corpus_that_is_not_there_is_told_before_anything_runs(small, tmp_path):
     more = ("--set", "corpus=./nowhere.txt", "--set", "measures=[language]", "--out", str(tmp_path / "r"))
     train = "training={tokens: 1k, sequence_length: 32, batch_size: 4, learning_rate: 1e-3}"
-    told = refused("run", str(small), *more, "--set", train)
-    assert told.startswith(f"{small}: corpus: ")
-    assert "nowhere.txt" in told
+    for how in ((), ("--dry-run",)):
+        told = refused("run", str(small), *more, "--set", train, *how)
+        assert told.startswith("--set corpus=./nowhere.txt: corpus: unknown corpus './nowhere.txt'; allowed are")
     assert not (tmp_path / "r").exists()
 
 
