@@ -8,7 +8,7 @@ import types
 
 import pytest
 
-from harness import cli, corpus, machine, measures, record
+from harness import cli, corpus, machine, measures, record, show
 from harness import run as runner
 from harness.errors import UserError
 from tests.tree import ROOT
@@ -190,6 +190,15 @@ def test_dry_run_prints_points_sizes_and_guesses_and_writes_nothing(typed, monke
     for told in ("Does every model", "ffn width", "of the budget", "language", "8k tokens at 0.003", "roughly", "MiB"):
         assert told in printed
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("width", [40, 150])
+def test_a_narrow_terminal_breaks_no_words(typed, monkeypatch, width):
+    monkeypatch.setattr(show, "WIDE", width)
+    _, printed, _ = typed("run", ROOT / "experiments/smoke.yaml", "--dry-run", "--device", "cpu")
+    assert {"linear_attention", "transformer"} <= set(printed.replace(",", " ").split())
+    assert max(map(len, printed.splitlines())) <= width
+    assert ("- measure forms, model retnet" in printed) == (width == 40)
 
 
 def test_validate_tells_of_each_file(small, typed, tmp_path):
