@@ -11,20 +11,8 @@ from harness import sweep as sweeps
 from harness.errors import UserError
 from harness.point import Training
 from harness.writer import Writer
-from tests import sweeping
 from tests.fakes import Fake, point
 from tests.sweeping import counted, statuses
-
-
-@pytest.fixture(scope="module")
-def environment():
-    return worker.call(machine.environment, "cpu")
-
-
-@pytest.fixture
-def sweep(monkeypatch, tmp_path, environment):
-    return sweeping.runner(monkeypatch, tmp_path, environment)
-
 
 # Points that fail ------------------------------------------------------------------------------------------------
 
