@@ -61,7 +61,7 @@ def run(
     no_skip: Annotated[bool, typer.Option("--no-skip", help="Try points that are too large by prediction.")] = False,
 ) -> None:
     """Run an experiment: every point that is not done yet, each in a process of its own."""
-    from harness import experiment, machine, plan
+    from harness import experiment, foresight, machine, plan, show
 
     asked = experiment.load(file, overrides)
     if not dry_run:
@@ -69,12 +69,12 @@ def run(
     device = machine.resolve(device)
     text = None if dry_run or not asked.corpus else _read(file, overrides, asked.corpus)
     points = plan.only(plan.points(asked, device, text.sha256 if text else None), only)
-    _foresee(file, points, asked.corpus, len(text.train) if text else None)
+    foresight.refuse_nothing(points, str(file))
     if dry_run:
-        from harness import show
-
-        return show.plan(asked, points)
-    return _run(asked, points, out, device, fresh=fresh, skip=not no_skip, text=text)
+        show.plan(asked, points)
+    _warn(points, asked.corpus, len(text.train) if text else None)
+    if not dry_run:
+        _run(asked, points, out, device, fresh=fresh, skip=not no_skip, text=text)
 
 
 def _read(file: pathlib.Path, overrides: list[str], name: str) -> "Corpus":
@@ -87,11 +87,10 @@ def _read(file: pathlib.Path, overrides: list[str], name: str) -> "Corpus":
         raise UserError(f"{document.read(file, overrides).place(('corpus',))}: corpus: {error}") from None
 
 
-def _foresee(file: pathlib.Path, points: "list[Point]", name: str | None, training_bytes: int | None) -> None:
-    """Refuses points none of which can run, and warns of what their numbers may be worth little for."""
+def _warn(points: "list[Point]", name: str | None, training_bytes: int | None) -> None:
+    """Of points that may not fit, and of text that is read too often, where the size of the text is known."""
     from harness import corpus, foresight
 
-    foresight.refuse_nothing(points, str(file))
     size = training_bytes or (corpus.training_bytes(name) if name else None)
     for told in (foresight.of_memory(points), foresight.of_passes(points, size) if size else None):
         if told:
