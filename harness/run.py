@@ -1,12 +1,9 @@
 """Running an experiment: what is not done yet, one point at a time, each on disk before the next one starts."""
 
-import contextlib
 import dataclasses
 import datetime
 import pathlib
 import shlex
-import signal
-from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -59,7 +56,7 @@ def run(
     then the point in flight is stopped, and every finished one is kept.
     """
     console = console or show.console()
-    with _interruptible():
+    with worker.interruptible():
         environment = worker.call(machine.environment, device)
         folder = out / experiment.name / machine.slug(environment, device)
         with Writer(folder) as writer:
@@ -204,13 +201,3 @@ def _wider(now: float | None, then: float | None) -> bool:
 def _value(cell: Any) -> Any:
     """A table's cell, None where it is empty."""
     return None if pd.isna(cell) else cell
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -95,6 +95,16 @@ def start(
     return Outcome(end.status, end.reason, time.monotonic() - began, tuple(rows), printed[-OUTPUT_CHARACTERS:].strip())
 
 
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGTERM ends what is within as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _follow(
     process: Any,
     receiver: Connection,
