@@ -150,7 +150,7 @@ def gate(
     limit: Annotated[str, typer.Option(metavar="SHARE", help="The slowdown that passes.")] = "10%",
     pairs: Annotated[int, typer.Option(help="Pairs of measurements that every point gets.")] = 5,
     most_pairs: Annotated[int, typer.Option(help="Pairs that an undecided point may get.")] = 15,
-    seconds: Annotated[float, typer.Option(help="Time after which no further round is begun.")] = 270,
+    seconds: Annotated[float, typer.Option(help="Time within which it is to end.")] = 280,
     only: Filters = [],  # noqa: B006
     changed: Annotated[bool, typer.Option("--changed", help="Time only what computes with different code.")] = False,
     accepted: Annotated[pathlib.Path | None, typer.Option(metavar="FILE", help="What was accepted, and why.")] = None,

@@ -14,6 +14,7 @@ accepted:
 import dataclasses
 import datetime
 import pathlib
+import re
 from typing import Annotated, Any
 
 import pydantic
@@ -153,6 +154,9 @@ def _wrong(entry: Entry, rows: list[tuple[str, dict[str, Any]]]) -> list[tuple[s
         found.append(("reason", "it is empty; say why this is accepted"))
     if entry.base is None and entry.until is None:
         found.append(("base", "say how long this holds: give base, the last commit before the change, or until, a day"))
+    if entry.base is not None and not re.fullmatch(r"[0-9a-f]{7,40}", entry.base):
+        fix = "write the hash of the last commit before the change, such as 3ec3559"
+        found.append(("base", f"{entry.base!r} is no hash, and what it names may move; {fix}"))
     if entry.until is not None and _day(entry.until) is None:
         found.append(("until", f"{entry.until!r} is no day; write it as 2027-06-30"))
     return found

@@ -71,9 +71,11 @@ def gate(asked: Asked, console: Console, root: pathlib.Path = ROOT) -> dict[str,
     """
     began = time.monotonic()
     asked.check()
-    experiment.load(asked.file)
+    if asked.accepted is not None and not asked.accepted.is_file():
+        raise UserError(f"--accepted {asked.accepted}: there is no such file; name one, or leave it out")
     with _threads(asked.threads), worker.interruptible(), trees.checked_out(root, asked.base, asked.head) as sides:
         base, head = sides
+        experiment.load(asked.file)
         console.print(f"base: {base.told}\nhead: {head.told}", soft_wrap=True)
         found = _surveyed(asked, sides)
         file = asked.accepted or head.path / accepted.NAME

@@ -43,13 +43,15 @@ def run(
 ) -> list[Pair]:
     """Measures the cases until all are decided or `seconds` have passed, and returns the pairs of the control.
 
-    No round is begun once the time is over, not even one without which nothing can be decided.
+    No round is begun that would end later, if each point takes as long as it took on average in the one before: not
+    even one without which nothing can be decided.
     """
-    began, number = time.monotonic(), 0
+    began, number, each_seconds = time.monotonic(), 0, 0.0
     pairs: list[Pair] = []
     while wanted := [case for case in cases if wants(case, rules(case))]:
-        if time.monotonic() - began >= seconds:
-            tell(f"the {seconds:g} s are over: {len(wanted)} points are left undecided")
+        started = time.monotonic()
+        if started - began + each_seconds * len(wanted) >= seconds:
+            tell(f"no time for another round: {len(wanted)} points are left undecided")
             break
         number += 1
         tell(f"round {number}: {_what(wanted, rules)}")
@@ -60,6 +62,7 @@ def run(
                 pair = _pair(case, growing, measure, control if i % CONTROL_EVERY == 0 else None, base_first)
                 if pair is not None:
                     pairs.append(pair)
+        each_seconds = (time.monotonic() - started) / len(wanted)
     return pairs
 
 

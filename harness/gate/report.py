@@ -1,6 +1,7 @@
 """What a gate found, as data: the verdict of each point, of everything exact, of the control, and of the gate."""
 
 import dataclasses
+import math
 import statistics
 from typing import Any
 
@@ -53,7 +54,7 @@ def data(found: Found) -> dict[str, Any]:
         "control": control,
         "points": points,
         "exact": changed,
-        "not_compared": [dataclasses.asdict(each) for each in found.alone],
+        "not_compared": [{"point": each.key, "kind": each.kind, "reason": each.reason} for each in found.alone],
         "notes": found.notes,
     }
 
@@ -72,6 +73,7 @@ def _point(case: Case, found: Found) -> dict[str, Any]:
         told[f"{side}_ms"] = statistics.median(medians) if medians else None
     verdict, reason = _verdict(case, decided, found, entry)
     told |= {"verdict": verdict, "reason": reason, "flagged": decided.flagged, "pairs": len(judged)}
+    told["failures"] = case.failures
     return told | {name: [dataclasses.asdict(pair) for pair in getattr(case, name)] for name in ("first", "again")}
 
 
@@ -111,5 +113,9 @@ def _control(found: Found) -> dict[str, Any]:
 
 
 def _change(change: Change, entry: Entry | None) -> dict[str, Any]:
-    told = {name: getattr(change, name) for name in ("label", "metric", "base", "head")}
+    values = {side: getattr(change, side) for side in ("base", "head")}
+    for side, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            values[side] = repr(value)  # which JSON has no number for
+    told = {"label": change.label, "metric": change.metric, **values}
     return told | {"points": [each.key for each in change.points], "accepted": entry.reason if entry else None}

@@ -79,14 +79,15 @@ def asides(told: dict[str, Any]) -> list[str]:
         lines.append(f"{each['label']}: {each['metric']} was {each['base']!r}, is {each['head']!r} ({where}); {held}")
     kinds: dict[tuple[str, str], list[str]] = {}
     for each in told["not_compared"]:
-        kinds.setdefault((each["kind"].replace("_", " "), each["reason"]), []).append(each["key"])
+        kinds.setdefault((each["kind"].replace("_", " "), each["reason"]), []).append(each["point"])
     lines += [f"{kind}: {', '.join(keys)}: {reason}" for (kind, reason), keys in kinds.items()]
     return lines + told["notes"]
 
 
 def tell(told: dict[str, Any], console: Console) -> None:
     """The table, what stands beside it, and the verdict last."""
-    made = show.table(_title(told), *COLUMNS)
+    console.print(_title(told), style="bold", soft_wrap=True)
+    made = show.table("", *COLUMNS)
     for cells in rows(told):
         made.add_row(*cells, style=MARKS.get(cells[1]))
     console.print(made)
