@@ -4,11 +4,14 @@ import datetime
 
 import pytest
 
+import models
+from harness import measures
 from harness.errors import UserError
 from harness.gate import accepted, trees
 from harness.gate.cases import paired
 from harness.gate.exact import changes
 from tests.gating import lines, row
+from tests.tree import ROOT
 
 SURVEY = lines(row("retnet"), row("retnet", "prefill"), row("aft"), parameters=998016)
 ROWS = paired(SURVEY, SURVEY).rows
@@ -152,3 +155,9 @@ def test_an_entry_with_both_ends_needs_both(tmp_path, monkeypatch):
     monkeypatch.setattr(trees, "holds_for", lambda *_: True)
     assert loaded(tmp_path, GOOD | {"base": "3ec3559"}).entries
     assert not loaded(tmp_path, GOOD | {"base": "3ec3559", "until": "2024-02-29"}).entries
+
+
+def test_the_file_of_this_project_is_right():
+    measured = [row(model, measure) for model in models.names() for measure in measures.names()]
+    held = accepted.load(ROOT / accepted.NAME, ROOT, "HEAD", [("", each) for each in measured])
+    assert all(entry.reason for _, entry in held.entries)

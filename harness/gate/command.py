@@ -73,7 +73,7 @@ def gate(asked: Asked, console: Console, root: pathlib.Path = ROOT) -> dict[str,
     asked.check()
     if asked.accepted is not None and not asked.accepted.is_file():
         raise UserError(f"--accepted {asked.accepted}: there is no such file; name one, or leave it out")
-    with _threads(asked.threads), worker.interruptible(), trees.checked_out(root, asked.base, asked.head) as sides:
+    with threads(asked.threads), worker.interruptible(), trees.checked_out(root, asked.base, asked.head) as sides:
         base, head = sides
         experiment.load(asked.file)
         console.print(f"base: {base.told}\nhead: {head.told}", soft_wrap=True)
@@ -135,7 +135,7 @@ def _unused(held: Accepted, found: Paired, slowdowns: dict[str, Any]) -> list[st
 
 
 @contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
+def threads(count: int) -> Iterator[None]:
     """What is started within computes with so many threads."""
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = str(count)
