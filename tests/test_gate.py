@@ -11,7 +11,7 @@ from harness.gate import accepted
 from tests.gating import TINY, commit, gate, git, plant, repository
 
 EXACT_ONLY = TINY.replace("name: prefill", "name: memory")  # nothing that has a time
-WIDE = ("--limit", "100%")
+WIDE = ("--limit", "300%")
 SLEEP = '    def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:\n'
 
 
@@ -28,9 +28,10 @@ def verdicts(told):
 
 
 def test_identical_trees_pass(copy):
-    code, told = gate(copy, "--base", "HEAD", *WIDE)
+    code, told = gate(copy, "--base", "HEAD", "--only", "measure=prefill", *WIDE)
     assert code == 0, told
-    assert (told["exact"], told["not_compared"][0]["kind"]) == ([], "untimed")
+    assert told["exact"] == []
+    assert {each["kind"] for each in told["not_compared"]} == {"untimed"}
     assert set(verdicts(told)) == {"retnet", "transformer", "linear_attention", "rwkv", "aft"}
     for point in told["points"]:
         assert len(point["first"]) >= 5
@@ -49,7 +50,7 @@ def test_a_sleep_in_one_models_mixer_is_a_regression_of_that_model_alone(copy):
     assert slow["flagged"], "it was measured again before the verdict"
     assert len(slow["again"]) >= 5
     assert slow["low"] > 1
-    assert slow["ratio"] > 2
+    assert slow["ratio"] > 4
     assert told["head"]["dirty"], "what is judged is the working tree as it stands"
 
 

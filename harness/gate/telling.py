@@ -80,7 +80,9 @@ def asides(told: dict[str, Any]) -> list[str]:
     kinds: dict[tuple[str, str], list[str]] = {}
     for each in told["not_compared"]:
         kinds.setdefault((each["kind"].replace("_", " "), each["reason"]), []).append(each["point"])
-    lines += [f"{kind}: {', '.join(keys)}: {reason}" for (kind, reason), keys in kinds.items()]
+    for (kind, reason), keys in kinds.items():
+        named = f"{len(keys)} points such as {keys[0]}" if kind == "untimed" and len(keys) > 1 else ", ".join(keys)
+        lines.append(f"{kind}: {named}: {reason}")
     return lines + told["notes"]
 
 
