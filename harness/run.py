@@ -1,10 +1,7 @@
 """Running an experiment: what is not done yet, one point at a time, each on disk before the next one starts."""
 
-import contextlib
 import pathlib
 import shlex
-import signal
-from collections.abc import Iterator
 
 from rich.console import Console
 
@@ -34,7 +31,7 @@ def run(
     then the point in flight is stopped, and every finished one is kept.
     """
     console = console or show.console()
-    with _interruptible():
+    with worker.interruptible():
         environment = worker.call(machine.environment, device)
         folder = out / experiment.name / machine.slug(environment, device)
         with Writer(folder) as writer:
@@ -74,13 +71,3 @@ def _tuned(sweep: Sweep, trials: list[Point]) -> list[tuple[Point, float | None]
     last = [sweep.last(point) for point in trials]
     told = [bits.get(done.point) if done.status == "ok" else None for done in last]
     return list(zip(trials, told, strict=True))
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

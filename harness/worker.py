@@ -123,6 +123,16 @@ def start(
     return Outcome(end.status, end.reason, seconds, tuple(rows), printed, passing=_passes(end))
 
 
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGTERM ends what is within as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _follow(
     process: Any,
     receiver: Connection,

@@ -60,6 +60,8 @@ def test_every_harness_command_is_accepted(command, tmp_path, monkeypatch):
     words = ["cpu" if word == "cuda" else word for word in shlex.split(command.replace("moving_average", "aft"))]
     if words[0] == "run" and len(words) > 1:
         words += [] if "--dry-run" in words else ["--dry-run"]
+    elif words[0] == "gate":  # it would run for minutes
+        words = [*words, "--help"]
     elif words in (["report"], ["run"], ["validate"]):
         words += ["--help"]
     ran = CliRunner().invoke(app, words)
