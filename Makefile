@@ -5,7 +5,7 @@ PYTHON ?= python3
 PY = .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run smoke report readme test bench lint format constraints clean venv
+.PHONY: help run smoke report readme test bench gate trial lint format constraints clean venv
 
 help:
 	@echo "make run      train, time and compare the five models; draw reports/triangle.html (8 minutes on 2 cores)"
@@ -14,6 +14,8 @@ help:
 	@echo "make report   draw the pages again from results/"
 	@echo "make readme   write the README's numbers again from results/"
 	@echo "make bench    time the models' operators with pytest-benchmark"
+	@echo "make gate     is this tree slower than BASE? HEAD~1 where none is named; 5 minutes at most"
+	@echo "make trial    how often the gate itself is wrong here; 35 minutes on a quiet machine"
 	@echo "make lint     ruff and mypy (make format mends what ruff can)"
 	@echo "make clean    remove .venv and caches; results stay"
 	@echo "make constraints   resolve pyproject.toml anew and pin every version"
@@ -31,6 +33,7 @@ report: venv
 
 readme: venv
 	@$(PY) -c "from harness import record; from reports import readme; readme.write(record.load_all('results'))"
+	@$(PY) -m harness.gate.trial write
 
 test: venv
 	@$(PY) -m pytest
@@ -38,6 +41,13 @@ test: venv
 # Without the shape checks that the tests run under: they cost time.
 bench: venv
 	@$(PY) -m pytest -o addopts="-q -s" tests/benchmarks
+
+BASE ?= HEAD~1
+gate: venv
+	@$(PY) -m harness gate --base $(BASE) experiments/ci_throughput.yaml
+
+trial: venv
+	@$(PY) -m harness.gate.trial run
 
 lint: venv
 	@$(PY) -m ruff check .

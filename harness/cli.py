@@ -1,4 +1,4 @@
-"""The command line, `python -m harness run|report|predict|list|validate`. Commands import what they need in time."""
+"""The command line, `python -m harness run|report|predict|gate|...`. Commands import what they need in time."""
 
 import pathlib
 import sys
@@ -108,7 +108,7 @@ def _run(asked: "Experiment", points: "list[Point]", out: pathlib.Path, device: 
         raise typer.Exit(130) from None
 
 
-def _try_to_write(out: pathlib.Path) -> None:
+def _try_to_write(out: pathlib.Path, flag: str = "") -> None:
     """Raises UserError where nothing could be written below `out`. Leaves nothing behind."""
     import tempfile
 
@@ -118,7 +118,7 @@ def _try_to_write(out: pathlib.Path) -> None:
             return
     except OSError as error:
         fix = "name a folder that you may write to"
-        raise UserError(f"--out {out}: cannot be written: {error.strerror}; {fix}") from None
+        raise UserError(f"{flag or f'--out {out}'}: cannot be written: {error.strerror}; {fix}") from None
 
 
 @app.command()
@@ -221,3 +221,43 @@ def validate(
             print(error, file=sys.stderr)
     if bad:
         raise typer.Exit(2)
+
+
+@app.command()
+def gate(
+    file: Annotated[pathlib.Path, typer.Argument(metavar="EXPERIMENT.yaml", help="The points to compare.")],
+    base: Annotated[str, typer.Option(metavar="REV", help="What to compare with: a commit, a branch or a tag.")],
+    head: Annotated[str | None, typer.Option(metavar="REV", help="What to judge; the working tree as it is.")] = None,
+    limit: Annotated[str, typer.Option(metavar="SHARE", help="The slowdown that passes.")] = "10%",
+    pairs: Annotated[int, typer.Option(help="Pairs of measurements that every point gets.")] = 5,
+    most_pairs: Annotated[int, typer.Option(help="Pairs that an undecided point may get.")] = 15,
+    seconds: Annotated[float, typer.Option(help="Time within which it is to end.")] = 280,
+    only: Filters = [],  # noqa: B006
+    changed: Annotated[bool, typer.Option("--changed", help="Time only what computes with different code.")] = False,
+    accepted: Annotated[pathlib.Path | None, typer.Option(metavar="FILE", help="What was accepted, and why.")] = None,
+    json: Annotated[pathlib.Path | None, typer.Option(metavar="FILE", help="All of it as JSON; - prints it.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "cpu",
+    threads: Annotated[int, typer.Option(help="That each measurement computes with.")] = 1,
+) -> None:
+    """Judge whether the head is slower than the base. Exits with 0 pass, 1 regression, 2 bad usage, 3 nothing
+    measured, 4 inconclusive.
+    """
+    from harness import machine
+    from harness.gate import command, decision, telling
+
+    to_stdout = json == pathlib.Path("-")
+    if json is not None and not to_stdout:
+        _try_to_write(json.absolute().parent, f"--json {json}")
+    rules = decision.Rules(command.limit(limit), pairs, most_pairs)
+    asked = command.Asked(file, base, head, only, rules, seconds, machine.resolve(device), threads, changed, accepted)
+    console = telling.console(to_stdout)
+    try:
+        told = command.gate(asked, console)
+    except KeyboardInterrupt:
+        print("\nstopped: nothing was decided; the worktrees are removed", file=sys.stderr)
+        raise typer.Exit(130) from None
+    telling.tell(told, console)
+    telling.write(told, None if to_stdout else json)
+    if to_stdout:
+        print(telling.text(told), end="")
+    raise typer.Exit(told["exit_code"])

@@ -1,10 +1,7 @@
 """Running an experiment: what is not done yet, one point at a time, each on disk before the next one starts."""
 
-import contextlib
 import pathlib
 import shlex
-import signal
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -40,7 +37,7 @@ def run(
     then the point in flight is stopped, and every finished one is kept.
     """
     console = console or show.console()
-    with _interruptible():
+    with worker.interruptible():
         environment = worker.call(machine.environment, device)
         folder = out / experiment.name / machine.slug(environment, device)
         with Writer(folder) as writer:
@@ -83,17 +80,3 @@ def _tuned(sweep: Sweep, trials: list[Point]) -> list[tuple[Point, float | None]
     last = [sweep.last(point) for point in trials]
     told = [bits.get(done.point) if done.status == "ok" else None for done in last]
     return list(zip(trials, told, strict=True))
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Ctrl-C, unless it is ignored here, and SIGTERM raise KeyboardInterrupt, so that the sweep comes to an end."""
-    before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
-    for name, told in before.items():
-        if told is not signal.SIG_IGN:
-            signal.signal(name, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        for name, told in before.items():
-            signal.signal(name, told)

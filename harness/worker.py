@@ -124,6 +124,20 @@ def start(
     return Outcome(end.status, end.reason, seconds, tuple(rows), printed, passing=_passes(end))
 
 
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C, unless it is ignored, and SIGTERM raise KeyboardInterrupt within, so that it can be brought to an end."""
+    before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+    for name, told in before.items():
+        if told is not signal.SIG_IGN:
+            signal.signal(name, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for name, told in before.items():
+            signal.signal(name, told)
+
+
 def _follow(
     process: Any,
     receiver: Connection,

@@ -6,7 +6,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from reports import claims, corners, figures, rows, sections
+from reports import claims, corners, figures, provenance, rows, sections
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
 FIRST = ("triangle", "triangle_gpu")  # the experiments that the triangle page is about, where they have been run
@@ -45,9 +45,11 @@ def _device(one: Any) -> dict[str, Any]:
         "page": page(one.experiment),
         "question": one.question,
         "slug": one.device,
-        "name": sections.device_name(one),
-        "counts": sections.counts(one),
-        "provenance": sections.provenance(one),
+        "name": provenance.device_name(one),
+        "counts": provenance.counts(one),
+        "provenance": provenance.table(one),
+        "timing": provenance.timing(one),
+        "cautions": provenance.cautions(one),
         "notes": one.notes,
         "schema": ", ".join(sorted({str(value) for value in one.points["schema"]})),
     }
@@ -84,7 +86,8 @@ def _triangle(told: list[Any]) -> dict[str, str]:
     title = "The impossible triangle"
     pages = {"triangle.html": _render("triangle", told, title=title, shown=shown, others=others, page=page)}
     if chosen:
-        pages["triangle.svg"] = sections.picture(chosen[0])
+        about = f"Experiment {chosen[0].experiment} on {provenance.device_name(chosen[0])}."
+        pages["triangle.svg"] = sections.picture(chosen[0], about)
     return pages
 
 
@@ -93,7 +96,8 @@ def _corners(one: Any, key: str) -> dict[str, Any]:
     found = corners.measure(one)
     if found is None:
         return {"where": None, "figures": []}
-    return {"where": found.where, "figures": sections.of_triangle(one.experiment, found.table, key)}
+    where = found.where | {"caution": found.caution}
+    return {"where": where, "figures": sections.of_triangle(one, found, key)}
 
 
 def _claims(told: list[Any]) -> dict[str, str]:
@@ -105,7 +109,7 @@ def _claims(told: list[Any]) -> dict[str, str]:
             {
                 "experiment": one.experiment,
                 "page": page(one.experiment),
-                "device": sections.device_name(one),
+                "device": provenance.device_name(one),
                 "verdict": finding.verdict,
                 "text": finding.text,
                 "table": sections.table(finding.table, f"Rows behind it: {one.experiment}", f"{name}-{one.experiment}"),

@@ -2,8 +2,8 @@
 
 A corner is a ratio to the best model there, so 1 is the best:
 
-    training  tokens/s while training / the same for the best, at the longest training length that all ran
-    decode    tokens/s while decoding / the same for the best, at the longest context and largest batch that all ran
+    training  tokens/s while training / the same for the best, at the longest training length that most ran
+    decode    tokens/s while decoding / the same for the best, at the longest context and largest batch that most ran
     quality   (order-0 entropy - bits per byte) / the same for the best, on the same held-out bytes
 
 Quality starts at what byte frequencies alone give, so a model that has learned nothing gets 0. A corner without a value
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports import intervals, language, rows, wording
+from reports import budget, intervals, language, rows, wording
 
 CORNERS = ("training", "decode", "quality")
 VALUES = {"training": "training_tokens_per_second", "decode": "decode_tokens_per_second", "quality": "bits_per_byte"}
@@ -27,10 +27,12 @@ CELL = ["sequence_length", "batch_size", "dtype"]
 
 @dataclasses.dataclass(frozen=True)
 class Corners:
-    """`table` has a line per label; `where` says for each corner what it was measured at, and what was passed over."""
+    """`table` has a line per label; `where` says for each corner what it was measured at, and what was passed over;
+    `caution` why the decode corner does not rank architectures, where it does not."""
 
     table: pd.DataFrame
     where: dict[str, str]
+    caution: str = ""
 
 
 @rows.once
@@ -56,7 +58,14 @@ def measure(result_set: Any) -> Corners | None:
     table["point"] = [" ".join(line) for line in table[[f"{name}_point" for name in CORNERS]].fillna("").to_numpy()]
     table["point"] = table["point"].str.split().str.join(" ")
     table = table.drop(columns=[f"{name}_point" for name in CORNERS])
-    return Corners(table, {"training": training_at, "decode": decode_at, "quality": quality_at})
+    return Corners(
+        table, {"training": training_at, "decode": decode_at, "quality": quality_at}, _caution(points, table)
+    )
+
+
+def _caution(points: pd.DataFrame, table: pd.DataFrame) -> str:
+    shown = points["point"].isin(" ".join(table["point"]).split())
+    return rows.LAUNCHES if (shown & rows.launches(points)).any() else ""
 
 
 def _speed(result_set: Any, name: str) -> tuple[pd.DataFrame, str]:
@@ -92,8 +101,23 @@ def _cell_text(points: pd.DataFrame, cell: Any, ran: pd.DataFrame) -> str:
     length, batch = wording.number(cell["sequence_length"]), wording.number(cell["batch_size"])
     text = f"length {length}, batch {batch}, {cell['dtype']}"
     text += f", where {cell['label']} of {points['label'].nunique()} models ran"
-    longer = ran[ran["sequence_length"] > cell["sequence_length"]]["sequence_length"].nunique()
-    return text + (f"; {longer} longer length{'s' * (longer > 1)} that fewer ran passed over" if longer else "")
+    over = [_passed_text(line, cell, ran) for line in _passed(points, cell)]
+    return text + (f"; passed over: {wording.listed(over)}" if over else "")
+
+
+def _passed(points: pd.DataFrame, cell: Any) -> list[dict]:
+    """The cells that were tried and are longer, or as long with a larger batch."""
+    tried = points[CELL].dropna().drop_duplicates().sort_values(CELL)
+    longer = tried["sequence_length"] > cell["sequence_length"]
+    larger = (tried["sequence_length"] == cell["sequence_length"]) & (tried["batch_size"] > cell["batch_size"])
+    return tried[longer | larger].to_dict("records")
+
+
+def _passed_text(line: dict, cell: Any, ran: pd.DataFrame) -> str:
+    count = rows.alike(ran, line)["label"].sum()
+    dtype = "" if line["dtype"] == cell["dtype"] else f", {line['dtype']}"
+    place = f"length {wording.number(line['sequence_length'])}, batch {wording.number(line['batch_size'])}{dtype}"
+    return f"{place} ({count or 'none'} ran)"
 
 
 def _quality(result_set: Any) -> tuple[pd.DataFrame, str]:
@@ -111,8 +135,18 @@ def _quality(result_set: Any) -> tuple[pd.DataFrame, str]:
     length = wording.listed([wording.number(value) for value in sorted(set(told["training_sequence_length"].dropna()))])
     tokens = wording.listed([wording.number(value) for value in sorted(set(told["training_tokens"].dropna()))], "or")
     seeds = wording.listed([wording.counted(value, "seed") for value in sorted(set(table["seeds"]))], "or")
-    text = f"held-out text at the training length {length}, after {tokens} training tokens, {seeds}"
+    text = f"held-out text at the training length {length}, after {tokens} training tokens{_corpus(told)}"
+    one = budget.one(result_set)
+    text += {"tokens": "", "flops": " at equal training FLOPs", "seconds": " in equal training time"}[one.kind]
+    text += f", {seeds}"
+    if one.dropped:
+        text += f"; left out, as trained otherwise: {wording.counted(one.dropped, 'row')}"
     return table.drop(columns=["model", "status", "reason"]), text
+
+
+def _corpus(told: pd.DataFrame) -> str:
+    names = [wording.corpus(name) for name in sorted(set(told["corpus"].dropna()))]
+    return f" of {wording.listed(names)}" if names else ""
 
 
 def _why(points: pd.DataFrame, name: str, series: str) -> str:
@@ -122,7 +156,7 @@ def _why(points: pd.DataFrame, name: str, series: str) -> str:
     if told.empty:
         return "not measured"
     if failed.empty:
-        return "not measured at this size"
+        return "not trained under this budget" if name == "quality" else "not measured at this size"
     line = failed.iloc[-1]
     reason = f": {line['reason']}" if pd.notna(line["reason"]) else ""
     return f"{rows.STATUS_TEXT[line['status']]}{reason}"

@@ -46,6 +46,19 @@ def mean_of_few(values: Any) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
+def slope_of(places: dict[float, Any]) -> tuple[float, float, float]:
+    """The slope of log median against log place and its 95% bootstrap interval, from the values at each place, each
+    place resampled apart; no interval where a place has a single value."""
+    x = np.log(np.asarray(list(places), float))
+    value = slope(np.exp(x), [np.median(np.asarray(values, float)) for values in places.values()])
+    if min(map(len, places.values())) < 2:
+        return value, *NOT_A_NUMBER
+    drawn = [np.log(_resampled(values, np.median, stream)) for stream, values in enumerate(places.values())]
+    steps = x - x.mean()
+    low, high = np.percentile(steps @ np.asarray(drawn) / (steps @ steps), [2.5, 97.5])
+    return value, float(low), float(high)
+
+
 def slope(x: Any, y: Any) -> float:
     """The least-squares slope of log y against log x: 0 is flat, 1 is proportional. Needs two different x."""
     return float(np.polyfit(np.log(np.asarray(x, float)), np.log(np.asarray(y, float)), 1)[0])

@@ -16,6 +16,10 @@ from reports.style import Style
 WIDE, HIGH = 3.1, 2.4  # inches of a panel's inside
 MARGIN, BETWEEN = 0.75, 0.75  # left of it; above and below it
 
+TIMED_NOTE = (
+    "Medians over repeats; the bars are 95% bootstrap intervals over repeats in one process, and do not say how "
+    "processes differ."
+)
 NOUNS = {"batch_size": "batch", "sequence_length": "length", "length": "evaluation length"}
 
 Form = Callable[[float], str]

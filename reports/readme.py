@@ -9,12 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from reports import corners, language, wording
+from reports import corners, language, provenance, wording
 
 EXPERIMENTS = ("triangle", "triangle_gpu")
 BEGIN, END = "<!-- numbers:begin, written by `make readme` -->\n", "<!-- numbers:end -->\n"
 README = pathlib.Path(__file__).resolve().parents[1] / "README.md"
 NOTHING = "There are no results yet; `make run` makes them.\n"
+MACHINE = ("device_name", "cores", "torch")
 COLUMNS = {
     "model": ":--",
     "parameters": "--:",
@@ -50,16 +51,21 @@ def between(text: str) -> str:
 
 def _device(result_set: Any, found: corners.Corners) -> str:
     """One device: what was measured at which size, then a line per model, the largest weakest corner first."""
-    newest = result_set.environments.iloc[-1]
-    name, cores = newest["device_name"], wording.number(newest["cores"])
-    where = (
-        f"**{name}**, {cores} cores, torch {newest['torch']} (`results/{result_set.experiment}/{result_set.device}/`)."
-    )
+    where = f"{_machine(result_set, found)} (`results/{result_set.experiment}/{result_set.device}/`)."
     sizes = " ".join(f"{corner.capitalize()}: {at}." for corner, at in found.where.items())
     lines = [f"| {' | '.join(COLUMNS)} |", f"| {' | '.join(COLUMNS.values())} |"]
     ordered = found.table.sort_values(["weakest", "series"], ascending=[False, True], na_position="last")
     lines += [f"| {' | '.join(_cells(result_set, line))} |" for line in ordered.to_dict("records")]
-    return f"{where} {sizes}\n\n" + "\n".join(lines) + "\n"
+    below = f"\n{found.caution}\n" if found.caution else ""
+    return f"{where} {sizes}\n\n" + "\n".join(lines) + f"\n{below}"
+
+
+def _machine(result_set: Any, found: corners.Corners) -> str:
+    """Where the points that are shown were measured, which need not be where the last run was."""
+    shown = result_set.points["point"].isin(" ".join(found.table["point"]).split())
+    told = provenance.environments(result_set, result_set.points[shown])
+    names, cores, torch = (wording.listed(sorted(set(told[name].dropna().map(str))), "or") for name in MACHINE)
+    return f"**{names}**, {cores} cores, torch {torch}" + (", uncommitted tree" if provenance.dirty(told) else "")
 
 
 def _cells(result_set: Any, line: dict[Any, Any]) -> list[str]:

@@ -1,8 +1,9 @@
 """Which rows count, and what they say: every figure, corner and claim reads the tables through this file.
 
 A table of results that this file returns has one line per combination of factors, with the columns `series` (the name
-in the pictures), `model`, the factors, the measured value with `low` and `high` (a 95% interval, empty for a single
-value), how many values stand behind it, `status`, `reason` and `point`, the ids of the rows of points.csv behind it.
+in the pictures), `model`, the factors, the measured value with `low` and `high` (a 95% interval over
+repeats in one process, empty for a single value; processes can differ by more), how many values stand behind it,
+`status`, `reason` and `point`, the ids of the rows of points.csv behind it.
 """
 
 import functools
@@ -19,6 +20,9 @@ Table = TypeVar("Table")
 SHAPE = ["width", "layers", "heads", "parameters_target"]
 FACTORS = ["form", "batch_size", "sequence_length", "dtype", *SHAPE]
 SAME_POINT = ["measure", "label", *FACTORS, "device", "training_sequence_length", "training_batch_size", "seed"]
+LAUNCHES = (
+    "Decoding was timed on CUDA without a captured graph: such times are of kernel launches and rank no architectures."
+)
 SEVERITY = ("ok", "not_applicable", "skipped", "timeout", "oom", "error")
 STATUS_TEXT = {
     "ok": "ok",
@@ -177,6 +181,12 @@ def tidy(table: pd.DataFrame) -> pd.DataFrame:
     told = table.drop(columns=["label", *dict.fromkeys(silent)])
     front = ["series", "model"]
     return told[[*front, *(name for name in told if name not in front)]].reset_index(drop=True)
+
+
+def launches(points: pd.DataFrame) -> pd.Series:
+    """Which rows of points.csv measure what `LAUNCHES` says."""
+    replayed = points["graph"].astype(object).fillna("").astype(str).str.lower() == "true"
+    return (points["measure"] == "decode") & (points["device"] == "cuda") & ~replayed
 
 
 def failures(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The pieces that pages are made of: a drawn figure or a claim, each with its table and the table's CSV. No layout."""
+"""The pieces that pages are made of: drawn figures, each with its table and the table's CSV. No layout."""
 
 import dataclasses
 import re
@@ -66,29 +66,38 @@ def figure(name: str, result_set: Any, key: str) -> Section | None:
         raise figures.Incomplete(f"reports/figures/{name}.py: the table of data() lacks {', '.join(missing)}")
     text = plan.text(data)
     with style.settings():
-        drawn = Markup(svg.of(plan.draw(data, style.looks(data)), key, plan.title, text))
+        drawn = Markup(svg.of(plan.draw(data, style.looks(data, result_set.points)), key, plan.title, text))
     shown = table(data, plan.title, f"{result_set.experiment}-{name}")
     return Section(key, plan.title, drawn, text, plan.note, shown)
 
 
-def of_triangle(experiment: str, told: pd.DataFrame, key: str) -> list[Section]:
-    """The triangle of a table of corners, a small one per model, and its three sides."""
-    looks, text, name = style.looks(told), triangle.text(told), f"{experiment}-triangle"
+def of_triangle(result_set: Any, found: corners.Corners, key: str) -> list[Section]:
+    """The triangle of the corners, a small one per model, and its three sides."""
+    told, name = found.table, f"{result_set.experiment}-triangle"
+    looks, text = style.looks(told, result_set.points), triangle.text(told)
     with style.settings():
         whole = Markup(svg.of(triangle.draw(told, looks), key, triangle.TITLE, text))
         single = Markup(svg.of(triangle.each(told, looks), f"{key}-each", "One triangle per model", text))
-        sides = [_side(told, looks, side, key, name) for side in tradeoffs.SIDES]
-    first = Section(key, triangle.TITLE, whole, text, TRIANGLE_NOTE, table(told, triangle.TITLE, name), _raw(told))
+        sides = [_side(found, looks, side, key, name) for side in tradeoffs.SIDES]
+    first = Section(
+        key,
+        triangle.TITLE,
+        whole,
+        text,
+        _with(TRIANGLE_NOTE, found.caution),
+        table(told, triangle.TITLE, name),
+        _raw(told),
+    )
     return [first, Section(f"{key}-each", "And each model by itself?", single, "", EACH_NOTE, None), *sides]
 
 
-def picture(result_set: Any) -> str:
-    """The triangle of a result set that has one, as a file of its own."""
+def picture(result_set: Any, about: str) -> str:
+    """The triangle of a result set that has one, as a file of its own; `about` says what was measured."""
     found = corners.measure(result_set)
     assert found is not None
-    told, about = found.table, f"Experiment {result_set.experiment} on {device_name(result_set)}."
+    told = found.table
     with style.settings():
-        drawn = triangle.draw(told, style.looks(told), alone=about)
+        drawn = triangle.draw(told, style.looks(told, result_set.points), alone=about)
         return svg.of(drawn, "triangle", triangle.TITLE, triangle.text(told), alone=True)
 
 
@@ -113,17 +122,22 @@ def _value(line: dict, name: str) -> str:
 
 
 SIDE_NOTE = (
-    "Better is up and to the right. Bars are 95% bootstrap intervals, over repeats for speed and over seeds for "
-    "quality. The dashed line joins the models that no other beats on both."
+    "Better is up and to the right. Bars are 95% intervals: of speeds by bootstrap over repeats in one process, of "
+    "quality by Student's t over seeds. The dashed line joins the models that no other beats on both."
 )
 TRIANGLE_NOTE = "The edge of the triangle is the best model at that corner, the centre is zero. A gap is an open side."
 EACH_NOTE = "The same values, one model at a time, the others in grey."
 
 
-def _side(told: pd.DataFrame, looks: style.Style, side: tradeoffs.Side, key: str, name: str) -> Section:
-    key, text = f"{key}-{side.x}-{side.y}", tradeoffs.text(told, side)
+def _with(note: str, caution: str) -> str:
+    return f"{note} {caution}" if caution else note
+
+
+def _side(found: corners.Corners, looks: style.Style, side: tradeoffs.Side, key: str, name: str) -> Section:
+    told, key = found.table, f"{key}-{side.x}-{side.y}"
+    text, note = tradeoffs.text(told, side), _with(SIDE_NOTE, found.caution if "decode" in side[:2] else "")
     drawn = Markup(svg.of(tradeoffs.draw(told, looks, side), key, side.title, text))
-    return Section(key, side.title, drawn, text, SIDE_NOTE, _side_table(told, side, name))
+    return Section(key, side.title, drawn, text, note, _side_table(told, side, name))
 
 
 def _side_table(told: pd.DataFrame, side: tradeoffs.Side, name: str) -> Table:
@@ -139,48 +153,12 @@ def got(result_set: Any) -> Table | None:
     if points.empty:
         return None
     same = ["label", "model", "width", "layers", "heads", "ffn_width", "parameters", "parameters_target"]
-    told = points.drop_duplicates(same, keep="last")[[*same, "parameters_mismatch", "flops_per_token", "point"]]
+    told = points.drop_duplicates(same, keep="last")[[*same, "parameters_mismatch", "point"]]
     trained = language.results(result_set).groupby("label")[["training_tokens", "training_flops"]].max()
-    told = told.sort_values(same, kind="stable").drop(columns="flops_per_token")
+    told = told.sort_values(same, kind="stable")
     for column in trained:
         told[column] = told["label"].map(trained[column])
     told["learning_rate"] = told["label"].map(language.rates(result_set)).astype(float)
     empty = [column for column in told if told[column].isna().all()]
     told = told.drop(columns=empty).rename(columns={"label": "series"})
     return table(told, "What each model got", f"{result_set.experiment}-budget")
-
-
-def provenance(result_set: Any) -> Table:
-    """Where the rows come from: a column per environment that a current row names."""
-    points = rows.current(result_set.points)
-    told = result_set.environments
-    told = told[told["environment"].isin(points["environment"])].drop_duplicates("environment", keep="last")
-    seen = points.groupby("environment")
-    extra = {
-        "rows": seen.size(),
-        "finished": seen["finished"].max(),
-        "corpus": seen["corpus"].agg(_distinct),
-        "corpus_sha256": seen["corpus_sha256"].agg(_distinct),
-    }
-    told = told.assign(**{name: told["environment"].map(column) for name, column in extra.items()})
-    told = told.set_index("environment").dropna(axis=1, how="all").T.rename_axis(None, axis=1)
-    told = told.rename_axis("environment").reset_index()
-    return table(told, "Provenance", f"{result_set.experiment}-provenance")
-
-
-def _distinct(values: pd.Series) -> str:
-    return " ".join(sorted(set(values.dropna().astype(str))))
-
-
-def device_name(result_set: Any) -> str:
-    """What the device calls itself, or the folder's name."""
-    used = result_set.environments["environment"].isin(result_set.points["environment"])
-    names = sorted(set(result_set.environments.loc[used, "device_name"].dropna()))
-    return wording.listed(names) if names else str(result_set.device)
-
-
-def counts(result_set: Any) -> str:
-    """How many points there are, by status."""
-    told = rows.current(result_set.points)["status"].value_counts()
-    parts = [f"{told[status]} {rows.STATUS_TEXT[status]}" for status in rows.SEVERITY if status in told]
-    return wording.listed(parts) if parts else "no point yet"

@@ -64,21 +64,33 @@ class Look(NamedTuple):
 Style = dict[str, Look]
 
 
-def looks(table: pd.DataFrame) -> Style:
-    """The look of every series of a table. A model's own entry has its colour; its variants are shades of it."""
+def looks(table: pd.DataFrame, points: pd.DataFrame | None = None) -> Style:
+    """The look of every series of a table. A model's own entry has its colour; its variants are shades of it.
+
+    Shade and dash go by the entry's place among all entries of its model in `points`, whatever else the table shows, so
+    that an entry looks the same in every figure. Forms and shapes of one entry differ in dashes.
+    """
+    every = table[["series", "model"]] if points is None else points[["label", "model"]]
+    every = every.set_axis(["label", "model"], axis=1)
     told: Style = {}
     for model, group in table.groupby("model", sort=True):
         card = wording.card(str(model))
         colour, marker = card.get("colour", UNKNOWN[0]), card.get("marker", UNKNOWN[1])
-        names = sorted(set(group["series"]))  # the bare name first
-        for place, series in enumerate(names):
-            share = 0.55 * place / max(len(names) - 1, 1)
-            red, green, blue = ((1 - share) * part + share for part in colors.to_rgb(colour))
-            shade = colors.to_hex((red, green, blue))
-            told[series] = Look(
-                wording.title(series, str(model)), shade if place else colour, marker, DASHES[place % len(DASHES)]
-            )
+        entries = sorted(set(every.loc[every["model"] == model, "label"]))  # the bare name first
+        seen: dict[str, int] = {}
+        for series in sorted(set(group["series"])):
+            entry = max((name for name in entries if f"{series} ".startswith(f"{name} ")), key=len, default=entries[0])
+            place, form = entries.index(entry), seen.get(entry, 0)
+            seen[entry] = form + 1
+            share = 0.55 * place / max(len(entries) - 1, 1)
+            dash = DASHES[(place + form) % len(DASHES)]
+            told[series] = Look(wording.title(series, str(model)), _lighter(colour, share), marker, dash)
     return told
+
+
+def _lighter(colour: str, share: float) -> str:
+    red, green, blue = ((1 - share) * part + share for part in colors.to_rgb(colour))
+    return colors.to_hex((red, green, blue)) if share else colour
 
 
 @contextlib.contextmanager

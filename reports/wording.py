@@ -1,6 +1,8 @@
 """Numbers and names in words: what a reader sees, and a screen reader reads. No drawing."""
 
+import json
 import math
+import pathlib
 import re
 from typing import Any
 
@@ -57,6 +59,17 @@ def clipped(text: str, most: int = 30) -> str:
 def listed(items: list[str], joint: str = "and") -> str:
     """'a', 'a and b', 'a, b and c'."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {joint} {items[-1]}" if items else "none"
+
+
+def corpus(text: str) -> str:
+    """A corpus as points.csv names it, files without the folders that only one machine has."""
+    if not text.startswith("{"):
+        return pathlib.PurePath(text).name if text.startswith((".", "/", "~")) else text
+    told = json.loads(text)
+    named = {name: corpus(str(where)) for name, where in told.items() if where is not None}
+    train = named.pop("train", "")
+    rest = ", ".join(f"{name.replace('_', ' ')}: {where}" for name, where in named.items())
+    return f"{train} ({rest})" if train and rest else train or rest
 
 
 def counted(count: int, noun: str) -> str:

@@ -94,10 +94,8 @@ class Builder:
     def language(self, label: str, seed: int, rate: float, bits: float, role: str = "chosen", **more: Any) -> str:
         """A trained model: bits per byte at three lengths and four positions, a curve of twelve rows."""
         trained = {"training_tokens": 500_000, "training_flops": 3e11, "training_sequence_length": 128}
-        point = self.point(
-            "language", label, seed=seed, learning_rate=rate, role=role, corpus="python-docs", corpus_sha256="ab" * 32,
-            training_batch_size=8, **{**trained, **more},
-        )  # fmt: skip
+        trained |= {"training_batch_size": 8, "corpus": "python-docs", "corpus_sha256": "ab" * 32}
+        point = self.point("language", label, seed=seed, learning_rate=rate, role=role, **{**trained, **more})
         for times in (1, 2, 4):
             self.samples(point, "bits_per_byte", [bits * times**0.01], "bits/byte", length=128 * times)
         for bucket in (32, 64, 128):
@@ -223,4 +221,19 @@ def gammas(device: str = "cpu-made-up") -> ResultSet:
         for seed in range(3):
             role = "trial" if seed == 0 else "chosen"
             made.language(label, seed, 1e-3, value + 0.009 * seed, role, option_gamma=gamma, option_gate="True")
+    return made.build()
+
+
+def known(device: str = "cpu-made-up") -> ResultSet:
+    """The harness on work whose answer is known, and joules: time 0.2% over, memory 3%; AFT's failed."""
+    made = Builder("known", device, "How far off is the harness itself?")
+    point = made.point("self_test", "retnet", timing_ended="precision", throttled="no", clock_mhz=2100.0)
+    for metric, error in (("time_error", 0.002), ("memory_error", 0.03)):
+        made.samples(point, metric, [error * (1 + 0.01 * repeat) for repeat in range(-2, 3)])
+    cell = {"batch_size": 4, "sequence_length": 128}
+    for label, joules in (("retnet", 0.2), ("transformer", 0.3)):
+        point = made.point("energy", label, timing_ended="deadline", throttled="thermal", clock_mhz=1900.0, **cell)
+        made.samples(point, "decode_joules_per_token", [joules, 1.1 * joules, 1.2 * joules])
+        made.samples(point, "training_joules_per_token", [joules / 50])
+    made.point("energy", "aft", "error", "the counter went backwards", **cell)
     return made.build()

@@ -2,17 +2,20 @@
 
 import re
 
+import numpy as np
 import pytest
 
-from reports import claims
-from reports.claims import CONTRADICTED, MIXED, SUPPORTED, UNTESTABLE, _evidence
-from tests.claim_cases import CASES, Made, on, speeds
+from reports import claims, intervals
+from reports.claims import CONTRADICTED, MIXED, SUPPORTED, UNTESTABLE, _evidence, _slopes
+from reports.rows import LAUNCHES
+from tests.claim_cases import CASES, LAUNCHED, REPLAYED, Made, bits, lengths, noisy, on, speeds
 from tests.report_data import Builder, ResultSet
 
 
-def made(rows: Made) -> ResultSet:
+def made(*tables: Made) -> ResultSet:
     builder = Builder()
-    rows(builder)
+    for table in tables:
+        table(builder)
     return builder.build()
 
 
@@ -86,3 +89,79 @@ def test_the_longest_common_length_is_what_counts() -> None:
     assert "at length 2,048, batch 4" in finding.text
     short = made(speeds("training", 512, retnet=80, transformer=100))
     assert claims.load("training_throughput").judge(short) is None
+
+
+def test_a_difference_within_the_margin_decides_nothing() -> None:
+    assert _evidence.by_margin(1.11, 1.2, 0.1) == _evidence.by_margin(0.8, 0.89, 0.1, "lower") == SUPPORTED
+    assert _evidence.by_margin(0.8, 0.89, 0.1) == _evidence.by_margin(1.11, 1.2, 0.1, "lower") == CONTRADICTED
+    for low, high in ((1.05, 1.2), (0.8, 0.95), (1.01, 1.02), (float("nan"), float("nan"))):
+        assert _evidence.by_margin(low, high, 0.1) == MIXED
+    for name in ("training_throughput", "inference_throughput", "inference_latency", "rwkv_parallel"):
+        claim = claims.load(name)
+        assert f"more than {_evidence.MARGIN:.0%}" in claim.rule
+        assert "over repeats in one process" in claim.rule
+
+
+def test_a_speed_says_what_its_interval_is_over() -> None:
+    finding = claims.load("training_throughput").judge(made(speeds("training", retnet=120, transformer=100)))
+    assert finding is not None
+    assert finding.text.endswith("interval over repeats in one process.")
+
+
+def test_a_slope_has_the_interval_of_its_samples() -> None:
+    places = {1.0: [2.0, 2.2, 1.9, 2.1], 4.0: [4.1, 4.0, 3.7, 4.3], 16.0: [8.0, 8.8, 7.9, 8.1]}
+    value, low, high = intervals.slope_of(places)
+    assert value == pytest.approx(intervals.slope(list(places), [np.median(each) for each in places.values()]))
+    assert 0.4 < low < value < high < 0.6
+    assert np.isnan(intervals.slope_of({1.0: [2.0], 4.0: [2.0, 2.1]})[1:]).all()
+
+
+def test_a_slope_of_speeds_is_that_of_the_fastest_form() -> None:
+    def forms(builder: Builder) -> None:
+        for length, fast, slow in ((256, 100.0, 50.0), (2048, 99.0, 5.0)):
+            for form, speed in (("chunkwise", fast), ("parallel", slow)):
+                point = builder.point("training", "retnet", sequence_length=length, batch_size=2, form=form)
+                builder.samples(point, "tokens_per_second", noisy("tokens_per_second", speed))
+
+    finding = claims.load("linear_training").judge(made(forms))
+    assert finding is not None
+    assert finding.verdict == SUPPORTED
+
+
+def test_a_slope_across_batches_needs_equal_tokens() -> None:
+    finding = claims.load("linear_training").judge(made(lengths({256: 80, 1024: 82, 4096: 81})))
+    assert finding is not None
+    assert "over length 256 to 4,096 at equal tokens per step" in finding.text
+    told = _evidence.measured(made(lengths({256: 80, 1024: 82})), "training", "tokens_per_second")
+    slope = (told, "tokens_per_second", "retnet", "sequence_length", "higher")
+    assert len(_slopes.slopes(*slope, equal_tokens=True)) == 1
+    assert _slopes.slopes(*slope).empty
+    told.loc[told["sequence_length"] == 256, "batch_size"] = 17
+    assert _slopes.slopes(*slope, equal_tokens=True).empty
+
+
+def test_decoding_without_a_graph_decides_nothing_unless_there_is_also_some_with() -> None:
+    launched = speeds("decode", 4096, more=LAUNCHED, retnet=300, transformer=100)
+    claim = claims.load("inference_throughput")
+    finding = claim.judge(made(launched))
+    assert finding is not None
+    assert finding.text.endswith(LAUNCHES)
+    finding = claim.judge(made(launched, speeds("decode", 2048, more=REPLAYED, retnet=80, transformer=100)))
+    assert finding is not None
+    assert (finding.verdict, LAUNCHES in finding.text) == (CONTRADICTED, False)
+    assert "length 2,048" in finding.text
+
+
+def test_a_prediction_says_what_was_left_out() -> None:
+    def older(builder: Builder) -> None:
+        builder.language("aft", 0, 1e-3, 1.0, training_tokens=9)
+
+    finding = claims.load("retnet_linear").judge(made(older, bits(retnet=2.0, linear_attention=2.1)))
+    assert finding is not None
+    assert "Left out of every comparison of predictions" in finding.text
+
+
+def test_claims_of_one_kind_share_one_rule() -> None:
+    assert claims.load("retnet_linear").rule == claims.load("retnet_rwkv").rule == _evidence.ONE_BETTER
+    assert _evidence.ONE_BETTER in claims.load("linear_transformer").rule
+    assert claims.load("zero_shot").rule.startswith("No measure yet")

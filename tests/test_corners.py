@@ -1,9 +1,11 @@
 """The triangle: its formula on numbers that one can check by hand, what is passed over, and gaps that stay gaps."""
 
+import pathlib
+
 import numpy as np
 import pytest
 
-from reports import corners, rows, style, tradeoffs, wording
+from reports import corners, rows, sections, style, tradeoffs, wording
 from reports import triangle as picture
 from tests.report_data import ENTROPY, Builder
 
@@ -46,7 +48,7 @@ def test_corners_are_ratios_to_the_best() -> None:
     assert table.loc["retnet", "quality_low"] == table.loc["retnet", "quality_high"] == 2.375
 
 
-def test_corners_stand_at_the_longest_length_and_largest_batch_that_all_ran() -> None:
+def test_corners_stand_at_the_longest_length_and_largest_batch_that_most_ran() -> None:
     made = corner_set()
     made.speed("training", "retnet", 128, 2, 7.0)
     made.speed("training", "rwkv", 64, 8, 20.0)
@@ -55,8 +57,51 @@ def test_corners_stand_at_the_longest_length_and_largest_batch_that_all_ran() ->
     found = corners.measure(made.build())
     assert found is not None
     assert "length 64, batch 8" in found.where["training"]
-    assert "1 longer length that fewer ran" in found.where["training"]
+    assert found.where["training"].endswith("2 of 2 models ran; passed over: length 128, batch 2 (1 ran)")
     assert list(found.table["training_ratio"]) == pytest.approx([1, 2 / 3])
+
+
+def test_every_larger_cell_that_was_passed_over_is_told() -> None:
+    made = corner_set()
+    for label in ("retnet", "rwkv"):
+        made.point("training", label, "oom", "no room", sequence_length=64, batch_size=32)
+        made.point("training", label, "oom", "no room", sequence_length=32, batch_size=64)
+    made.speed("training", "retnet", 128, 1, 7.0, dtype="bfloat16")
+    made.speed("training", "retnet", 64, 1, 7.0)
+    found = corners.measure(made.build())
+    assert found is not None
+    over = "passed over: length 64, batch 32 (none ran) and length 128, batch 1, bfloat16 (1 ran)"
+    assert found.where["training"] == f"length 64, batch 2, float32, where 2 of 2 models ran; {over}"
+
+
+def test_text_and_code_agree_that_most_is_what_counts() -> None:
+    readme = (pathlib.Path(corners.__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    page = readme[readme.index("## Reading the page") : readme.index("## Your own experiments")]
+    told = [" ".join(text.split()) for text in (corners.__doc__ or "", page)]
+    for text in told:
+        assert "length that most ran" in text
+        assert "largest batch that most ran" in text
+        assert "all ran" not in text
+        assert "all models ran" not in text
+
+
+def decoded_on_cuda(graph: str) -> Builder:
+    made = corner_set()
+    for row in made.rows["points"]:
+        if row["measure"] == "decode":
+            row |= {"device": "cuda", "graph": graph}
+    return made
+
+
+def test_the_decode_corner_says_where_it_is_of_launches() -> None:
+    launched, replayed = (corners.measure(decoded_on_cuda(graph).build()) for graph in ("false", "true"))
+    assert launched is not None
+    assert launched.caution == rows.LAUNCHES
+    assert replayed is not None
+    assert replayed.caution == ""
+    shown = sections.of_triangle(decoded_on_cuda("false").build(), launched, "key")
+    cautioned = [section.key for section in shown if rows.LAUNCHES in section.note]
+    assert cautioned == ["key", "key-decode-quality", "key-training-decode"]
 
 
 def test_a_model_shows_its_fastest_form() -> None:

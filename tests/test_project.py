@@ -4,12 +4,16 @@ import importlib.metadata
 import os
 import pathlib
 import re
+import shutil
+import subprocess
 import sys
 
 import pytest
+import typer
 import yaml
 
 import install
+from tests.gating import commit, git
 from tests.tree import ROOMS, ROOT, imports, name, normal, project, python, standard, tracked
 
 CONDA = {"pytorch": "torch"}  # where conda-forge has another name for the same thing
@@ -144,7 +148,7 @@ def targets():
 
 
 def test_the_makefile_has_its_targets_and_helps_with_each():
-    wanted = {"run", "test", "bench", "lint", "report", "readme", "smoke", "clean", "constraints"}
+    wanted = {"run", "test", "bench", "gate", "lint", "report", "readme", "smoke", "clean", "constraints"}
     assert wanted <= targets()
     told = set(re.findall(r'@echo "make (\w+)', text("Makefile")))
     assert wanted <= told <= targets()
@@ -162,6 +166,63 @@ def test_ci_lints_and_runs_the_test_command():
     workflow = yaml.safe_load(text(".github/workflows/ci.yml"))
     steps = [step.get("run", "") for step in workflow["jobs"]["pinned"]["steps"]]
     assert "bash .ci/run" in steps
+
+
+@pytest.fixture
+def ci(tmp_path):
+    """Runs `.ci/run` in a checkout whose `make` does nothing and whose gate ends with the code that is asked for."""
+
+    def run(code, commits):
+        for file in (".ci/run", "bin/make", ".venv/bin/python"):
+            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / ".ci/run", tmp_path / ".ci/run")
+        (tmp_path / "bin/make").write_text("#!/bin/sh\n")
+        (tmp_path / ".venv/bin/python").write_text(f'#!/bin/sh\necho "asked: $*"\nexit {code}\n')
+        for file in ("bin/make", ".venv/bin/python"):
+            (tmp_path / file).chmod(0o755)
+        if commits:
+            git(tmp_path, "init", "--quiet")
+        for number in range(commits):
+            commit(tmp_path, str(number))
+        env = os.environ | {
+            "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "GIT_CEILING_DIRECTORIES": "/",
+        }
+        return subprocess.run(["bash", ".ci/run"], cwd=tmp_path, env=env, capture_output=True, text=True)
+
+    return run
+
+
+@pytest.mark.parametrize(("code", "wanted"), [(0, 0), (1, 1), (2, 2), (3, 3), (4, 0)])
+def test_ci_fails_on_a_regression_and_says_loudly_what_it_could_not_tell(ci, code, wanted):
+    ran = ci(code, commits=2)
+    assert "asked: -m harness gate --base HEAD~1 --changed experiments/ci_throughput.yaml" in ran.stdout
+    assert ran.returncode == wanted, ran.stderr
+    assert ("THROUGHPUT INCONCLUSIVE" in ran.stdout) == (code == 4)
+
+
+@pytest.mark.parametrize("commits", [0, 1])
+def test_ci_passes_where_there_is_no_parent_and_says_so(ci, commits):
+    ran = ci(1, commits)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith("THROUGHPUT NOT COMPARED: there is no parent commit here")
+    assert "asked" not in ran.stdout
+
+
+def test_pull_requests_are_gated_and_keep_what_was_measured():
+    workflow = yaml.safe_load(text(".github/workflows/throughput.yml"))
+    steps = workflow["jobs"]["gate"]["steps"]
+    assert steps[0]["with"] == {"fetch-depth": 0}
+    (gate,) = [step["run"] for step in steps if "harness gate" in step.get("run", "")]
+    (words,) = re.findall(r"python -m harness (gate .*?) \|\|", gate)
+    from harness.cli import app
+
+    command = typer.main.get_command(app).commands["gate"]
+    told = command.make_context("gate", words.split()[1:]).params
+    assert (str(told["file"]), told["base"]) == ("experiments/ci_throughput.yaml", "HEAD^1")
+    kept = steps[-1]["with"]["path"].split()
+    assert kept == [str(told["json"]), "benchmarks.json"]
+    assert any(f"--benchmark-json={kept[1]}" in step.get("run", "") for step in steps)
 
 
 def test_the_hooks_run_what_lint_runs():

@@ -8,11 +8,12 @@ import shutil
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 import models
-from reports import readme
+from reports import readme, rows
 from tests import report_data
 from tests.tree import ROOT
 
@@ -59,6 +60,8 @@ def test_every_harness_command_is_accepted(command, tmp_path, monkeypatch):
     words = ["cpu" if word == "cuda" else word for word in shlex.split(command.replace("moving_average", "aft"))]
     if words[0] == "run" and len(words) > 1:
         words += [] if "--dry-run" in words else ["--dry-run"]
+    elif words[0] == "gate":  # it would run for minutes
+        words = [*words, "--help"]
     elif words in (["report"], ["run"], ["validate"]):
         words += ["--help"]
     ran = CliRunner().invoke(app, words)
@@ -151,6 +154,8 @@ def test_a_line_says_what_the_model_got():
     assert 43_000 < float(line["training tokens/s"].replace(",", "")) < 46_000
     assert 3.5 < float(line["ms per decode step"]) < 3.9
     assert line["training, decode, quality"] == "0.90 / 0.90 / 1.00"
+    assert "held-out text at the training length 128, after 500,000 training tokens of python-docs, 3 seeds." in numbers
+    assert "uncommitted tree" not in numbers
     assert "length 2,048" in numbers
     assert "batch 16" in numbers
 
@@ -185,3 +190,24 @@ def test_a_missing_mark_is_named(missing):
     whole = f"before\n{readme.BEGIN}numbers\n{readme.END}after\n"
     with pytest.raises(ValueError, match=missing.split(":")[1][:3]):
         readme.between(whole.replace(missing, ""))
+
+
+def test_a_table_says_where_its_own_points_come_from():
+    """Not where the last run was: a later one on another machine, of points that are not shown, changes nothing."""
+    one = report_data.triangle()
+    last = one.environments.iloc[[0]].assign(environment="f" * 16, device_name="Another", cores=64, torch="9.9")
+    later = dataclasses.replace(one, environments=pd.concat([one.environments, last]))
+    told = readme.numbers([later])
+    assert told == readme.numbers([one])
+    assert "**cpu-made-up**, 2 cores, torch 2.13.0 (`results/triangle/" in told
+    dirty = dataclasses.replace(one, environments=one.environments.assign(dirty="true"))
+    assert "torch 2.13.0, uncommitted tree (`results/" in readme.numbers([dirty])
+
+
+def test_a_table_of_launches_says_so_under_it():
+    one = report_data.triangle()
+    assert rows.LAUNCHES not in readme.numbers([one])
+    cuda = dataclasses.replace(one, points=one.points.assign(device="cuda", graph="false"))
+    assert readme.numbers([cuda]).endswith(f"|\n\n{rows.LAUNCHES}\n")
+    replayed = dataclasses.replace(one, points=one.points.assign(device="cuda", graph="true"))
+    assert rows.LAUNCHES not in readme.numbers([replayed])

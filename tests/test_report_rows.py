@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from harness.tables import VERSION
-from reports import intervals, labels, language, rows, style, wording
+from reports import figures, intervals, labels, language, rows, sections, style, wording
 from reports.figures import learning_rates, loss_curves, utilisation
 from tests.report_data import Builder, triangle
 
@@ -48,6 +48,37 @@ def test_looks_follow_the_model_and_not_the_order() -> None:
     assert looks["retnet"].colour == card.get("colour", "#7f7f7f")
     assert looks["retnet gamma=none"].colour != looks["retnet"].colour
     assert looks["retnet gamma=none"].dash != looks["retnet"].dash
+
+
+def test_an_entry_looks_the_same_in_every_figure() -> None:
+    entries = ["retnet", "retnet gamma=learned", "retnet gamma=none", "retnet gamma=single"]
+    points = pd.DataFrame({"label": [*entries, "rwkv"], "model": ["retnet"] * 4 + ["rwkv"]})
+    whole = pd.DataFrame({"series": entries, "model": "retnet"})
+    looks = style.looks(whole, points)
+    for names in (entries[2:], entries[::3], [entries[1]]):
+        part = style.looks(whole[whole["series"].isin(names)], points)
+        assert part == {name: looks[name] for name in names}
+    assert len({(look.colour, look.dash) for look in looks.values()}) == 4
+    forms = style.looks(
+        pd.DataFrame({"series": [f"{entries[2]} {form}" for form in ("a", "b")], "model": "retnet"}), points
+    )
+    assert {look.colour for look in forms.values()} == {looks[entries[2]].colour}
+    assert len({look.dash for look in forms.values()}) == 2
+
+
+def test_figures_of_one_page_share_the_looks_of_all_entries() -> None:
+    made = Builder()
+    for label in ("retnet", "retnet gamma=none", "retnet gamma=single"):
+        for length in (64, 256):
+            made.speed("decode", label, length, 2, 100.0)
+            if label != "retnet gamma=none":
+                made.speed("training", label, length, 2, 100.0)
+    one = made.build()
+    colour = style.looks(pd.DataFrame({"series": ["retnet gamma=single"], "model": "retnet"}), one.points)
+    for name in ("decode_context", "training_length"):
+        drawn = sections.figure(name, one, name)
+        assert drawn is not None
+        assert colour["retnet gamma=single"].colour in drawn.svg
 
 
 def test_rows_with_other_training_tokens_replace_older_ones() -> None:
@@ -149,3 +180,31 @@ def test_a_view_reads_once_what_the_result_set_says() -> None:
     assert rows.summary(view, "decode", "token_ms") is told
     pd.testing.assert_frame_equal(told, rows.summary(one, "decode", "token_ms"))
     assert rows.summary(view, "decode", "tokens_per_second") is not told
+
+
+def test_intervals_over_seeds_are_those_of_student() -> None:
+    made = Builder()
+    for seed, bits in enumerate((2.0, 2.1, 2.3)):
+        made.language("retnet", seed, 1e-3, bits)
+    (line,) = language.by_label(language.headline(made.build()), "bits_per_byte").to_dict("records")
+    assert (line["bits_per_byte"], line["low"], line["high"]) == pytest.approx(
+        intervals.mean_of_few([2.0, 2.1, 2.3]), rel=1e-12
+    )
+    assert line["high"] - line["low"] > 2 * (2.3 - 2.0)  # a bootstrap of three gives their range
+    for name in ("quality", "gamma", "extrapolation", "position"):
+        assert "Student's t" in figures.load(name).note
+    assert "Student's t" in sections.SIDE_NOTE
+
+
+def test_intervals_of_times_say_that_they_are_of_one_process() -> None:
+    timed = (
+        "decode_batch",
+        "decode_context",
+        "prefill",
+        "training_batch",
+        "training_length",
+        "utilisation",
+        "bandwidth",
+    )
+    for note in (sections.SIDE_NOTE, *(figures.load(name).note for name in timed)):
+        assert "over repeats in one process" in note

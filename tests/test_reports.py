@@ -16,7 +16,7 @@ import pytest
 import models
 import reports
 from reports import figures, sections, wording
-from tests.report_data import Builder, ResultSet, gammas, triangle
+from tests.report_data import Builder, ResultSet, gammas, known, triangle
 
 ROOT = pathlib.Path(__file__).parent.parent
 NASTY = "retnet gamma=<b>\"&'x</b>"
@@ -44,7 +44,7 @@ def nasty() -> ResultSet:
 
 def sets() -> list[ResultSet]:
     here = [triangle(), triangle(device="nvidia-made-up", models=("retnet", "transformer", "rwkv")), gammas()]
-    return [*here, single(), nasty(), Builder("empty").build()]
+    return [*here, single(), nasty(), Builder("empty").build(), known()]
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def htmls(pages: dict[str, str]) -> dict[str, str]:
 
 
 def test_there_is_a_page_for_everything(pages: dict[str, str]) -> None:
-    experiments = {"triangle", "gamma_sweep", "single", "na-sty", "empty"}
+    experiments = {"triangle", "gamma_sweep", "single", "na-sty", "empty", "known"}
     expected = {f"experiment-{name}.html" for name in experiments}
     assert set(pages) == expected | {"index.html", "triangle.html", "claims.html", "triangle.svg"}
     for name in expected:

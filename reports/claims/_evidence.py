@@ -1,21 +1,29 @@
 """What claims have in common: how two models are compared, and when an interval decides.
 
 A model stands for itself by the entry with its bare name; where an experiment has only variants of it, by the best of
-them. Speeds are medians over repeats with bootstrap intervals. Predictions are compared seed by seed, with the interval
-of Student's t over seeds, and need at least three seeds.
+them. Speeds are medians over repeats with bootstrap intervals over repeats in one process; how far two processes differ
+they do not say, so models are told apart by more than a margin. Predictions are compared seed by seed, with the
+interval of Student's t over seeds, and need at least three seeds.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from reports import intervals, language, rows, wording
+from reports import budget, intervals, language, rows, wording
 from reports.claims import CONTRADICTED, MIXED, SUPPORTED, UNTESTABLE, Finding, together
 
 SEEDS = 3  # the fewest that a claim about prediction rests on
-SPAN = 4  # the factor that a swept length or batch must cover for a claim about its effect
+MARGIN = 0.1  # ratios of two speeds, measured twice on one machine, have moved by 6%
 CELL = ["sequence_length", "batch_size", "dtype"]
+IN_ONE = "interval over repeats in one process"
+SPEED_RULE = (
+    f"Supported where the whole 95% interval of the ratio is more than {MARGIN:.0%} on the claimed side of 1, "
+    "contradicted where all of it is as much on the other side, mixed otherwise. The interval is over repeats in one "
+    "process; a difference smaller than the margin can be one between processes."
+)
 NOUNS = {"sequence_length": "length", "batch_size": "batch"}
 
 
@@ -31,11 +39,21 @@ def by_interval(low: float, high: float, bound: float, above: bool = True) -> st
     return MIXED
 
 
+def by_margin(low: float, high: float, margin: float, better: str = "higher") -> str:
+    """The verdict on a ratio that is claimed to be better than 1: mixed where it is nearer than `margin`, or where
+    there is no interval."""
+    above, below = low > 1 + margin, high < 1 - margin
+    if not (above or below):
+        return MIXED
+    return SUPPORTED if above == (better == "higher") else CONTRADICTED
+
+
 def measured(result_set: Any, measure: str, metric: str) -> pd.DataFrame:
-    """A line per sample of the rows that may be compared: point, label, model, form, cell, value."""
+    """A line per sample of the rows that may be compared: point, label, model, form, cell, launches, value."""
     points = rows.comparable(result_set, measure)
+    points = points.assign(launches=rows.launches(points))
     samples = rows.samples_of(result_set, points, metric)[["point", "value"]]
-    return samples.merge(points[["point", "label", "model", "form", *CELL]], on="point")
+    return samples.merge(points[["point", "label", "model", "form", *CELL, "launches"]], on="point")
 
 
 def entry(told: pd.DataFrame, model: str, better: str = "higher") -> pd.DataFrame:
@@ -50,34 +68,53 @@ def entry(told: pd.DataFrame, model: str, better: str = "higher") -> pd.DataFram
     return mine[(mine["label"] == label) & (mine["form"] == form)]
 
 
+def unless_launches(told: pd.DataFrame, judge: Callable[[pd.DataFrame], Finding | None]) -> Finding | None:
+    """What `judge` finds in the rows that measure the architecture; where those do not suffice but the ones that
+    measure launches would, its numbers without a verdict and the reason."""
+    found = judge(told[~told["launches"]])
+    if found is not None or not told["launches"].any():
+        return found
+    found = judge(told)
+    return found and Finding(UNTESTABLE, f"{found.text} {rows.LAUNCHES}", found.table)
+
+
 def ratio(
-    result_set: Any, measure: str, metric: str, models: tuple[str, str], bound: float = 1.0, least: int = 0,
-    batch: str = "largest", better: str = "higher", error: float | None = None,
+    result_set: Any, measure: str, metric: str, models: tuple[str, str], least: int = 0, batch: str = "largest",
+    better: str = "higher", margin: float = 0.0, counted: bool = False,
 ) -> Finding | None:  # fmt: skip
-    """Judges `first / second` against `bound` at the longest length that both ran, at least `least`, and there the
-    largest (or smallest) batch. Where lower is better, supported means below the bound. Bytes are counted, not
-    timed: they have a relative `error` in place of an interval."""
+    """Judges `first / second` against 1 and a margin at the longest length that both ran, at least `least`, and there
+    the largest (or smallest) batch. Bytes are `counted`, not timed, and have no interval."""
     told = measured(result_set, measure, metric)
     told = told[told["model"].isin(models)]
+
+    def judge(told: pd.DataFrame) -> Finding | None:
+        cell = _common(told, least, batch)
+        if cell is None:
+            return None
+        here = rows.alike(told, cell[CELL])
+        parts = [entry(here, model, better) for model in models]
+        value, low, high = intervals.ratio(parts[0]["value"], parts[1]["value"])
+        text = f"{' over '.join(wording.title(model, model) for model in models)}{_place(cell)}: "
+        text += f"{metric.replace('_', ' ')} {wording.interval(value, low, high)} times"
+        text += "" if counted or pd.isna(low) else f", {IN_ONE}"
+        verdict = by_margin(*((value, value) if counted else (low, high)), margin, better)
+        return Finding(verdict, f"{text}.", pd.DataFrame([_line(part, metric) for part in parts]))
+
+    return unless_launches(told, judge)
+
+
+def _common(told: pd.DataFrame, least: int, batch: str) -> Any | None:
+    """The cell at which both models are compared; None where there is none."""
     both = told.groupby(CELL, dropna=False)["model"].nunique().reset_index()
     both = both[both["model"] == 2].sort_values(CELL)
     both = both[both["sequence_length"].fillna(0) >= least]
-    if both.empty:
-        return None
     longest = both[both["sequence_length"].fillna(0) == both["sequence_length"].fillna(0).max()]
-    cell = longest.iloc[-1 if batch == "largest" else 0]
-    here = rows.alike(told, cell[CELL])
-    parts = [entry(here, model, better) for model in models]
-    value, low, high = intervals.ratio(parts[0]["value"], parts[1]["value"])
+    return None if longest.empty else longest.iloc[-1 if batch == "largest" else 0]
+
+
+def _place(cell: Any) -> str:
     places = [f"{NOUNS[name]} {wording.number(cell[name])}" for name in NOUNS if pd.notna(cell[name])]
-    names = " over ".join(wording.title(model, model) for model in models)
-    where = f" at {', '.join(places)}" if places else ""
-    text = f"{names}{where}: {metric.replace('_', ' ')} {wording.interval(value, low, high)} times"
-    table = pd.DataFrame([_line(part, metric) for part in parts])
-    if error is not None:
-        low, high = value * (1 - error), value * (1 + error)
-    verdict = by_interval(low, high, bound, better == "higher")
-    return Finding(verdict, f"{text}.", table)
+    return f" at {', '.join(places)}" if places else ""
 
 
 def _line(part: pd.DataFrame, metric: str) -> dict[str, Any]:
@@ -88,38 +125,6 @@ def _line(part: pd.DataFrame, metric: str) -> dict[str, Any]:
         "sequence_length": first["sequence_length"], metric: part["value"].median(), "low": low, "high": high,
         "repeats": len(part), "point": " ".join(sorted(set(part["point"]))),
     }  # fmt: skip
-
-
-def slopes(result_set: Any, measure: str, metric: str, model: str, x: str) -> pd.DataFrame:
-    """How steep log `metric` is in log `x`: a line for each value of the other of length and batch over which x covers
-    at least a factor of four."""
-    other = "batch_size" if x == "sequence_length" else "sequence_length"
-    told = measured(result_set, measure, metric)
-    told = entry(told[told[x] > 0], model, "lower")
-    lines = []
-    for place, group in told.groupby([other, "dtype"], sort=True):
-        medians = group.groupby(x)["value"].median()
-        xs = np.asarray(medians.index, dtype=float)
-        if len(xs) < 2 or xs.max() < SPAN * xs.min():
-            continue
-        lines.append(
-            {"series": group["label"].iloc[0], other: place[0], "from": xs.min(), "to": xs.max()}
-            | {f"{metric}_from": medians.iloc[0], f"{metric}_to": medians.iloc[-1]}
-            | {"slope": intervals.slope(xs, medians), "point": " ".join(sorted(set(group["point"])))}
-        )
-    return pd.DataFrame(lines)
-
-
-def slope_words(table: pd.DataFrame, x: str) -> str:
-    """The slopes in words."""
-    other = "batch_size" if x == "sequence_length" else "sequence_length"
-    name, at = NOUNS[x], NOUNS[other]
-    said = []
-    for line in table.to_dict("records"):
-        over = f"{name} {wording.number(line['from'])} to {wording.number(line['to'])}"
-        steep = round(line["slope"], 3) + 0.0  # no negative zero
-        said.append(f"slope {steep:.3f} over {over} at {at} {wording.number(line[other])}")
-    return "; ".join(said)
 
 
 def prediction(
@@ -139,10 +144,14 @@ def prediction(
     table = table[["label", "seed", "value", "point"]].rename(columns={"label": "series", "value": "bits_per_byte"})
     change, low, high = intervals.mean_of_few(both[pair[0]] / both[pair[1]] - 1)
     name = " against ".join(_pretty(label, told) for label in pair)
+    left_out = budget.one(result_set).left_out
     text = f"{name}: {both[pair[0]].mean():.4f} against {both[pair[1]].mean():.4f} bits per byte, {change:+.2%}"
     if len(both) < SEEDS:
-        return Finding(UNTESTABLE, f"{text}, from {len(both)} of the {SEEDS} seeds that are needed.", table)
-    text += f" (95% interval {low:+.2%} to {high:+.2%}, {len(both)} seeds)."
+        return Finding(
+            UNTESTABLE, f"{text}, from {len(both)} of the {SEEDS} seeds that are needed. {left_out}".strip(), table
+        )
+    text += f" (95% interval {low:+.2%} to {high:+.2%}, {len(both)} seeds by Student's t)."
+    text += f" {left_out}" if left_out else ""
     return Finding(by_interval(low, high, bound, above=False), text, table)
 
 
@@ -173,6 +182,10 @@ def option_pairs(result_set: Any, option: str, changed: str, usual: str) -> list
     ]
 
 
+ONE_BETTER = (
+    f"Bits per byte under one budget, seed by seed, at least {SEEDS} seeds: supported where the whole 95% interval of "
+    "the change is below zero, contradicted where above, mixed where it holds zero."
+)
 ALL_BETTER = (
     f"Bits per byte, seed by seed, at least {SEEDS} seeds: supported where the whole 95% interval of the change is "
     "below zero in every comparison, contradicted where above in every one, mixed otherwise."

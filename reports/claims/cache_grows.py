@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from reports.claims import CONTRADICTED, SUPPORTED, Finding, _evidence, together
+from reports.claims import CONTRADICTED, SUPPORTED, Finding, _slopes
 
 PROPORTIONAL = 0.9
 
@@ -20,8 +20,7 @@ class Claim:
     )
 
     def judge(self, result_set: Any) -> Finding | None:
-        table = _evidence.slopes(result_set, "memory", "state_bytes", "transformer", "sequence_length")
-        if table.empty:
-            return None
-        verdict = together(SUPPORTED if slope >= PROPORTIONAL else CONTRADICTED for slope in table["slope"])
-        return Finding(verdict, f"Transformer: {_evidence.slope_words(table, 'sequence_length')}.", table)
+        return _slopes.judge(
+            result_set, "memory", "state_bytes", "transformer", "sequence_length",
+            lambda line: SUPPORTED if line["slope"] >= PROPORTIONAL else CONTRADICTED,
+        )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from reports.claims import CONTRADICTED, SUPPORTED, Finding, _evidence, together
+from reports.claims import CONTRADICTED, SUPPORTED, Finding, _slopes
 
 
 class Claim:
@@ -14,9 +14,7 @@ class Claim:
     )
 
     def judge(self, result_set: Any) -> Finding | None:
-        table = _evidence.slopes(result_set, "memory", "state_bytes", "retnet", "sequence_length")
-        if table.empty:
-            return None
-        same = table["state_bytes_from"] == table["state_bytes_to"]
-        verdict = together(SUPPORTED if one else CONTRADICTED for one in same)
-        return Finding(verdict, f"RetNet's state: {_evidence.slope_words(table, 'sequence_length')}.", table)
+        return _slopes.judge(
+            result_set, "memory", "state_bytes", "retnet", "sequence_length",
+            lambda line: SUPPORTED if line["largest_over_smallest"] == 1 else CONTRADICTED,
+        )  # fmt: skip

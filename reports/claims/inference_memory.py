@@ -18,4 +18,4 @@ class Claim:
     )
 
     def judge(self, result_set: Any) -> Finding | None:
-        return _evidence.ratio(result_set, "memory", "state_bytes", MODELS, least=1024, better="lower", error=0.0)
+        return _evidence.ratio(result_set, "memory", "state_bytes", MODELS, least=1024, better="lower", counted=True)

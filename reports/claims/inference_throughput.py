@@ -16,9 +16,8 @@ class Claim:
     )
     rule = (
         "RetNet over Transformer in decoded tokens/s at the longest common context, at least 1024, and the largest "
-        "batch. Supported where the whole 95% interval of the ratio is above 1, contradicted where all of it is "
-        "below, mixed where it holds 1."
+        f"batch. {_evidence.SPEED_RULE}"
     )
 
     def judge(self, result_set: Any) -> Finding | None:
-        return _evidence.ratio(result_set, "decode", "tokens_per_second", MODELS, least=1024)
+        return _evidence.ratio(result_set, "decode", "tokens_per_second", MODELS, least=1024, margin=_evidence.MARGIN)

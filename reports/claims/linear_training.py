@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from reports.claims import CONTRADICTED, MIXED, SUPPORTED, Finding, _evidence
+from reports.claims import MIXED, SUPPORTED, Finding, _evidence, _slopes
 
-FLAT = 0.1
+FLAT, FALL = 0.1, 1.5
 
 
 class Claim:
@@ -14,14 +14,18 @@ class Claim:
     )
     published = "RetNet paper (arXiv 2307.08621), Section 2.2."
     rule = (
-        "The slope of log training tokens/s against log length, over lengths a factor of four apart at one batch: "
-        f"supported where at least -{FLAT} at every batch, contradicted where below at every batch, mixed otherwise."
+        f"The slope of log training tokens/s against log length, over lengths a factor of {_slopes.SPAN} apart at one "
+        "batch, or at one number of tokens per step where the batch shrinks as the length grows: supported where the "
+        f"whole 95% interval is above -{FLAT} and no median is {FALL} times that of a longer length, contradicted "
+        f"where below -{FLAT}, at every batch; mixed otherwise ({_slopes.OVER})."
     )
 
     def judge(self, result_set: Any) -> Finding | None:
-        table = _evidence.slopes(result_set, "training", "tokens_per_second", "retnet", "sequence_length")
-        if table.empty:
-            return None
-        flat = table["slope"] >= -FLAT
-        verdict = SUPPORTED if flat.all() else MIXED if flat.any() else CONTRADICTED
-        return Finding(verdict, f"RetNet: {_evidence.slope_words(table, 'sequence_length')}.", table)
+        return _slopes.judge(
+            result_set, "training", "tokens_per_second", "retnet", "sequence_length", _verdict, "higher", True
+        )
+
+
+def _verdict(line: dict) -> str:
+    told = _evidence.by_interval(line["low"], line["high"], -FLAT)
+    return MIXED if told == SUPPORTED and line["largest_fall"] > FALL else told

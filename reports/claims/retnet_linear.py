@@ -14,10 +14,7 @@ class Claim:
         "RetNet paper (arXiv 2307.08621), Table 5, 200M parameters and 5B tokens, in-domain perplexity: 26.05 "
         "against 40.24."
     )
-    rule = (
-        "Bits per byte under one budget, seed by seed, at least three seeds: supported where the whole 95% interval"
-        " of the change is below zero, contradicted where above, mixed where it holds zero."
-    )
+    rule = _evidence.ONE_BETTER
 
     def judge(self, result_set: Any) -> Finding | None:
         return _evidence.prediction(result_set, MODELS)

@@ -14,10 +14,7 @@ class Claim:
         "The sources disagree. RetNet paper (arXiv 2307.08621), Table 5, in-domain perplexity: RetNet 26.05, RWKV "
         "30.92. xLSTM paper (arXiv 2405.04517), SlimPajama 15B: RetNet 16.23, RWKV-4 15.62."
     )
-    rule = (
-        "Bits per byte under one budget, seed by seed, at least three seeds: supported where the whole 95% interval"
-        " of the change is below zero, contradicted where above, mixed where it holds zero."
-    )
+    rule = _evidence.ONE_BETTER
 
     def judge(self, result_set: Any) -> Finding | None:
         return _evidence.prediction(result_set, MODELS)

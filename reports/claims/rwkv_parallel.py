@@ -7,8 +7,6 @@ import pandas as pd
 from reports import intervals, wording
 from reports.claims import Finding, _evidence
 
-AS_FAST = 0.97  # noise that still counts as equal
-
 
 class Claim:
     place = 45
@@ -19,8 +17,7 @@ class Claim:
     )
     rule = (
         "Training tokens/s of RWKV's fastest parallel form over its step-by-step form, at the longest length that "
-        f"both ran: supported where the whole 95% interval is above {AS_FAST}, contradicted where below, mixed "
-        "otherwise."
+        f"both ran. {_evidence.SPEED_RULE}"
     )
 
     def judge(self, result_set: Any) -> Finding | None:
@@ -35,7 +32,7 @@ class Claim:
         value, low, high = intervals.ratio(parts[0]["value"], parts[1]["value"])
         form, length = parts[0]["form"].iloc[0], wording.number(here["sequence_length"].iloc[0])
         text = f"The {form} form trains {wording.interval(value, low, high)} times as fast as the recurrent one"
-        text += f" at length {length}."
+        text += f" at length {length}, {_evidence.IN_ONE}."
         table = pd.concat(parts).groupby(["label", "form", *_evidence.CELL, "point"])["value"].median().reset_index()
         table = table.rename(columns={"label": "series", "value": "tokens_per_second"})
-        return Finding(_evidence.by_interval(low, high, AS_FAST), text, table)
+        return Finding(_evidence.by_margin(low, high, _evidence.MARGIN), text, table)

@@ -22,4 +22,6 @@ class Claim:
     )
 
     def judge(self, result_set: Any) -> Finding | None:
-        return _evidence.ratio(result_set, "training", "peak_bytes", MODELS, least=1024, better="lower", error=EQUAL)
+        return _evidence.ratio(
+            result_set, "training", "peak_bytes", MODELS, least=1024, better="lower", margin=EQUAL, counted=True
+        )

@@ -13,8 +13,9 @@ class Claim:
         "against 66.44%."
     )
     rule = (
-        "RetNet over Transformer in accuracy, where the measure lm_eval ran: supported where the whole 95% interval"
-        " of the ratio is above 1, contradicted where below, mixed where it holds 1."
+        "No measure yet: nothing here runs such tasks, so no result set can say anything. With accuracies from a "
+        "measure lm_eval it would be RetNet over Transformer: supported where the whole 95% interval of the ratio "
+        "is above 1, contradicted where below, mixed where it holds 1."
     )
 
     def judge(self, result_set: Any) -> Finding | None:

@@ -8,7 +8,7 @@ class Figure(panels.Swept):
     place = 42
     note = (
         "Weights and state, read once a step, over the time of a step and the bandwidth of a copy on the same "
-        "machine: 1 is the floor."
+        f"machine: 1 is the floor. {panels.TIMED_NOTE}"
     )
     measure, metric, peak = "decode", "bytes_per_second", "peak_bytes_per_second"
     over, panel = "sequence_length", "batch_size"

@@ -6,7 +6,7 @@ from reports import panels
 class Figure(panels.Swept):
     title = "Does the time for one more token stay flat as the batch grows?"
     place = 41
-    note = "Medians over repeats; the bars are 95% bootstrap intervals."
+    note = panels.TIMED_NOTE
     measure, metric = "decode", "token_ms"
     over, panel = "batch_size", "sequence_length"
     axes = ("batch, sequences", "ms per decode step")

@@ -12,7 +12,7 @@ from reports.style import Style
 class Figure:
     title = "What happens beyond the length that a model was trained on?"
     place = 15
-    note = "Held-out text; the dashed line is the training length. Means over seeds with 95% bootstrap intervals."
+    note = "Held-out text; the dashed line is the training length. Means over seeds with 95% intervals by Student's t."
 
     def data(self, result_set: Any) -> pd.DataFrame | None:
         told = language.values(result_set)

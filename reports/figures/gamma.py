@@ -13,8 +13,8 @@ class Figure:
     title = "How much does the choice of the decay γ matter?"
     place = 11
     note = (
-        "Bits per byte, lower is better. Dots are seeds, the large marker their mean, the bar its 95% bootstrap "
-        "interval."
+        "Bits per byte, lower is better. Dots are seeds, the large marker their mean, the bar its 95% interval by "
+        "Student's t over seeds."
     )
 
     def data(self, result_set: Any) -> pd.DataFrame | None:

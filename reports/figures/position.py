@@ -12,7 +12,10 @@ from reports.style import Style
 class Figure:
     title = "Does a longer context help each model to predict?"
     place = 16
-    note = "Held-out text, by position in the sequence (the end of each bucket). Means over seeds, 95% intervals."
+    note = (
+        "Held-out text, by position in the sequence (the end of each bucket). Means over seeds with 95% intervals by "
+        "Student's t."
+    )
 
     def data(self, result_set: Any) -> pd.DataFrame | None:
         told = language.values(result_set)

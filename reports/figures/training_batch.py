@@ -6,7 +6,7 @@ from reports import panels
 class Figure(panels.Swept):
     title = "How much does a larger batch speed up training?"
     place = 21
-    note = "Medians over repeats; the bars are 95% bootstrap intervals."
+    note = panels.TIMED_NOTE
     measure, metric = "training", "tokens_per_second"
     over, panel = "batch_size", "sequence_length"
     axes = ("batch, sequences", "tokens per second")

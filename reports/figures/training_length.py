@@ -6,7 +6,7 @@ from reports import panels
 class Figure(panels.Swept):
     title = "How fast does each model train as sequences grow longer?"
     place = 20
-    note = "Medians over repeats; the bars are 95% bootstrap intervals."
+    note = panels.TIMED_NOTE
     measure, metric = "training", "tokens_per_second"
     over, panel = "sequence_length", "batch_size"
     axes = ("training length, tokens", "tokens per second")

@@ -1,0 +1,106 @@
+"""How steep a measured value is in the length or the batch: the slope of its logarithm against theirs.
+
+0 is flat, 1 is proportional. Times have a bootstrap interval over repeats in one process; bytes are counted and have
+none. A slope is one number for the whole range and can hide its shape, so the largest median over the smallest, and the
+largest fall from a shorter length (or a smaller batch) to a longer one, stand beside it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from reports import intervals, panels, wording
+from reports.claims import CONTRADICTED, MIXED, SUPPORTED, Finding, _evidence, together
+
+SPAN = 4  # the factor that a swept length or batch must cover for a claim about its effect
+OVER = "intervals over repeats in one process"
+
+
+def judge(
+    result_set: Any, measure: str, metric: str, model: str, x: str, verdict: Callable[[dict], str],
+    better: str = "lower", equal_tokens: bool = False,
+) -> Finding | None:  # fmt: skip
+    """One verdict from those of all slopes of a model over `x`."""
+
+    def found(told: pd.DataFrame) -> Finding | None:
+        table = slopes(told, metric, model, x, better, equal_tokens)
+        if table.empty:
+            return None
+        text = f"{wording.title(model, model)}, {metric.replace('_', ' ')}: {words(table, x)}."
+        return Finding(together(verdict(line) for line in table.to_dict("records")), text, table)
+
+    return _evidence.unless_launches(_evidence.measured(result_set, measure, metric), found)
+
+
+def slopes(
+    told: pd.DataFrame, metric: str, model: str, x: str, better: str = "lower", equal_tokens: bool = False
+) -> pd.DataFrame:
+    """A line for each value of the other of length and batch over which x covers at least a factor of `SPAN`. With
+    `equal_tokens` a line across those, where every x has its own so that their product stays the same."""
+    other = _other(x)
+    told = _evidence.entry(told[told[x] > 0], model, better)
+    across = equal_tokens and _product_is_equal(told, x)
+    lines = []
+    for place, group in told.groupby(["dtype"] if across else [other, "dtype"], sort=True):
+        values = {float(str(at)): part["value"].to_numpy(float) for at, part in group.groupby(x)}
+        if len(values) < 2 or max(values) < SPAN * min(values):
+            continue
+        at = float("nan") if across else place[0]
+        lines.append(_line(values, metric, {"series": group["label"].iloc[0], other: at}, group))
+    return pd.DataFrame(lines)
+
+
+def _other(x: str) -> str:
+    return "batch_size" if x == "sequence_length" else "sequence_length"
+
+
+def _product_is_equal(told: pd.DataFrame, x: str) -> bool:
+    return (
+        not told.empty
+        and panels.panel_of(told, _other(x), x) is None
+        and (told["batch_size"] * told["sequence_length"]).nunique() == 1
+    )
+
+
+def _line(values: dict[float, np.ndarray], metric: str, start: dict[str, Any], group: pd.DataFrame) -> dict[str, Any]:
+    medians = np.asarray([np.median(each) for each in values.values()])
+    slope, low, high = intervals.slope_of(values)
+    falls = np.maximum.accumulate(medians) / medians
+    return start | {
+        "from": min(values), "to": max(values), f"{metric}_from": medians[0], f"{metric}_to": medians[-1],
+        "slope": slope, "low": low, "high": high, "largest_over_smallest": medians.max() / medians.min(),
+        "largest_fall": falls.max(), "point": " ".join(sorted(set(group["point"]))),
+    }  # fmt: skip
+
+
+def flat(line: dict, steep: float, swing: float) -> str:
+    """Supported where the interval is within ±`steep` and no median is more than `swing` times another, contradicted
+    where the interval is outside, mixed otherwise."""
+    rises = _evidence.by_interval(line["low"], line["high"], steep, above=False)
+    falls = _evidence.by_interval(line["low"], line["high"], -steep)
+    if CONTRADICTED in (rises, falls):
+        return CONTRADICTED
+    return SUPPORTED if rises == falls == SUPPORTED and line["largest_over_smallest"] <= swing else MIXED
+
+
+def words(table: pd.DataFrame, x: str) -> str:
+    """The slopes in words."""
+    name, at = _evidence.NOUNS[x], _evidence.NOUNS[_other(x)]
+    said = []
+    for line in table.to_dict("records"):
+        over = f"{name} {wording.number(line['from'])} to {wording.number(line['to'])}"
+        beside = (
+            f"at {at} {wording.number(line[_other(x)])}" if pd.notna(line[_other(x)]) else "at equal tokens per step"
+        )
+        steep = wording.interval(line["slope"], line["low"], line["high"], _three)
+        part = f"slope {steep} over {over} {beside}"
+        if pd.notna(line["low"]):
+            part += f", largest over smallest {line['largest_over_smallest']:.2f}"
+        said.append(part)
+    return "; ".join(said) + (f" ({OVER})" if table["low"].notna().any() else "")
+
+
+def _three(value: float) -> str:
+    return f"{round(value, 3) + 0.0:.3f}"  # no negative zero

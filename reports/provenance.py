@@ -1,0 +1,94 @@
+"""Where a result set's rows come from, how its timing went, and what a reader must know before comparing any of it."""
+
+from typing import Any
+
+import pandas as pd
+
+from reports import budget, rows, sections, wording
+
+GAUGES = {"clock_mhz": ("clock", "MHz"), "power_watts": ("power", "W"), "temperature_celsius": ("temperature", "°C")}
+ENDS = ("precision", "seconds", "samples", "deadline")
+
+
+def table(result_set: Any) -> sections.Table:
+    """A column per environment that a current row names."""
+    points = rows.current(result_set.points)
+    told = environments(result_set, points)
+    seen = points.groupby("environment")
+    extra = {
+        "rows": seen.size(),
+        "finished": seen["finished"].max(),
+        "corpus": seen["corpus"].agg(_distinct),
+        "corpus_sha256": seen["corpus_sha256"].agg(_distinct),
+    }
+    told = told.assign(**{name: told["environment"].map(column) for name, column in extra.items()})
+    told = told.set_index("environment").dropna(axis=1, how="all").T.rename_axis(None, axis=1)
+    told = told.rename_axis("environment").reset_index()
+    return sections.table(told, "Provenance", f"{result_set.experiment}-provenance")
+
+
+def _distinct(values: pd.Series) -> str:
+    return " ".join(sorted(set(values.dropna().astype(str))))
+
+
+def environments(result_set: Any, points: pd.DataFrame) -> pd.DataFrame:
+    """The rows of environments.csv that these points name."""
+    told = result_set.environments
+    return told[told["environment"].isin(points["environment"])].drop_duplicates("environment", keep="last")
+
+
+def device_name(result_set: Any) -> str:
+    """What the device calls itself, or the folder's name."""
+    names = sorted(set(environments(result_set, result_set.points)["device_name"].dropna()))
+    return wording.listed(names) if names else str(result_set.device)
+
+
+def dirty(told: pd.DataFrame) -> bool:
+    """Whether a tree with uncommitted changes made rows of these environments."""
+    return bool((told["dirty"].astype(str).str.lower() == "true").any())
+
+
+def counts(result_set: Any) -> str:
+    """How many points there are, by status."""
+    told = rows.current(result_set.points)["status"].value_counts()
+    parts = [f"{told[status]} {rows.STATUS_TEXT[status]}" for status in rows.SEVERITY if status in told]
+    return wording.listed(parts) if parts else "no point yet"
+
+
+def cautions(result_set: Any) -> list[str]:
+    """What is left out of comparisons, and what is in them that ranks nothing."""
+    points = rows.current(result_set.points)
+    launched = rows.launches(points) & (points["status"] == "ok")
+    told = [budget.one(result_set).left_out, rows.LAUNCHES if launched.any() else ""]
+    return [each for each in told if each]
+
+
+def timing(result_set: Any) -> str:
+    """How the timed points ended, whether a device slowed down, and what its gauges read; empty where none was kept."""
+    points = rows.current(result_set.points)
+    timed = points[points["timing_ended"].notna()]
+    if timed.empty:
+        return ""
+    ended = timed["timing_ended"].value_counts()
+    parts = [f"{ended[end]} by {end}" for end in ENDS if end in ended]
+    told = (
+        f"Sampling of {wording.counted(len(timed), 'timed point')} ended: {wording.listed(parts)}. {_throttled(timed)}"
+    )
+    for name, (noun, unit) in GAUGES.items():
+        read = timed[name].dropna()
+        if len(read):
+            told += f" {noun.capitalize()} after the last sample: {wording.number(read.min())} to "
+            told += f"{wording.number(read.max())} {unit}."
+    return told
+
+
+def _throttled(timed: pd.DataFrame) -> str:
+    """`no` is a reading, an empty cell is none."""
+    read = timed["throttled"].dropna().astype(str)
+    slowed = read[read != "no"]
+    if read.empty:
+        return "Whether the device was throttled was not read."
+    unread = f"; of {len(timed) - len(read)} it was not read" if len(read) < len(timed) else ""
+    if slowed.empty:
+        return f"None was throttled{unread}."
+    return f"Throttled: {len(slowed)} ({wording.listed(sorted(set(slowed)))}){unread}."
