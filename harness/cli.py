@@ -9,7 +9,6 @@ import typer
 from harness.errors import UserError
 
 if TYPE_CHECKING:
-    from harness.corpus import Corpus
     from harness.experiment import Experiment
     from harness.point import Point
 
@@ -67,34 +66,15 @@ def run(
     if not dry_run:
         _try_to_write(out)
     device = machine.resolve(device)
-    text = None if dry_run or not asked.corpus else _read(file, overrides, asked.corpus)
+    text = None if dry_run or not asked.corpus else experiment.text(file, overrides, asked.corpus)
     points = plan.only(plan.points(asked, device, text.sha256 if text else None), only)
     foresight.refuse_nothing(points, str(file))
     if dry_run:
         show.plan(asked, points)
-    _warn(points, asked.corpus, len(text.train) if text else None)
+    for told in foresight.warnings(points, asked.corpus, len(text.train) if text else None):
+        print(told, file=sys.stderr)
     if not dry_run:
         _run(asked, points, out, device, fresh=fresh, skip=not no_skip, text=text)
-
-
-def _read(file: pathlib.Path, overrides: list[str], name: str) -> "Corpus":
-    """The experiment's text, which is read here for the first time. Raises UserError where it cannot be."""
-    from harness import corpus, document
-
-    try:
-        return corpus.load(name)
-    except UserError as error:
-        raise UserError(f"{document.read(file, overrides).place(('corpus',))}: corpus: {error}") from None
-
-
-def _warn(points: "list[Point]", name: str | None, training_bytes: int | None) -> None:
-    """Of points that may not fit, and of text that is read too often, where the size of the text is known."""
-    from harness import corpus, foresight
-
-    size = training_bytes or (corpus.training_bytes(name) if name else None)
-    for told in (foresight.of_memory(points), foresight.of_passes(points, size) if size else None):
-        if told:
-            print(told, file=sys.stderr)
 
 
 def _run(asked: "Experiment", points: "list[Point]", out: pathlib.Path, device: str, **how: Any) -> None:

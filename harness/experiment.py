@@ -1,15 +1,18 @@
 """An experiment: from a file in `experiments/` to a checked value, and back to a file beside its results."""
 
 import pathlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pydantic
 import yaml
 
 from harness import checks, option_checks, plugins
 from harness.document import Document, Dumper, read, tell
-from harness.errors import Problem, refuse, shown, unknown
+from harness.errors import Problem, UserError, refuse, shown, unknown
 from harness.schema import Part, Settings
+
+if TYPE_CHECKING:
+    from harness.corpus import Corpus
 
 
 class Experiment(Settings):
@@ -43,6 +46,16 @@ def load(path: pathlib.Path | str, overrides: list[str] | None = None) -> Experi
     problems += checks.together(settings, document, options_allowed=not problems)
     refuse(problems)
     return Experiment(**dict(settings), name=pathlib.Path(path).stem, question=document.question)
+
+
+def text(path: pathlib.Path, overrides: list[str], name: str) -> "Corpus":
+    """The experiment's text, which is read here for the first time. Raises UserError where it cannot be."""
+    from harness import corpus
+
+    try:
+        return corpus.load(name)
+    except UserError as error:
+        raise UserError(f"{read(path, overrides).place(('corpus',))}: corpus: {error}") from None
 
 
 def _problem(error: Any, document: Document) -> Problem:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import psutil
 
-from harness import budget, predict
+from harness import budget, corpus, predict
 from harness.errors import UserError
 from harness.plan import FORMS
 from harness.point import Point
@@ -22,6 +22,12 @@ def refuse_nothing(found: list[Point], place: str) -> None:
         told = [f"  {reason}" for reason in reasons][:MOST_REASONS]
         more = [f"  ... and {len(reasons) - MOST_REASONS} more"] if len(reasons) > MOST_REASONS else []
         raise UserError("\n".join([f"{place}: none of its {len(wanted)} points can be run:", *told, *more]))
+
+
+def warnings(points: list[Point], name: str | None, training_bytes: int | None) -> list[str]:
+    """Lines on points that may not fit, and on text that is read too often, where the size of the text is known."""
+    size = training_bytes or (corpus.training_bytes(name) if name else None)
+    return [told for told in (of_memory(points), of_passes(points, size) if size else None) if told]
 
 
 def trained_tokens(point: Point) -> float | None:
