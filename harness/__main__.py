@@ -1,5 +1,21 @@
-"""`python -m harness`."""
+"""`python -m harness`. Ctrl-C ends it at once, in one line, until a sweep runs that has something to bring to an end.
 
-from harness.cli import main
+An exception would not do: one that is raised while a library loads may be lost there.
+"""
+
+import os
+import signal
+from typing import NoReturn
+
+
+def stop(*_: object) -> NoReturn:
+    os.write(2, b"\nstopped\n")
+    os._exit(130)
+
+
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, stop)
+
+from harness.cli import main  # noqa: E402
 
 main()

@@ -39,10 +39,7 @@ def load(results: pathlib.Path) -> pd.DataFrame:
 
     Raises UserError where there are no results, or none that can be predicted.
     """
-    sets = record.load_all(results)
-    if not sets:
-        raise UserError(f"--results {results}: there are no results in it; name a folder such as results")
-    lines = [line for one in sets for line in of(one)]
+    lines = [line for one in record.load_all(results) for line in of(one)]
     if not lines:
         known = ", ".join(PREDICTED)
         raise UserError(f"--results {results}: none of its points measured what can be predicted: {known}")

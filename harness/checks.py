@@ -16,72 +16,14 @@ if TYPE_CHECKING:
 
 Told = Iterator[tuple[Path, str]]
 SHORTEST = 128  # tokens that every model can take, whatever the experiment sweeps
-FACTORS = (*SEQUENCE_FACTORS, *SHAPE_FACTORS)
-
-
-def of_options(document: Document) -> list[Problem]:
-    """Problems of the models' options, fixed and swept, as far as the raw data can be read."""
-    return [document.problem(path, text) for path, text in (*_fixed(document.data), *_swept(document.data))]
 
 
 def together(settings: "Settings", document: Document, options_allowed: bool) -> list[Problem]:
     """Problems between keys of settings that passed their schema; of the models as well once all else is right."""
-    found = [*_sizes(settings), *_measures(settings), *_training(settings), *_forms(settings)]
+    found = [*_sizes(settings), *_measures(settings), *_corpus(settings), *_training(settings), *_forms(settings)]
     if options_allowed and not found:
-        found = [*_twice(settings), *_models(settings)]
+        found = [*_twice(settings, document), *_models(settings)]
     return [document.problem(path, text) for path, text in found]
-
-
-def entries(data: dict[str, Any]) -> Iterator[tuple[int, str, dict[str, Any]]]:
-    """Position, name and options of the raw model entries that can be read."""
-    given = data.get("models")
-    for i, entry in enumerate(given if isinstance(given, list) else []):
-        held = {"name": entry} if isinstance(entry, str) else entry
-        if isinstance(held, dict) and held.get("name") in models.names():
-            yield i, held["name"], {key: value for key, value in held.items() if key != "name"}
-
-
-def _fixed(data: dict[str, Any]) -> Told:
-    for i, name, given in entries(data):
-        known = options.of(name)
-        for key, value in given.items():
-            if key not in known:
-                yield ("models", i, key), unknown(f"option of {name}", key, known)
-            elif text := _refused(known[key], value):
-                yield ("models", i, key), text
-
-
-def _swept(data: dict[str, Any]) -> Told:
-    there = list(entries(data))
-    sweep = data.get("sweep")
-    if not isinstance(sweep, dict) or len(there) != len(data["models"] if isinstance(data.get("models"), list) else []):
-        return  # the schema tells
-    all_options = sorted({key for _, name, _ in there for key in options.of(name)})
-    for key, values in sweep.items():
-        if key in FACTORS:
-            continue
-        owners = [(i, name, given) for i, name, given in there if key in options.of(name)]
-        if not owners:
-            yield ("sweep", key), unknown("factor or option", key, [*FACTORS, *all_options])
-        for i, _, given in owners:
-            if key in given:
-                yield ("models", i, key), f"{key} is swept as well; fix it here or sweep it, not both"
-        values = values if isinstance(values, list) else [values]
-        if not values:
-            yield ("sweep", key), "the list is empty; give at least one value"
-        for j, value in enumerate(values):
-            if value in values[:j]:
-                yield ("sweep", key, j), f"{value!r} is given twice; remove one"
-            elif owners and (text := _refused(options.of(owners[0][1])[key], value)):
-                yield ("sweep", key, j), text
-
-
-def _refused(option: options.Option, value: Any) -> str | None:
-    try:
-        option.value(value)
-    except ValueError as error:
-        return str(error)
-    return None
 
 
 def _sizes(settings: "Settings") -> Told:
@@ -129,6 +71,14 @@ def _measures(settings: "Settings") -> Told:
             yield ("sweep", name), f"none of this experiment's measures depends on {name}; they do on {known}"
 
 
+def _corpus(settings: "Settings") -> Told:
+    """Whether there is the text that is to be read; it is not read here."""
+    from harness import corpus
+
+    if settings.corpus and any(measures.load(entry.name).reads_corpus for entry in settings.measures):
+        yield from ((("corpus", *keys), text) for keys, text in corpus.refused(settings.corpus))
+
+
 def _training(settings: "Settings") -> Told:
     training = settings.training
     if training is None:
@@ -158,13 +108,15 @@ def _forms(settings: "Settings") -> Told:
                 yield (*path, j), unknown("form", form, known)
 
 
-def _twice(settings: "Settings") -> Told:
-    seen: list[tuple[str, dict[str, Any]]] = []
-    for i, entry in enumerate(settings.models):
-        resolved = (entry.name, options.resolve(entry.name, entry.options))
-        if resolved in seen:
-            yield ("models", i), f"this is the same as models[{seen.index(resolved)}]; remove one"
-        seen.append(resolved)
+def _twice(settings: "Settings", document: Document) -> Told:
+    """Entries that are the same, a model's defaults filled in."""
+    resolved = [(entry.name, options.resolve(entry.name, entry.options)) for entry in settings.models]
+    given: tuple[tuple[str, list[Any]], ...] = (("models", resolved), ("measures", settings.measures))
+    for key, entries in given:
+        for i, entry in enumerate(entries):
+            if (first := entries.index(entry)) < i:
+                where = document.place((key, first))
+                yield (key, i), f"this is the same as {key}[{first}] ({where}); remove one of them"
 
 
 def _models(settings: "Settings") -> Told:

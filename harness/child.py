@@ -40,7 +40,10 @@ def main(connection: Connection, output: str, work: Callable[..., Iterable[Any]]
     """Runs `work(*arguments)`, whose items are the rows. What it prints goes to the file `output`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _print_to(output)
+    try:
+        _print_to(output)
+    except FileNotFoundError:  # the sweep was stopped while this process started
+        os._exit(1)
     _offer_to_the_oom_killer()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:

@@ -2,15 +2,23 @@
 
 import pathlib
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from harness.errors import UserError
 
 if TYPE_CHECKING:
+    from harness.corpus import Corpus
     from harness.experiment import Experiment
     from harness.point import Point
+
+
+def _folder(text: "str | pathlib.Path") -> pathlib.Path:
+    if not str(text).strip():
+        raise UserError("the name of a folder is empty; name one, such as results, or . for the one you are in")
+    return pathlib.Path(text)
+
 
 app = typer.Typer(
     help="Train and profile sequence models under one budget, and draw the report.",
@@ -26,7 +34,10 @@ Filters = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the points and what they may cost; run none.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps; auto takes the fastest there is.")]
-Results = Annotated[pathlib.Path, typer.Option("--results", metavar="DIR", help="Where the results are.")]
+Out = Annotated[pathlib.Path, typer.Option(metavar="DIR", parser=_folder, help="Where it goes.")]
+Results = Annotated[
+    pathlib.Path, typer.Option("--results", metavar="DIR", parser=_folder, help="Where the results are.")
+]
 
 
 def main() -> None:
@@ -44,42 +55,53 @@ def run(
     dry_run: DryRun = False,
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     only: Filters = [],  # noqa: B006
-    out: Annotated[pathlib.Path, typer.Option(metavar="DIR", help="Where the results go.")] = pathlib.Path("results"),
+    out: Out = pathlib.Path("results"),
     device: Device = "auto",
     fresh: Annotated[bool, typer.Option("--fresh", help="Run points again that are done.")] = False,
     no_skip: Annotated[bool, typer.Option("--no-skip", help="Try points that are too large by prediction.")] = False,
 ) -> None:
     """Run an experiment: every point that is not done yet, each in a process of its own."""
-    from harness import experiment, machine, plan
+    from harness import experiment, foresight, machine, plan, show
 
     asked = experiment.load(file, overrides)
     if not dry_run:
         _try_to_write(out)
     device = machine.resolve(device)
-    sha256 = None if dry_run else _corpus_sha256(file, asked.corpus)
-    points = plan.only(plan.points(asked, device, sha256), only)
+    text = None if dry_run or not asked.corpus else _read(file, overrides, asked.corpus)
+    points = plan.only(plan.points(asked, device, text.sha256 if text else None), only)
+    foresight.refuse_nothing(points, str(file))
     if dry_run:
-        from harness import show
+        show.plan(asked, points)
+    _warn(points, asked.corpus, len(text.train) if text else None)
+    if not dry_run:
+        _run(asked, points, out, device, fresh=fresh, skip=not no_skip, text=text)
 
-        return show.plan(asked, points)
-    return _run(asked, points, out, device, fresh, skip=not no_skip)
 
-
-def _corpus_sha256(file: pathlib.Path, name: str | None) -> str | None:
-    """Of the experiment's text, which is read here for the first time. Raises UserError where it cannot be."""
-    from harness import corpus
+def _read(file: pathlib.Path, overrides: list[str], name: str) -> "Corpus":
+    """The experiment's text, which is read here for the first time. Raises UserError where it cannot be."""
+    from harness import corpus, document
 
     try:
-        return corpus.load(name).sha256 if name else None
+        return corpus.load(name)
     except UserError as error:
-        raise UserError(f"{file}: corpus: {error}") from None
+        raise UserError(f"{document.read(file, overrides).place(('corpus',))}: corpus: {error}") from None
 
 
-def _run(asked: "Experiment", points: "list[Point]", out: pathlib.Path, device: str, fresh: bool, skip: bool) -> None:
+def _warn(points: "list[Point]", name: str | None, training_bytes: int | None) -> None:
+    """Of points that may not fit, and of text that is read too often, where the size of the text is known."""
+    from harness import corpus, foresight
+
+    size = training_bytes or (corpus.training_bytes(name) if name else None)
+    for told in (foresight.of_memory(points), foresight.of_passes(points, size) if size else None):
+        if told:
+            print(told, file=sys.stderr)
+
+
+def _run(asked: "Experiment", points: "list[Point]", out: pathlib.Path, device: str, **how: Any) -> None:
     from harness import run as runner
 
     try:
-        runner.run(asked, points, out, device, fresh=fresh, skip=skip)
+        runner.run(asked, points, out, device, **how)
     except KeyboardInterrupt:
         told = f"stopped: every finished point is kept in {out / asked.name}; the same command again goes on from there"
         print(f"\n{told}", file=sys.stderr)
@@ -102,16 +124,25 @@ def _try_to_write(out: pathlib.Path, flag: str = "") -> None:
 @app.command()
 def report(
     results: Results = pathlib.Path("results"),
-    out: Annotated[pathlib.Path, typer.Option(metavar="DIR", help="Where the pages go.")] = pathlib.Path("reports"),
+    out: Out = pathlib.Path("reports"),
 ) -> None:
     """Draw the pages from the results alone."""
     import reports
-    from harness import record
+    from harness import plugins, record
+    from reports import figures
 
+    found = record.load_all(results)
+    plugins.check("model", "figure", "claim")
     _try_to_write(out)
-    pages = reports.build(record.load_all(results), out)
+    try:
+        pages = reports.build(found, out)
+    except figures.Incomplete as error:
+        raise UserError(f"{error}; CONTRIBUTING.md says which columns a figure's table has") from None
     for page in pages:
         print(page)
+    left = sorted(page.name for page in set(out.glob("experiment-*.html")) - set(pages))
+    if left:
+        print(f"of no experiment in {results}, left as they were: {', '.join(left)}", file=sys.stderr)
 
 
 @app.command()
@@ -177,13 +208,14 @@ def validate(
     files: Annotated[list[pathlib.Path], typer.Argument(metavar="EXPERIMENT.yaml...", help="The files to check.")],
 ) -> None:
     """Check experiment files down to each model's options; run nothing."""
-    from harness import experiment, plan
+    from harness import experiment, foresight, plan
 
     bad = 0
     for file in files:
         try:
-            count = len(plan.points(experiment.load(file), "cpu"))
-            print(f"{file}: ok, {count} points")
+            points = plan.points(experiment.load(file), "cpu")
+            foresight.refuse_nothing(points, str(file))
+            print(f"{file}: ok, {len(points)} points")
         except UserError as error:
             bad += 1
             print(error, file=sys.stderr)

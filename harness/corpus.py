@@ -18,6 +18,7 @@ import json
 import pathlib
 import re
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -62,8 +63,28 @@ def load(name: str) -> Corpus:
             return _unpacked(np.frombuffer(data, np.uint8), name)
         found = _cached(path, name)
     if found is None:
-        raise UserError(f"corpus {name}: {path} cannot be read back; is the disk full?")
+        raise UserError(f"{name}: {path} cannot be read back; is the disk full?")
     return found
+
+
+def refused(name: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What is wrong with the names of a corpus, each below its key where there are two. Reads none of the text."""
+    pair = _pair(name)
+    for key, part in (pair or {"": name}).items():
+        try:
+            if _kind(part) == "local":
+                texts.check(texts.parts(part)[0])
+        except UserError as error:
+            yield (key,) if key else (), str(error)
+
+
+def training_bytes(name: str) -> int | None:
+    """Of its training split, where the cache holds the corpus."""
+    try:
+        with (cache.folder() / "corpora" / f"{_key(name)}.bin").open("rb") as file:
+            return int(json.loads(file.readline(4096))["sizes"]["train"])
+    except (OSError, ValueError, KeyError, TypeError, UserError):
+        return None
 
 
 def split(documents: list[bytes]) -> dict[str, list[bytes]]:
@@ -91,16 +112,20 @@ def _first(documents: list[bytes], wanted: float, most: int) -> list[bytes]:
 
 def _splits(name: str) -> dict[str, list[bytes]]:
     """Reads the corpus. Raises UserError where it is missing, unreadable or too small."""
-    pair = _pair(name)
+    pair = _pair(name) or {"train": name}
+    held_out = sorted(set(_documents(pair["held_out"])) - {b""}) if "held_out" in pair else []
     try:
-        if pair is None:
-            return split(_documents(name))
-        held_out = sorted(set(_documents(pair["held_out"])) - {b""})
         rest = split([text for text in _documents(pair["train"]) if text not in set(held_out)])
     except ValueError as error:
-        raise UserError(f"corpus {name}: {error}, one to train on, one to tune on, one held out") from None
+        what = " beside those that are held out" if held_out else ""
+        fix = "write a line of ===== between documents, or name a larger text or a folder"
+        raise UserError(
+            f"{pair['train']}: {error}{what}, one to train on, one to tune on, one held out; {fix}"
+        ) from None
+    if "held_out" not in pair:
+        return rest
     if not held_out:
-        raise UserError(f"corpus {pair['held_out']}: no document in it")
+        raise UserError(f"{pair['held_out']}: no document in it; name a text to hold out, or leave held_out away")
     return {"train": [*rest["train"], *rest["held_out"]], "tuning": rest["tuning"], "held_out": held_out}
 
 
@@ -117,7 +142,7 @@ def _pair(name: str) -> dict[str, str] | None:
         or set(pair) != {"train", "held_out"}
         or not all(isinstance(v, str) for v in pair.values())
     ):
-        raise UserError(f"corpus {name}: allowed is a name, or a mapping of exactly train and held_out to names")
+        raise UserError(f"{name}: allowed is a name, or a mapping of exactly train and held_out to names")
     return pair
 
 

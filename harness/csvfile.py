@@ -32,6 +32,7 @@ class Sheet:
     frame: pd.DataFrame
     cut: str = ""
     cut_line: int = 1  # where it stands
+    whole: bool = True  # whether the file is there with its header, and ends where its last row does
 
     def text(self, lines: Iterable[str]) -> str:
         """The file with these lines."""
@@ -78,6 +79,9 @@ def read(path: pathlib.Path, name: str) -> Sheet:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     *lines, cut = [part.removesuffix("\r") for part in text.split("\n")]
+    written = len(lines)
+    while lines and not lines[-1]:  # an editor's blank line at the end
+        del lines[-1]
     header = _cells(lines[0], path, 1) if lines else columns(name)
     rows = [_cells(told, path, number) for number, told in enumerate(lines[1:], 2)]
     _check_version(path, header, rows)
@@ -86,7 +90,7 @@ def read(path: pathlib.Path, name: str) -> Sheet:
         if len(row) != len(header):
             raise UserError(f"{path}:{number}: {len(row)} cells, but the header names {len(header)}; {ELSEWHERE}")
     frame = _frame(path, name, header, rows)
-    return Sheet(path, header, lines[1:], frame, cut, len(lines) + 1)
+    return Sheet(path, header, lines[1:], frame, cut, written + 1, whole=0 < len(lines) == written)
 
 
 def check(sheet: Sheet, name: str, lines: list[str]) -> None:

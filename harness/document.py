@@ -5,6 +5,7 @@ Numbers and words are those of YAML 1.2's core schema: 3e-4 is a number, `no` an
 
 import dataclasses
 import difflib
+import itertools
 import pathlib
 import re
 from typing import Any
@@ -16,6 +17,7 @@ from harness.errors import Problem, UserError, listed, refuse, shown
 Path = tuple[str | int, ...]  # of a key: ("models", 1, "gamma")
 PLAIN = ("tag:yaml.org,2002:seq", "tag:yaml.org,2002:map")  # tags of lists and mappings
 FOLDER = pathlib.Path(__file__).parent.parent / "experiments"
+MOST_VALUES = 10_000  # of a file, its aliases written out
 
 
 @dataclasses.dataclass
@@ -92,10 +94,14 @@ def parse(text: str, file: str, flag: str | None = None, below: Path = ()) -> tu
     """
     places: dict[Path, str] = {}
     problems: list[Problem] = []
+    values = itertools.count(1)
 
     def build(node: yaml.Node, path: Path, above: tuple[yaml.Node, ...]) -> Any:
         place = flag or f"{file}:{node.start_mark.line + 1}"
         places.setdefault(path, place)
+        if next(values) > MOST_VALUES:
+            told = f"there are more than {MOST_VALUES:,} values once aliases such as *name are written out"
+            raise UserError(f"{place}: {told}; write out the few that are meant")
         if node in above:
             problems.append(Problem(place, tell(path), "this alias points to what holds it; write the value out"))
             return None
@@ -104,7 +110,10 @@ def parse(text: str, file: str, flag: str | None = None, below: Path = ()) -> tu
         if isinstance(node, yaml.SequenceNode):
             return [build(item, (*path, i), (*above, node)) for i, item in enumerate(node.value)]
         if not isinstance(node, yaml.MappingNode):
-            return loader.construct_object(node)
+            try:
+                return _scalar(loader, node)
+            except ValueError as error:
+                return problems.append(Problem(place, tell(path), str(error)))
         found: dict[str, Any] = {}
         for key_node, value in node.value:
             here = flag or f"{file}:{key_node.start_mark.line + 1}"
@@ -135,6 +144,18 @@ def parse(text: str, file: str, flag: str | None = None, below: Path = ()) -> tu
         raise UserError(f"{flag or file}: this is not valid YAML: {' '.join(str(error).split())}") from None
     refuse(problems)
     return data, places
+
+
+def _scalar(loader: Loader, node: yaml.Node) -> Any:
+    """A word or a number. Raises ValueError where it is not what its tag says."""
+    try:
+        return loader.construct_object(node)
+    except yaml.YAMLError:
+        raise
+    except Exception:  # what a tag asks for raises of every kind
+        kind = node.tag.rpartition(":")[2]
+        fix = f"write another value, and no tag such as !!{kind}"
+        raise ValueError(f"{shown(node.value)} cannot be read as {kind}; {fix}") from None
 
 
 def _text(path: pathlib.Path) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import pydantic
 import yaml
 
-from harness import checks
+from harness import checks, option_checks, plugins
 from harness.document import Document, Dumper, read, tell
 from harness.errors import Problem, refuse, shown, unknown
 from harness.schema import Part, Settings
@@ -32,7 +32,9 @@ class Experiment(Settings):
 def load(path: pathlib.Path | str, overrides: list[str] | None = None) -> Experiment:
     """Reads, overrides and checks one experiment file. Raises UserError that tells every problem and its line."""
     document = read(pathlib.Path(path), overrides)
-    problems = checks.of_options(document)
+    plugins.check_named("model", dict.fromkeys(name for _, name, _ in option_checks.entries(document.data)))
+    plugins.check_named("measure", dict.fromkeys(option_checks.measures_named(document.data)))
+    problems = option_checks.of_options(document)
     try:
         settings = Settings.model_validate(document.data)
     except pydantic.ValidationError as error:

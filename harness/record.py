@@ -5,6 +5,7 @@ and curves.csv hold their rows in the order of points.csv, and what follows them
 """
 
 import dataclasses
+import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -13,11 +14,12 @@ import pandas as pd
 
 from harness import csvfile
 from harness.csvfile import ELSEWHERE, Sheet
-from harness.errors import UserError
+from harness.errors import UserError, listed, nearest
 from harness.tables import TABLES
 
 OWNED = ("samples", "curves")  # their rows belong to points
-SETTINGS = "experiment.yaml"
+SETTINGS, TEXTS = "experiment.yaml", "texts.json"
+FOLDER = pathlib.Path(__file__).parent.parent / "results"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +34,7 @@ class ResultSet:
     curves: pd.DataFrame
     environments: pd.DataFrame
     settings: dict[str, Any]  # the resolved experiment, as it was run last
+    training_bytes: dict[str, int] = dataclasses.field(default_factory=dict)  # by corpus_sha256, where it is known
     notes: tuple[str, ...] = ()  # what an interrupted run left in the files, and is not in these tables
 
 
@@ -46,19 +49,62 @@ class Settled:
 def load(folder: pathlib.Path) -> ResultSet:
     """Reads one results folder and changes nothing. Raises UserError, with file and line, for one that is damaged."""
     folder = pathlib.Path(folder)
-    if not (folder / "points.csv").is_file():
-        raise UserError(f"{folder}: there is no points.csv in it; name a folder such as results/<experiment>/<device>")
+    if not any((folder / f"{name}.csv").is_file() for name in TABLES):
+        raise UserError(f"{folder}: there are no results in it; name a folder such as results/<experiment>/<device>")
     sheets = read_all(folder)
     settled = settle(sheets)
     tables = {name: sheet.frame.loc[settled.counts[name]].reset_index(drop=True) for name, sheet in sheets.items()}
     question, settings = _settings(folder / SETTINGS)
     place = folder.resolve()
-    return ResultSet(place.parent.name, question, place.name, **tables, settings=settings, notes=settled.notes)
+    size = training_bytes(folder)
+    return ResultSet(
+        place.parent.name, question, place.name, **tables, settings=settings, training_bytes=size, notes=settled.notes
+    )
 
 
 def load_all(results: pathlib.Path) -> list[ResultSet]:
-    """Every results folder `results/<experiment>/<device>/`, in the order of their names."""
-    return [load(path.parent) for path in sorted(pathlib.Path(results).glob("*/*/points.csv"))]
+    """Every results folder `results/<experiment>/<device>/`, in the order of their names.
+
+    Raises UserError, naming what is meant, where there is none.
+    """
+    results = pathlib.Path(results)
+    found = sorted({path.parent for name in TABLES for path in results.glob(f"*/*/{name}.csv")})
+    if not found:
+        raise UserError(f"{results}: {_not_results(results)}")
+    return [load(folder) for folder in found]
+
+
+def _not_results(path: pathlib.Path) -> str:
+    """Why there are no results in a folder, and which one may be meant."""
+    there_is_none = "there are no results, DIR/<experiment>/<device>/*.csv, in it; `python -m harness run` makes some"
+    if path.is_file():
+        return "this is a file; name a folder such as results, with an experiment's results in results/<experiment>/"
+    if not path.exists():
+        near = nearest(path.name, (each.name for each in path.absolute().parent.glob("*") if each.is_dir()))
+        meant = path.parent / near if near else _relative(FOLDER)
+        return f"there is no such folder; did you mean {meant}?" if any(meant.glob("*/*/*.csv")) else there_is_none
+    for steps, kind in enumerate(("points.csv", "*/points.csv", "*/*/*/points.csv")):
+        for found in path.absolute().glob(kind):
+            what = ("one device's results", "one experiment's folder", "no folder of results")[steps]
+            return f"this is {what}; did you mean {_relative(found.parents[2])}?"
+    return there_is_none
+
+
+def _relative(path: pathlib.Path) -> pathlib.Path:
+    here = pathlib.Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def training_bytes(folder: pathlib.Path) -> dict[str, int]:
+    """How many bytes of each text there are to train on, by its hash; training tokens over these are passes over it."""
+    path = folder / TEXTS
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        return {str(sha256): int(size) for sha256, size in told.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, AttributeError):
+        raise UserError(f"{path}: cannot be read; restore it, or remove it: the next run writes it anew") from None
 
 
 def current(points: pd.DataFrame) -> pd.DataFrame:
@@ -75,9 +121,11 @@ def settle(sheets: Mapping[str, Sheet]) -> Settled:
     """Holds the four tables against each other. Raises UserError for what no interrupted write explains.
 
     What one explains: a last line without its end; rows of a point that has no row in points.csv; and, where a file
-    was cut off later, points that have lost some of their rows, which count as not run.
+    was cut off later, points that have lost some of their rows, which count as not run. A table that is gone as a whole
+    is no cut.
     """
     points = sheets["points"].frame
+    _check_whole(sheets)
     lost: set[str] = set()
     for name in OWNED:
         lost |= _lost(sheets["points"], sheets[name], name)
@@ -87,6 +135,30 @@ def settle(sheets: Mapping[str, Sheet]) -> Settled:
     for name in ("points", *OWNED):
         counts[name] = [point in kept for point in sheets[name].frame["point"]]
     return Settled(counts, tuple(note for name in TABLES for note in _notes(sheets[name], counts[name])))
+
+
+def _check_whole(sheets: Mapping[str, Sheet]) -> None:
+    """Raises UserError where a file has lost all of its rows, or is gone, and the others tell that it had some."""
+    points = sheets["points"]
+    owners = {name: sheets[name].frame["point"] for name in OWNED}
+    orphans = {point for found in owners.values() for point in found}
+    if not points.lines and len(orphans) > points.whole:  # whole, it may have been the first point's turn
+        told = listed(
+            f"{len(sheets[name].lines)} rows of {sheets[name].path.name}" for name in OWNED if len(owners[name])
+        )
+        raise UserError(f"{points.path}: {_state(points)}, but there are {told}; {ELSEWHERE}")
+    for name, found in owners.items():
+        counted = int(points.frame[name].sum())
+        if counted and found.empty:
+            told = f"{_state(sheets[name])}, but {points.path.name} counts {counted} rows of it"
+            raise UserError(f"{sheets[name].path}: {told}; {ELSEWHERE}")
+
+
+def _state(sheet: Sheet) -> str:
+    """Of a file without rows."""
+    if not sheet.path.exists():
+        return "the file is gone"
+    return "it holds no row" if sheet.whole else "it holds nothing whole"
 
 
 def _lost(points: Sheet, sheet: Sheet, name: str) -> set[str]:
@@ -142,7 +214,10 @@ def _settings(path: pathlib.Path) -> tuple[str, dict[str, Any]]:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return "", {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
+    except UnicodeDecodeError as error:
+        fix = "restore it, or remove it: the next run writes it anew"
+        raise UserError(f"{path}: this is not UTF-8 text (byte {error.start}); {fix}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     data, _ = document.parse(text, str(path))
     return document.question(text, str(path)), data or {}

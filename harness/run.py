@@ -2,6 +2,7 @@
 
 import pathlib
 import shlex
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -11,6 +12,9 @@ from harness.point import Point
 from harness.progress import Progress
 from harness.sweep import Sweep
 from harness.writer import Writer
+
+if TYPE_CHECKING:
+    from harness.corpus import Corpus
 
 TUNED_BY = "tuning_bits_per_byte"  # the metric that chooses among trials
 
@@ -23,10 +27,12 @@ def run(
     fresh: bool = False,
     console: Console | None = None,
     skip: bool = True,
+    text: "Corpus | None" = None,
 ) -> pathlib.Path:
     """Runs what is not done yet, or everything where `fresh`, and returns the folder of results below `out`.
 
-    Where `skip`, points larger than one of their series that ran out of memory are rows without being tried.
+    Where `skip`, points larger than one of their series that ran out of memory are rows without being tried. Of `text`,
+    the folder keeps how much there is to train on.
     Raises UserError where the folder cannot be written or is damaged, and KeyboardInterrupt on Ctrl-C or SIGTERM; by
     then the point in flight is stopped, and every finished one is kept.
     """
@@ -36,12 +42,15 @@ def run(
         folder = out / experiment.name / machine.slug(environment, device)
         with Writer(folder) as writer:
             writer.settings(experiment.dump())
+            if text is not None:
+                writer.training_bytes(text.sha256, len(text.train))
             for note in writer.notes:
                 console.print(f"taken out: {note}", markup=False, highlight=False, soft_wrap=True)
             sweep = Sweep(writer, environment, fresh, skip)
             _run_all(experiment, points, sweep, console)
     summary.tell(record.load(folder), sweep.configurations, console)
-    where = "" if out == pathlib.Path("results") else f" --results {shlex.quote(str(out))}"
+    where = f" --results {shlex.quote(str(out))} --out {shlex.quote(str(out / 'pages'))}"
+    where = "" if out == pathlib.Path("results") else where
     told = f"{sweep.ran} points run, {sweep.skipped} were done before. Results: {folder}"
     console.print(f"{told}\nPages: python -m harness report{where}", markup=False, highlight=False, soft_wrap=True)
     return folder

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 import models
 from harness import measures, quantity
-from harness.errors import shown, unknown
+from harness.errors import listed, shown, unknown
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 SCHEDULES = ("cosine", "linear", "constant")
@@ -40,17 +40,22 @@ def _one_of(kind: str, allowed: Callable[[], Any]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _several(given: list[Any]) -> list[Any]:
+def _some(given: list[Any]) -> list[Any]:
     if not given:
         raise ValueError("the list is empty; give at least one value")
+    return given
+
+
+def _several(given: list[Any]) -> list[Any]:
     twice = [value for i, value in enumerate(given) if value in given[:i]]
     if twice:
         raise ValueError(f"{shown(twice[0])} is given twice; remove one")
-    return given
+    return _some(given)
 
 
 AS_LIST = BeforeValidator(lambda given: given if isinstance(given, list) else [given])
 SEVERAL = AfterValidator(_several)
+SOME = AfterValidator(_some)  # entries that are the same are told by `harness.checks`
 Text = Annotated[str, Field(strict=True, min_length=1)]
 Flag = Annotated[bool, Field(strict=True)]
 Width = Annotated[int, _within(quantity.count, 1, 65_536)]
@@ -152,8 +157,19 @@ class Limits(Part):
     memory: Annotated[int, _within(quantity.size_bytes, 2**26, 2**50, "64MiB to 1024TiB")] | None = None  # bytes
 
 
-def _named(given: Any) -> Any:
-    return {"name": given} if isinstance(given, str) else given
+def _named(kind: str, allowed: Callable[[], list[str]]) -> BeforeValidator:
+    """An entry by its name alone, or as a mapping."""
+
+    def check(given: Any) -> Any:
+        if isinstance(given, dict | ModelEntry | MeasureEntry):
+            return given
+        if not isinstance(given, str):
+            names = allowed()
+            mapping = f"a mapping such as {{name: {names[0]}}}" if names else "a mapping with a name"
+            raise ValueError(f"{shown(given)} is no {kind}; allowed are {listed(names)}, or {mapping}")
+        return {"name": given}
+
+    return BeforeValidator(check)
 
 
 def _pair(given: Any) -> Any:
@@ -168,11 +184,11 @@ def _pair(given: Any) -> Any:
 class Settings(Part):
     """What an experiment file holds."""
 
-    models: Annotated[list[Annotated[ModelEntry, BeforeValidator(_named)]], SEVERAL]
+    models: Annotated[list[Annotated[ModelEntry, _named("model", models.names)]], SOME]
     budget: Budget | None = None
     shape: Shape
     sweep: Sweep = Sweep()
-    measures: Annotated[list[Annotated[MeasureEntry, BeforeValidator(_named)]], SEVERAL]
+    measures: Annotated[list[Annotated[MeasureEntry, _named("measure", measures.names)]], SOME]
     repeats: Annotated[int, _within(quantity.count, 1, 1_000)] = 5
     precision: Annotated[float, _within(quantity.number, 1e-4, 1)] = 0.02
     seeds: Annotated[list[Seed], AS_LIST, SEVERAL] = [0]

@@ -1,14 +1,15 @@
 """What the command line prints in tables: the plan of an experiment, and what the folders hold."""
 
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 import models
-from harness import document, measures
+from harness import document, measures, plugins
 from harness.errors import UserError, unknown
 from harness.experiment import Experiment
 from harness.point import Point
@@ -23,6 +24,7 @@ FACTORS = {  # of a point, and what their columns are called
     "dtype": "dtype",
     "seed": "seed",
 }
+NOT_APPLICABLE = "not applicable: "
 WIDE = 150  # characters, where the output is no terminal
 
 
@@ -40,26 +42,27 @@ def table(title: str, *columns: str) -> Table:
     return made
 
 
+def rows(out: Console, title: str, columns: tuple[str, ...], cells: Iterable[tuple[str, ...]]) -> None:
+    """A table; where it would break words a few lines per row instead, empty cells left out."""
+    made, kept = table(title, *columns), list(cells)
+    for row in kept:
+        made.add_row(*row, style="dim" if any(cell.startswith(NOT_APPLICABLE) for cell in row) else None)
+    if Measurement.get(out, out.options.update(max_width=10 * WIDE), made).minimum <= out.width:
+        out.print(made, "")
+        return
+    told = (", ".join(f"{name} {cell}" for name, cell in zip(columns, row, strict=True) if cell) for row in kept)
+    out.print(f"{title}:", *(f"- {line}" for line in told), "", sep="\n")
+
+
 def plan(experiment: Experiment, points: list[Point]) -> None:
     """The points, the sizes that each model was given, and predictions of time and memory."""
     from harness import hardware, predict
 
     out = console()
     out.print(f"{experiment.name}: {experiment.question}\n")
-    sizes = table("Sizes", "model", "width", "layers", "heads", "ffn width", "parameters", "of the budget")
-    for row in dict.fromkeys(_sizes(point) for point in points):
-        sizes.add_row(*row)
-    out.print(sizes, "")
-    rows = table("Points", *FACTORS.values(), "trains", "seconds", "memory")
-    for point in points:
-        told = [getattr(point, name) for name in FACTORS]
-        cells = ["" if value is None else str(value) for value in told]
-        if point.not_applicable:
-            rows.add_row(*cells, "", "", f"not applicable: {point.not_applicable}", style="dim")
-        else:
-            cost = tell_bytes(predict.memory_bytes(point))
-            rows.add_row(*cells, _trains(point), f"{predict.seconds(point):.1f}", cost)
-    out.print(rows, "")
+    sizes = ("model", "width", "layers", "heads", "ffn width", "parameters", "of the budget")
+    rows(out, "Sizes", sizes, dict.fromkeys(_sizes(point) for point in points))
+    rows(out, "Points", (*FACTORS.values(), "trains", "seconds", "memory"), map(_planned, points))
     rates = len(experiment.training.learning_rate) if experiment.training else 1
     trials = [predict.seconds(point) for point in points if point.role == "trial"]
     later = (len(experiment.seeds) - 1) * sum(trials) / rates
@@ -68,6 +71,16 @@ def plan(experiment: Experiment, points: list[Point]) -> None:
         out.print(f"Of that, {tell_seconds(later)} are further seeds, trained at each model's best learning rate.")
     described = ", ".join(sorted({hardware.here(point.device).title for point in points}))
     out.print(f"Times and memory are predictions for: {described}. `python -m harness predict` tells what bounds them.")
+
+
+def _planned(point: Point) -> tuple[str, ...]:
+    from harness import predict
+
+    told = [getattr(point, name) for name in FACTORS]
+    cells = ["" if value is None else str(value) for value in told]
+    if point.not_applicable:
+        return (*cells, "", "", f"{NOT_APPLICABLE}{point.not_applicable}")
+    return (*cells, _trains(point), f"{predict.seconds(point):.1f}", tell_bytes(predict.memory_bytes(point)))
 
 
 def _sizes(point: Point) -> tuple[str, ...]:
@@ -98,8 +111,18 @@ def listing(kind: str) -> None:
     }
     if kind and kind not in kinds:
         raise UserError(unknown("kind", kind, kinds))
+    _whole(kind)
     for name in [kind] if kind else kinds:
         console().print(kinds[name](), "")
+
+
+def _whole(kind: str) -> None:
+    """Raises UserError where a file that is to be listed is not whole."""
+    for one, names in (("model", models.names), ("measure", measures.names)):
+        if kind in ("", f"{one}s"):
+            plugins.check_named(one, names())
+    if kind in ("", "figures") and (document.FOLDER.parent / "reports" / "figures").is_dir():
+        plugins.check("figure")
 
 
 def _models() -> Table:

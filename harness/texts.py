@@ -14,6 +14,7 @@ import gzip
 import io
 import json
 import lzma
+import os
 import pathlib
 import re
 import zlib
@@ -46,19 +47,31 @@ def files(path: pathlib.Path) -> list[pathlib.Path]:
     if path.is_file():
         if _endings(path)[0] not in READERS:
             raise UserError(
-                f"corpus {path}: cannot read a {path.suffix or 'file without ending'}; allowed are {allowed}, "
+                f"{path}: cannot read a {path.suffix or 'file without ending'}; allowed are {allowed}, "
                 f"also with {compressed}"
             )
         return [path]
+    if not path.is_dir():
+        raise UserError(f"{path}: this is neither a file nor a folder; name a file of text, or a folder of such files")
     inside = sorted(each for each in path.rglob("*") if each.is_file() and not _hidden(each, path))
     found = [each for each in inside if _endings(each)[0] in READERS]
     if not found:
         there = listed(sorted({each.suffix or each.name for each in inside})[:8])
         raise UserError(
-            f"corpus {path}: no text in this folder; it holds {len(inside)} files ({there}); allowed are "
+            f"{path}: no text in this folder; it holds {len(inside)} files ({there}); allowed are "
             f"{allowed}, also with {compressed}"
         )
     return found
+
+
+def check(path: pathlib.Path) -> None:
+    """Raises UserError where nothing could be read from a path; reads nothing."""
+    found = files(path)
+    for file in found:
+        if not os.access(file, os.R_OK):
+            raise UserError(f"{file}: cannot be read: you may not; change its permissions, or name another file")
+    if not any(file.stat().st_size for file in found):
+        raise UserError(f"{path}: there is no text in it; at least {FEWEST} documents are needed")
 
 
 def local(path: pathlib.Path, field: str) -> list[bytes]:
@@ -102,7 +115,7 @@ def hub(name: str) -> list[bytes]:
         import datasets
     except ImportError:
         raise UserError(
-            f"corpus {name}: there is no such file or folder, and reading it from the hub needs the extra `hub`: "
+            f"{name}: there is no such file or folder, and reading it from the hub needs the extra `hub`: "
             f"pip install -e '.[hub]'"
         ) from None
     found, total = [], 0
@@ -116,7 +129,7 @@ def hub(name: str) -> list[bytes]:
         raise
     except Exception as error:  # the library raises of every kind
         told = " ".join(str(error).split())[:200]
-        raise UserError(f"corpus {name}: cannot be read from the hub: {type(error).__name__}: {told}") from None
+        raise UserError(f"{name}: cannot be read from the hub: {type(error).__name__}: {told}") from None
     return found
 
 
@@ -126,7 +139,7 @@ def _read(path: pathlib.Path, field: str) -> list[bytes]:
         data = OPENERS[compression](path.read_bytes())
     except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
         told = getattr(error, "strerror", None) or error
-        raise UserError(f"corpus {path}: cannot be read: {told}") from None
+        raise UserError(f"{path}: cannot be read: {told}") from None
     return READERS[form](data, field, str(path))
 
 
@@ -136,7 +149,7 @@ def _separated(data: bytes, field: str, place: str) -> list[bytes]:
 
 def _plain(data: bytes, field: str, place: str) -> list[bytes]:
     if b"\0" in data:
-        raise UserError(f"corpus {place}: holds NUL bytes, so it is no plain text; save it as UTF-8")
+        raise UserError(f"{place}: holds NUL bytes, so it is no plain text; save it as UTF-8")
     text = data.removeprefix(b"\xef\xbb\xbf").strip(b"\r\n")
     return [text] if text.strip() else []
 
@@ -149,7 +162,7 @@ def _jsonl(data: bytes, field: str, place: str) -> list[bytes]:
         try:
             row = json.loads(line)
         except ValueError as error:
-            raise UserError(f"corpus {place}:{number}: no JSON: {error}") from None
+            raise UserError(f"{place}:{number}: no JSON: {error}") from None
         found.append(_text(row, field, f"{place}:{number}"))
     return found
 
@@ -161,10 +174,10 @@ def _parquet(data: bytes, field: str, place: str) -> list[bytes]:
     try:
         file = pyarrow.parquet.ParquetFile(io.BytesIO(data))
         if field not in file.schema_arrow.names:
-            raise UserError(f"corpus {place}: {_lacking(field, file.schema_arrow.names)}")
+            raise UserError(f"{place}: {_lacking(field, file.schema_arrow.names)}")
         rows = file.read([field]).to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
-        raise UserError(f"corpus {place}: no parquet: {error}") from None
+        raise UserError(f"{place}: no parquet: {error}") from None
     return [_text(row, field, f"{place}, row {number}") for number, row in enumerate(rows, 1)]
 
 
@@ -172,10 +185,10 @@ def _text(row: Any, field: str, place: str) -> bytes:
     """The text of one row, an empty one where the row has none."""
     if not isinstance(row, dict) or field not in row:
         told = _lacking(field, row) if isinstance(row, dict) else 'a row is an object such as {"text": "..."}'
-        raise UserError(f"corpus {place}: {told}")
+        raise UserError(f"{place}: {told}")
     text = row[field]
     if not isinstance(text, str | None):
-        raise UserError(f"corpus {place}: {field!r} holds a {type(text).__name__}; allowed is text")
+        raise UserError(f"{place}: {field!r} holds a {type(text).__name__}; allowed is text")
     return (text or "").replace("\0", "").encode("utf-8", "replace")
 
 

@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import multiprocessing
 import multiprocessing.forkserver
+import multiprocessing.resource_tracker
 import os
 import pathlib
 import re
@@ -125,12 +126,16 @@ def start(
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """SIGTERM ends what is within as Ctrl-C does."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Ctrl-C, unless it is ignored, and SIGTERM raise KeyboardInterrupt within, so that it can be brought to an end."""
+    before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+    for name, told in before.items():
+        if told is not signal.SIG_IGN:
+            signal.signal(name, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for name, told in before.items():
+            signal.signal(name, told)
 
 
 def _follow(
@@ -172,9 +177,12 @@ def _context() -> Any:
     context.set_forkserver_preload(PRELOAD)
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(child.ROOT), *([before] if before else [])])
+    multiprocessing.resource_tracker.ensure_running()  # starting it would unblock what is blocked next
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
-        multiprocessing.forkserver.ensure_running()  # inherits the path, as it is told no other way
+        multiprocessing.forkserver.ensure_running()  # inherits the path, as it is told no other way, and ignores Ctrl-C
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         if before is None:
             del os.environ["PYTHONPATH"]
         else:

@@ -6,6 +6,7 @@ run was interrupted in between are its leftovers taken out, into a file beside, 
 
 import errno
 import fcntl
+import json
 import os
 import pathlib
 from collections.abc import Iterable, Mapping
@@ -70,6 +71,16 @@ class Writer:
         except OSError as error:
             raise _unwritable(self.folder, error) from None
 
+    def training_bytes(self, sha256: str, size: int) -> None:
+        """Keeps how many bytes of a text there are to train on."""
+        known = record.training_bytes(self.folder)
+        if known.get(sha256) == size:
+            return
+        try:
+            _replace(self.folder / record.TEXTS, json.dumps(known | {sha256: size}, indent=1) + "\n")
+        except OSError as error:
+            raise _unwritable(self.folder, error) from None
+
     def commit(
         self,
         point: Mapping[str, Any],
@@ -108,7 +119,7 @@ class Writer:
             if dropped or sheet.cut:
                 with sheet.path.with_name(f"{sheet.path.name}.cut").open("a", encoding="utf-8") as file:
                     file.writelines(f"{line}\n" for line in [*dropped, *([sheet.cut] if sheet.cut else [])])
-            if dropped or sheet.cut or not sheet.path.exists():
+            if dropped or sheet.cut or not sheet.whole:
                 kept = (line for line, counts in zip(sheet.lines, settled.counts[name], strict=True) if counts)
                 _replace(sheet.path, sheet.text(kept))
             self._files[name] = os.open(sheet.path, os.O_WRONLY | os.O_APPEND)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from models._lm import LanguageModel
 
 FOLDER = pathlib.Path(__file__).parent
+STATED = ("title", "colour", "marker", "citation", "forms", "default_form")  # as literals, by every architecture
 
 
 def names() -> list[str]:
@@ -32,10 +33,13 @@ def load(name: str) -> "type[LanguageModel]":
 def card(name: str) -> dict[str, Any]:
     """The literal class attributes of one architecture (`title`, `colour`, `marker`, `citation`, `forms`, ...).
 
-    Read from the source text, so that listing models and drawing reports need no torch.
+    Read from the source text, so that listing models and drawing reports need no torch. Raises ValueError where the
+    file holds no such class, and SyntaxError where it is no Python.
     """
-    tree = ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8"))
-    body = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Model").body
+    tree = ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8"), f"{name}.py")
+    body = next((node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Model"), None)
+    if body is None:
+        raise ValueError("there is no class Model in it")
     found: dict[str, Any] = {}
     for node in body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):

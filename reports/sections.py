@@ -62,6 +62,8 @@ def figure(name: str, result_set: Any, key: str) -> Section | None:
     data = plan.data(result_set)
     if data is None or data.empty:
         return None
+    if missing := [column for column in figures.COLUMNS if column not in data]:
+        raise figures.Incomplete(f"reports/figures/{name}.py: the table of data() lacks {', '.join(missing)}")
     text = plan.text(data)
     with style.settings():
         drawn = Markup(svg.of(plan.draw(data, style.looks(data, result_set.points)), key, plan.title, text))

@@ -4,7 +4,9 @@ One thread: the sizes are tiny, and threads that wait for each other on a busy m
 """
 
 import os
+import pathlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 import hypothesis
@@ -30,6 +32,22 @@ def only_tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     from tests import tiny
 
     monkeypatch.setattr(models, "load", lambda name: tiny.Model)
+
+
+@pytest.fixture(scope="module")
+def environment() -> dict[str, Any]:
+    """What this machine is, read once."""
+    from harness import machine, worker
+
+    return worker.call(machine.environment, "cpu")
+
+
+@pytest.fixture
+def sweep(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, environment: dict[str, Any]) -> Callable[..., Any]:
+    """Runs points with fake measures, see `tests.sweeping`."""
+    from tests import sweeping
+
+    return sweeping.runner(monkeypatch, tmp_path, environment)
 
 
 @pytest.fixture

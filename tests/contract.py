@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import json
+import pathlib
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from models._lm import LanguageModel
 from models._state import State
 
 BATCH, LENGTH = 3, 13  # neither divides the other, nor any chunk length
+CLOSE = {"atol": 1e-11, "rtol": 1e-11}  # of golden vectors, in float64
 EXACT = 1e-10  # relative, in float64: rounding over a few dozen tokens
 SHAPE = Shape(width=24, layers=2, heads=2, ffn_width=20, vocabulary=11, max_length=37)
 
@@ -98,6 +101,18 @@ def continued(model: LanguageModel, state: State, more: torch.Tensor) -> torch.T
         logits, state = model.step(token, state)
         out.append(logits)
     return torch.stack(out, 1)
+
+
+def golden_file(name: str) -> Any:
+    """What `golden/<name>.json` holds."""
+    return json.loads((pathlib.Path(__file__).parent / "golden" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def golden_at(found: Any, *path: str) -> torch.Tensor:
+    """The numbers at a path of keys."""
+    for key in path:
+        found = found[key]
+    return torch.tensor(found, dtype=torch.float64)
 
 
 def relative(found: torch.Tensor, wanted: torch.Tensor) -> float:

@@ -4,8 +4,7 @@ The vectors of `golden/aft.json` are those of a causal re-implementation in floa
 code). They change only with the formula; a difference above 1e-11 is a mistake here.
 """
 
-import json
-import pathlib
+import functools
 
 import pytest
 import torch
@@ -17,17 +16,10 @@ from models import _average
 from models._cost import Shape
 from models._state import Call
 from models.aft import Mixer, Model, Options
-from tests.contract import EXACT, SHAPE, relative, tokens
+from tests.contract import CLOSE, EXACT, SHAPE, golden_at, golden_file, relative, tokens
 
-GOLDEN = json.loads((pathlib.Path(__file__).parent / "golden" / "aft.json").read_text(encoding="utf-8"))
-CLOSE = {"atol": 1e-11, "rtol": 1e-11}
-
-
-def golden(*path):
-    found = GOLDEN
-    for name in path:
-        found = found[name]
-    return torch.tensor(found, dtype=torch.float64)
+GOLDEN = golden_file("aft")
+golden = functools.partial(golden_at, GOLDEN)
 
 
 def call(form, length, keep_state=False):

@@ -108,7 +108,20 @@ CASES = (
     Bad("empty list of an option", "sweep:", "sweep:\n  gamma: []", 11, ("sweep.gamma", "the list is empty")),
     Bad("a value twice", "[16, 40]", "[16, 16]", 12, ("sweep.sequence_length", "16 is given twice")),
     Bad("a model twice", "- retnet", "- retnet\n  - {name: retnet, ffn: swiglu}", 4,
-        ("models[1]", "the same as models[0]")),
+        ("models[1]", "the same as models[0]", ":3)")),
+    Bad("a model's name twice", MODELS, "models: [retnet, retnet]", 2, ("models[1]", "the same as models[0]")),
+    Bad("a measure twice", "- language", "- language\n  - language", 16,
+        ("measures[2]", "the same as measures[1]")),
+    Bad("a number for a model", MODELS, "models: [3]", 2, ("models[0]", "3 is no model", "retnet", "{name: aft}")),
+    Bad("a number for a measure", "- decode", "- 3", 14,
+        ("measures[0]", "3 is no measure", "prefill", "{name: decode}")),
+    # Text
+    Bad("unknown corpus", "corpus: python-docs", "corpus: python-doc", 18, ("corpus", "mean 'python-docs'?")),
+    Bad("no such text", "corpus: python-docs", "corpus: ./nowhere.txt", 18, ("corpus", "no file or folder nowhere")),
+    Bad("neither file nor folder", "corpus: python-docs", "corpus: /dev/null", 18,
+        ("corpus", "/dev/null: this is neither a file nor a folder")),
+    Bad("one of two texts", "corpus: python-docs", "corpus: {train: python-docs, held_out: ./nowhere.txt}", 18,
+        ("corpus.held_out", "no file or folder nowhere.txt")),
     # What must hold together
     Bad("heads that do not divide", "heads: 3", "heads: 5", 9,
         ("shape.heads", "5 heads do not divide a width of 48", "2, 4")),
@@ -222,24 +235,3 @@ def test_folder_and_binary_files_are_refused(tmp_path):
     path = tmp_path / "picture.yaml"
     path.write_bytes(b"# Is it text?\n\xff\xfe")
     assert refusal(path) == f"{path}: this is not UTF-8 text (byte 14); save it as UTF-8"
-
-
-@pytest.mark.parametrize(
-    ("override", "told"),
-    [
-        ("repeat=4", ("repeat", "unknown key 'repeat'", "did you mean 'repeats'?")),
-        ("budget.parameters=0", ("budget.parameters", "0 is out of range")),
-        ("models.1.implementation=fast", ("models[1].implementation", "'fast'", "sdpa")),
-        ("models[7]=aft", ("models is a list", "'7' is no position", "0 to 1")),
-        ("models.0.gamma=none", ("models[0] is 'retnet'", "set models[0] as a whole")),
-        ("repeats", ("key=value", "budget.parameters=10M")),
-        ("seeds=[1", ("not valid YAML",)),
-        ("limits={seconds: 1, seconds: 2}", ("limits.seconds", "given twice")),
-        ("training={sequence_length: 8, batch_size: 2, learning_rate: 1}", ("training", "exactly one")),
-        ("name=other", ("unknown key 'name'",)),
-    ],
-)
-def test_override_is_told_by_its_flag(override, told, tmp_path):
-    message = refusal(written(tmp_path, GOOD), [override])
-    assert f"--set {override}: " in message
-    assert all(part in message for part in told), message

@@ -8,7 +8,7 @@ import types
 
 import pytest
 
-from harness import cli, corpus, machine, measures, record
+from harness import cli, corpus, machine, measures, record, show
 from harness import run as runner
 from harness.errors import UserError
 from tests.tree import ROOT
@@ -101,6 +101,17 @@ def test_bad_flags_are_told(small):
     assert "No such option" in refused("run", str(small), "--frehs")
 
 
+def test_a_folder_s_name_is_not_empty(small):
+    for words in (("run", str(small), "--out", ""), ("report", "--results", " "), ("report", "--out", "")):
+        assert "the name of a folder is empty" in refused(*words)
+
+
+def test_a_report_of_no_results_draws_nothing(tmp_path):
+    told = refused("report", "--results", "resluts", "--out", str(tmp_path / "pages"))
+    assert told == "resluts: there is no such folder; did you mean results?\n"
+    assert not (tmp_path / "pages").exists()
+
+
 def test_output_that_cannot_be_written_is_told_before_anything_runs(small, typed, monkeypatch, tmp_path):
     monkeypatch.setattr(runner, "run", lambda *_, **__: pytest.fail("it ran"))
     occupied = tmp_path / "file"
@@ -131,7 +142,7 @@ def test_run_hands_over_the_points(small, typed, monkeypatch, tmp_path):
         9,
         tmp_path / "r",
         "cpu",
-        {"fresh": True, "skip": True},
+        {"fresh": True, "skip": True, "text": None},
     )
     assert {(p.model, p.repeats) for p in points} == {("aft", 9)}
     assert [point.measure for point in points] == ["forms", "noop"]
@@ -142,8 +153,11 @@ def test_the_corpus_is_read_before_the_run_and_its_hash_is_in_the_points(typed, 
     training = "training: {tokens: 1k, sequence_length: 32, batch_size: 4, learning_rate: 1e-3}\ncorpus: mine\n"
     text.write_text(SMALL.replace("[noop]", "[language]") + training, encoding="utf-8")
     monkeypatch.setattr(runner, "run", lambda asked, points, *_, **__: seen.extend(points))
-    monkeypatch.setattr(corpus, "load", lambda name: types.SimpleNamespace(sha256=f"hash of {name}"))
-    assert typed("run", text, "--out", tmp_path / "r")[0] == 0
+    monkeypatch.setattr(corpus, "refused", lambda name: [])
+    monkeypatch.setattr(corpus, "load", lambda name: types.SimpleNamespace(sha256=f"hash of {name}", train=b"t" * 99))
+    code, _, told = typed("run", text, "--out", tmp_path / "r")
+    assert code == 0
+    assert told.startswith("warning: 1,000 training tokens are 10.1 passes over 99 bytes")
     reading = {point.measure: point.corpus_sha256 for point in seen}
     assert reading == {"forms": None, "language": "hash of mine"}
 
@@ -151,9 +165,9 @@ def test_the_corpus_is_read_before_the_run_and_its_hash_is_in_the_points(typed, 
 def test_a_corpus_that_is_not_there_is_told_before_anything_runs(small, tmp_path):
     more = ("--set", "corpus=./nowhere.txt", "--set", "measures=[language]", "--out", str(tmp_path / "r"))
     train = "training={tokens: 1k, sequence_length: 32, batch_size: 4, learning_rate: 1e-3}"
-    told = refused("run", str(small), *more, "--set", train)
-    assert told.startswith(f"{small}: corpus: ")
-    assert "nowhere.txt" in told
+    for how in ((), ("--dry-run",)):
+        told = refused("run", str(small), *more, "--set", train, *how)
+        assert told.startswith("--set corpus=./nowhere.txt: corpus: unknown corpus './nowhere.txt'; allowed are")
     assert not (tmp_path / "r").exists()
 
 
@@ -178,6 +192,15 @@ def test_dry_run_prints_points_sizes_and_guesses_and_writes_nothing(typed, monke
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("width", [40, 150])
+def test_a_narrow_terminal_breaks_no_words(typed, monkeypatch, width):
+    monkeypatch.setattr(show, "WIDE", width)
+    _, printed, _ = typed("run", ROOT / "experiments/smoke.yaml", "--dry-run", "--device", "cpu")
+    assert {"linear_attention", "transformer"} <= set(printed.replace(",", " ").split())
+    assert max(map(len, printed.splitlines())) <= width
+    assert ("- measure forms, model retnet" in printed) == (width == 40)
+
+
 def test_validate_tells_of_each_file(small, typed, tmp_path):
     bad = tmp_path / "bad.yaml"
     bad.write_text(SMALL.replace("aft", "atf"), encoding="utf-8")
@@ -193,8 +216,10 @@ def test_report_draws_what_the_results_hold(typed, monkeypatch, tmp_path):
 
     monkeypatch.setattr(record, "load_all", lambda folder: [f"set of {folder}"])
     monkeypatch.setattr(reports, "build", lambda sets, out: [out / f"{sets[0]}.html"])
-    code, printed, _ = typed("report", "--results", "r", "--out", tmp_path)
+    (tmp_path / "experiment-old.html").write_text("of results that are gone")
+    code, printed, told = typed("report", "--results", "r", "--out", tmp_path)
     assert (code, printed) == (0, f"{tmp_path / 'set of r.html'}\n")
+    assert told == "of no experiment in r, left as they were: experiment-old.html\n"
 
 
 def test_list_tells_of_everything_there_is(typed):

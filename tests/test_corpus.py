@@ -143,6 +143,14 @@ def test_a_corpus_is_read_once(tmp_path, reads):
     )
 
 
+def test_the_cache_tells_how_much_there_is_to_train_on(tmp_path):
+    name = written(tmp_path / "a.txt", TEXT)
+    assert corpus.training_bytes(name) is None
+    assert corpus.training_bytes(str(tmp_path / "nothing.txt")) is None
+    found = corpus.load(name)
+    assert corpus.training_bytes(name) == len(found.train)
+
+
 def test_a_source_that_changed_is_read_again(tmp_path, reads):
     name = written(tmp_path / "a.txt", TEXT)
     first = corpus.load(name)

@@ -70,14 +70,6 @@ def test_rows_of_a_point_that_was_not_finished_are_taken_out_and_kept_aside(fold
     assert commit(folder) == ()
 
 
-def test_a_file_that_lost_its_header_is_made_anew(folder):
-    (folder / "points.csv").write_text("schema,poi")
-    notes = commit(folder)
-    assert f"{folder}/points.csv:1: the last line was written by half" in notes
-    assert record.load(folder).points.empty
-    assert (folder / "samples.csv.cut").read_text().count("\n") == 6
-
-
 # Damage ----------------------------------------------------------------------------------------------------------
 
 

@@ -17,6 +17,16 @@ TEXTS = ("no", "on", "none", "010", "1:30", "2026-01-02", "4M", "1e", "e5", ".")
 HOSTILE = (
     *("[" * 5000, "a: " + "9" * 5000, "a: \x07", "a: 1\n---\nb: 2"),
     *("a: !!python/object:os.system {}", "a: !!python/name:os.system 1"),
+    "a0: &a0 [1, 1]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 40)),
+)
+TAGGED = (
+    "!!bool maybe",
+    '!!int ""',
+    "!!int foo",
+    "!!float abc",
+    "!!timestamp 2020-99-99",
+    "!!timestamp x",
+    "!!null [1]",
 )
 
 
@@ -67,6 +77,20 @@ def test_hostile_text_is_refused_in_one_line(text):
         document.parse(text, "file")
     assert str(caught.value).startswith("file")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", TAGGED)
+def test_a_tag_that_its_value_does_not_fit_is_told_by_line(value):
+    for flag, place in ((None, "file:2"), ("--set a=1", "--set a=1")):
+        with pytest.raises(UserError) as caught:
+            document.parse(f"x: 1\na: {value}\nb: 2", "file", flag)
+        assert str(caught.value).startswith(f"{place}: a: "), caught.value
+        assert "tag" in str(caught.value)
+
+
+def test_aliases_that_multiply_are_refused_at_once():
+    with pytest.raises(UserError, match=r"^file:\d+: there are more than 10,000 values once aliases"):
+        document.parse(HOSTILE[-1], "file")
 
 
 @settings(max_examples=150)

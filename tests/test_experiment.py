@@ -62,7 +62,9 @@ def test_dump_loads_to_the_same_value(file, tmp_path):
 @every_file
 def test_models_of_a_shipped_file_are_within_the_budget(file):
     asked = experiment.load(file)
-    assert asked.budget is not None
+    if asked.budget is None:
+        assert len(asked.models) == 1, "without a budget there is nothing to compare"
+        return
     for point in plan.points(asked, "cpu"):
         assert point.parameters is not None
         assert abs(point.parameters / asked.budget.parameters - 1) <= 0.01

@@ -1,5 +1,6 @@
 """Results folders: what is written reads back, exactly, and as the README of the results says."""
 
+import pathlib
 import re
 import shutil
 
@@ -100,11 +101,35 @@ def test_all_folders_are_found_in_order(folder):
     (folder.parents[1] / "README.md").write_text("not one of them")
     found = [(results.experiment, results.device) for results in record.load_all(folder.parents[1])]
     assert found == [("a_sweep", "nvidia-made-up"), ("tried", "another-device"), ("tried", "cpu-made-up")]
-    assert record.load_all(folder / "nothing here") == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("resluts", r"resluts: there is no such folder; did you mean results\?"),
+        ("results/tried", r"results/tried: this is one experiment's folder; did you mean results\?"),
+        ("results/tried/cpu-made-up", r"this is one device's results; did you mean results\?"),
+        (".", r"this is no folder of results; did you mean results\?"),
+        ("file", r"file: this is a file; name a folder such as results"),
+        ("empty", r"empty: there are no results, .* `python -m harness run` makes some"),
+    ],
+)
+def test_a_folder_without_results_is_refused_and_the_nearest_named(folder, tmp_path, monkeypatch, asked, told):
+    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=told):
+        record.load_all(pathlib.Path(asked))
+
+
+def test_from_another_folder_the_project_s_own_results_are_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=f"results: there is no such folder; did you mean {record.FOLDER}"):
+        record.load_all(pathlib.Path("results"))
 
 
 def test_a_folder_without_results_is_said(tmp_path):
-    with pytest.raises(UserError, match="there is no points"):
+    with pytest.raises(UserError, match="there are no results in it"):
         record.load(tmp_path)
 
 

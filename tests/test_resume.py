@@ -11,21 +11,9 @@ import pytest
 from harness import machine, record, worker
 from harness import sweep as sweeps
 from harness.errors import UserError
-from tests import sweeping
 from tests.fakes import point
 from tests.sweeping import counted, until
 from tests.tree import ROOT
-
-
-@pytest.fixture(scope="module")
-def environment():
-    return worker.call(machine.environment, "cpu")
-
-
-@pytest.fixture
-def sweep(monkeypatch, tmp_path, environment):
-    return sweeping.runner(monkeypatch, tmp_path, environment)
-
 
 # What runs again, and what does not -------------------------------------------------------------------------------
 

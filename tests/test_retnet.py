@@ -5,8 +5,7 @@ rescaling that differs between their forms cancels. It changes only with the for
 """
 
 import dataclasses
-import json
-import pathlib
+import functools
 
 import pytest
 import torch
@@ -16,19 +15,10 @@ from models import _decay
 from models._cost import Shape
 from models._state import Call, State
 from models.retnet import Model, Options, sizes
-from tests.contract import EXACT, SHAPE, continued, relative, tokens
+from tests.contract import CLOSE, EXACT, SHAPE, continued, golden_at, golden_file, relative, tokens
 
-GOLDEN = json.loads(
-    (pathlib.Path(__file__).parent / "golden" / "retention_torchscale.json").read_text(encoding="utf-8")
-)
-CLOSE = {"atol": 1e-11, "rtol": 1e-11}
-
-
-def golden(*path):
-    found = GOLDEN
-    for name in path:
-        found = found[name]
-    return torch.tensor(found, dtype=torch.float64)
+GOLDEN = golden_file("retention_torchscale")
+golden = functools.partial(golden_at, GOLDEN)
 
 
 def authors_layer(form, chunk_size, norm_eps):

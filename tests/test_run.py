@@ -11,20 +11,8 @@ from harness import sweep as sweeps
 from harness.errors import UserError
 from harness.point import Training
 from harness.writer import Writer
-from tests import sweeping
 from tests.fakes import Fake, point
 from tests.sweeping import counted, statuses
-
-
-@pytest.fixture(scope="module")
-def environment():
-    return worker.call(machine.environment, "cpu")
-
-
-@pytest.fixture
-def sweep(monkeypatch, tmp_path, environment):
-    return sweeping.runner(monkeypatch, tmp_path, environment)
-
 
 # Points that fail ------------------------------------------------------------------------------------------------
 
@@ -121,12 +109,12 @@ def test_a_second_run_into_the_same_folder_is_refused(sweep, tmp_path):
     assert into.read_text().split() == ["0"]
 
 
-def test_the_folder_says_what_was_asked(sweep, environment):
+def test_the_folder_says_what_was_asked(sweep, environment, tmp_path):
     results, told = sweep(point(), seeds=(0, 3))
     assert results.question == "Is it so?"
     assert results.settings == {"seeds": [0, 3]}
     assert results.device == machine.slug(environment, "cpu")
-    assert "python -m harness report --results" in told
+    assert f"python -m harness report --results {tmp_path} --out {tmp_path / 'pages'}" in told
     assert "[1/1] ok" in told
     assert "0.333" in told.splitlines()[-3]  # the fake's sample that is no part of another
 

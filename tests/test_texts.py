@@ -150,6 +150,29 @@ def test_a_folder_without_text_says_what_it_holds(tmp_path):
         corpus.load(str(tmp_path / "some"))
 
 
+def test_a_text_is_looked_for_without_reading_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(texts, "local", lambda *_: pytest.fail("it was read"))
+    there = written(tmp_path / "a.txt", TEXT)
+    pair = json.dumps({"train": there, "held_out": written(tmp_path / "empty.txt", b"")})
+    assert list(corpus.refused(there)) == list(corpus.refused("python-docs")) == list(corpus.refused("a/hub")) == []
+    assert list(corpus.refused(pair)) == [
+        (("held_out",), f"{tmp_path}/empty.txt: there is no text in it; at least 3 documents are needed")
+    ]
+    monkeypatch.setattr(texts.os, "access", lambda *_: False)
+    assert list(corpus.refused(there)) == [
+        ((), f"{there}: cannot be read: you may not; change its permissions, or name another file")
+    ]
+
+
+def test_of_two_texts_the_one_that_is_short_is_named(tmp_path):
+    names = {"train": written(tmp_path / "a.txt", TEXT), "held_out": written(tmp_path / "b.txt", b"")}
+    with pytest.raises(UserError, match=r"^\S*b.txt: no document in it"):
+        corpus.load(json.dumps(names))
+    names = {"train": written(tmp_path / "c.txt", b"One\n=====\nTwo"), "held_out": names["train"]}
+    with pytest.raises(UserError, match=r"^\S*c.txt: 2 documents; at least 3 .* beside those that are held out"):
+        corpus.load(json.dumps(names))
+
+
 @pytest.mark.parametrize("name", ["python-doc", "no such", "./missing.txt", "data/missing.jsonl", "~/missing/folder"])
 def test_a_corpus_that_is_not_there_is_named_with_what_may_be(name):
     with pytest.raises(UserError, match=r"allowed are a file, a folder, owner/name on the hub, python-docs") as error:

@@ -15,6 +15,13 @@ from reports.style import Style
 FOLDER = pathlib.Path(__file__).parent
 
 
+COLUMNS = ("series", "model", "point")  # of every table that is drawn
+
+
+class Incomplete(Exception):
+    """A figure's table lacks columns that every table has; the text says which, and whose."""
+
+
 class Figure(Protocol):
     """What a file in this folder holds. All three are functions of the result set's tables and of nothing else."""
 

@@ -1,0 +1,61 @@
+"""What is said before points run: that none can, that memory will not do, that training reads its text too often."""
+
+from collections.abc import Iterable
+
+import psutil
+
+from harness import budget, predict
+from harness.errors import UserError
+from harness.plan import FORMS
+from harness.point import Point
+from harness.quantity import tell_bytes
+
+MOST_REASONS = 6
+MOST_PASSES = 4.0  # that are worth about as much as new text: Muennighoff et al. 2023, arXiv:2305.16264
+
+
+def refuse_nothing(found: list[Point], place: str) -> None:
+    """Raises UserError with the reasons where no point could be run, or nothing but the comparison of forms."""
+    wanted = [point for point in found if point.measure != FORMS] or found
+    reasons = dict.fromkeys(f"{point.label}: {point.not_applicable}" for point in wanted)
+    if all(point.not_applicable for point in wanted):
+        told = [f"  {reason}" for reason in reasons][:MOST_REASONS]
+        more = [f"  ... and {len(reasons) - MOST_REASONS} more"] if len(reasons) > MOST_REASONS else []
+        raise UserError("\n".join([f"{place}: none of its {len(wanted)} points can be run:", *told, *more]))
+
+
+def trained_tokens(point: Point) -> float | None:
+    """Tokens that the point's training pays for; None where it trains on no text, or for a time."""
+    training = point.training
+    if training is None or point.corpus is None or point.not_applicable:
+        return None
+    if training.flops is not None:
+        return training.flops / budget.flops_of(point, 1)
+    return training.tokens
+
+
+def of_passes(points: Iterable[Point], training_bytes: int) -> str | None:
+    """A line for where some point reads its text more than `MOST_PASSES` times; a token is a byte."""
+    most = max((told for point in points if (told := trained_tokens(point)) is not None), default=0.0)
+    if most <= MOST_PASSES * training_bytes:
+        return None
+    return (
+        f"warning: {most:,.0f} training tokens are {most / training_bytes:.1f} passes over {training_bytes:,} bytes of "
+        f"text, which models then know by heart: name a larger corpus, or train on {MOST_PASSES * training_bytes:,.0f} "
+        "tokens at most"
+    )
+
+
+def of_memory(points: Iterable[Point]) -> str | None:
+    """A line for where points on the CPU are predicted to need more memory than this machine has."""
+    there = psutil.virtual_memory().total
+    sizes = [(predict.memory_bytes(point), point) for point in points if point.device == "cpu"]
+    large = [(size, point) for size, point in sizes if size > there]
+    if not large:
+        return None
+    most, point = max(large, key=lambda pair: pair[0])
+    sized = f"{point.measure} of {point.label}"
+    return (
+        f"warning: {len(large)} points are predicted to need more than this machine's {tell_bytes(there)}, up to "
+        f"{tell_bytes(most)} ({sized}): sweep smaller sizes, or set limits.memory to have them stopped in time"
+    )

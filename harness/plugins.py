@@ -1,0 +1,110 @@
+"""Whether the files that a folder lists are whole: what one must state and does not is told by the file's name.
+
+What each kind of file must hold stands once, in the protocol of its folder, and is read from there.
+"""
+
+import importlib
+import inspect
+import pathlib
+from collections.abc import Iterable
+from typing import Any
+
+from harness import child
+from harness.errors import UserError, listed
+
+ROOT = pathlib.Path(__file__).parent.parent
+KINDS = {"model": "models", "measure": "harness.measures", "figure": "reports.figures", "claim": "reports.claims"}
+
+
+def check(*kinds: str) -> None:
+    """Holds every file of these kinds against its protocol. Raises UserError that tells each one that is not whole.
+
+    Of models the source alone is read, which needs no torch: see `check_named`.
+    """
+    found = [(kind, name) for kind in kinds for name in _names(kind)]
+    _refuse(_unreadable(name) if kind == "model" else _incomplete(kind, name) for kind, name in found)
+
+
+def check_named(kind: str, names: Iterable[str]) -> None:
+    """The same for some files, models loaded as well."""
+    _refuse(told for name in names for told in [_incomplete(kind, name)])
+
+
+def _refuse(told: Iterable[str | None]) -> None:
+    if problems := [text for text in told if text]:
+        raise UserError("\n".join(problems))
+
+
+def _names(kind: str) -> list[str]:
+    folder: pathlib.Path = importlib.import_module(KINDS[kind]).FOLDER
+    return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
+
+
+def _file(kind: str, name: str) -> str:
+    return f"{KINDS[kind].replace('.', '/')}/{name}.py"
+
+
+def _unreadable(name: str) -> str | None:
+    """What the source of a model does not state; None where nothing is missing."""
+    import models
+
+    try:
+        card = models.card(name)
+    except (ValueError, SyntaxError) as error:
+        return f"{_file('model', name)}: {error}; CONTRIBUTING.md says what a model states"
+    return _lacking("model", name, [each for each in models.STATED if each not in card])
+
+
+def _incomplete(kind: str, name: str) -> str | None:
+    """What is wrong with a file; None where nothing is."""
+    holds = kind.capitalize()
+    try:
+        found = getattr(importlib.import_module(f"{KINDS[kind]}.{name}"), holds, None)
+    except Exception as error:  # whatever its author has written
+        return f"{_file(kind, name)}: cannot be loaded: {child.told(error)}"
+    if not isinstance(found, type):
+        return f"{_file(kind, name)}: there is no class {holds} in it; CONTRIBUTING.md says what a {kind} states"
+    missing = [each for each in _required(kind) if _is_missing(found, each)]
+    if kind == "model" and not missing and (text := _unbuildable(found)):
+        return f"{_file(kind, name)}: {text}"
+    return _lacking(kind, name, missing)
+
+
+def _lacking(kind: str, name: str, missing: list[str]) -> str | None:
+    told = f"class {kind.capitalize()} does not state {listed(missing)}; CONTRIBUTING.md says what a {kind} states"
+    return f"{_file(kind, name)}: {told}" if missing else None
+
+
+def _required(kind: str) -> list[str]:
+    """The attributes and methods of a protocol; of a model, also the methods that its bases leave open."""
+    if kind != "model":
+        protocol = getattr(importlib.import_module(KINDS[kind]), kind.capitalize())
+        methods = [name for name, value in vars(protocol).items() if inspect.isfunction(value) and name[0] != "_"]
+        return [*inspect.get_annotations(protocol), *methods]
+    from models._lm import LanguageModel
+
+    opened = [name for name, _ in inspect.getmembers(LanguageModel, inspect.isroutine) if _is_open(LanguageModel, name)]
+    return [*inspect.get_annotations(LanguageModel), *opened]
+
+
+def _is_missing(found: type, name: str) -> bool:
+    return not hasattr(found, name) or _is_open(found, name)
+
+
+def _is_open(found: type, name: str) -> bool:
+    """Whether a method does nothing but say that somebody must write it."""
+    code = getattr(inspect.unwrap(getattr(found, name)), "__code__", None)
+    return code is not None and "NotImplementedError" in code.co_names
+
+
+def _unbuildable(found: Any) -> str | None:
+    """What is wrong with a model's options or forms."""
+    if "__dataclass_fields__" not in vars(found.Options):  # an inherited one does not count
+        return "Options is no dataclass; write @dataclasses.dataclass(frozen=True) above it"
+    try:
+        found.Options()
+    except TypeError as error:
+        return f"every option needs a default: {error}"
+    if found.default_form not in found.forms:
+        return f"default_form is {found.default_form!r}; allowed are its forms, {listed(found.forms)}"
+    return None

@@ -1,0 +1,34 @@
+"""A mistake in a --set flag is told by the flag, as one in a file is told by its line."""
+
+import pytest
+
+from tests.test_bad_input import GOOD, refusal, written
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("repeat=4", ("repeat", "unknown key 'repeat'", "did you mean 'repeats'?")),
+        ("budget.parameters=0", ("budget.parameters", "0 is out of range")),
+        ("models.1.implementation=fast", ("models[1].implementation", "'fast'", "sdpa")),
+        ("models[7]=aft", ("models is a list", "'7' is no position", "0 to 1")),
+        ("models.0.gamma=none", ("models[0] is 'retnet'", "set models[0] as a whole")),
+        ("repeats", ("key=value", "budget.parameters=10M")),
+        ("seeds=[1", ("not valid YAML",)),
+        ("models.1=retnet", ("models[1]", "the same as models[0]")),
+        ("models=!!bool maybe", ("models", "'maybe' cannot be read as bool", "no tag such as !!bool")),
+        ("limits={seconds: 1, seconds: 2}", ("limits.seconds", "given twice")),
+        ("training={sequence_length: 8, batch_size: 2, learning_rate: 1}", ("training", "exactly one")),
+        ("name=other", ("unknown key 'name'",)),
+    ],
+)
+def test_override_is_told_by_its_flag(override, told, tmp_path):
+    message = refusal(written(tmp_path, GOOD), [override])
+    assert f"--set {override}: " in message
+    assert all(part in message for part in told), message
+
+
+def test_what_a_flag_repeats_is_told_by_line_and_flag(tmp_path):
+    path = written(tmp_path, GOOD.replace("{name: transformer, implementation: eager}", "aft"))
+    told = "models[1]: this is the same as models[0] (--set models.0=aft); remove one of them"
+    assert refusal(path, ["models.0=aft"]) == f"{path}:4: {told}"

@@ -1,0 +1,104 @@
+"""What is said before anything runs: points none of which can run, memory that will not do, text read too often."""
+
+import json
+import types
+
+import psutil
+import pytest
+
+from harness import budget, foresight, predict, record
+from harness.errors import UserError
+from harness.point import Training
+from harness.writer import Writer
+from tests.fakes import point
+from tests.planning import of, points
+from tests.test_cli import SMALL, refused
+from tests.tree import ROOT
+
+
+def trained(**budgets):
+    return point(training=Training(32, 4, 1e-3, **budgets), corpus="mine", role="trial")
+
+
+def test_where_no_point_can_run_the_reasons_are_told():
+    with pytest.raises(UserError) as refused:
+        foresight.refuse_nothing(points("budget.parameters=1k", "shape.width=96"), "asked.yaml")
+    first, *reasons = str(refused.value).splitlines()
+    assert first == "asked.yaml: none of its 30 points can be run:"
+    assert len(reasons) == 3
+    assert all("no feed-forward width gives 1k parameters within 1%" in reason for reason in reasons)
+
+
+def test_where_the_forms_alone_can_run_nothing_would_be_measured():
+    found = [point(measure="forms"), point(not_applicable="no such form")]
+    with pytest.raises(UserError, match="none of its 1 points can be run:\n  transformer: no such form"):
+        foresight.refuse_nothing(found, "asked.yaml")
+    foresight.refuse_nothing(found[:1], "asked.yaml")
+    foresight.refuse_nothing([*found, point()], "asked.yaml")
+    foresight.refuse_nothing(points(), "asked.yaml")
+
+
+def test_many_reasons_are_cut():
+    found = [point(not_applicable=f"reason {number}") for number in range(20)]
+    with pytest.raises(UserError) as refused:
+        foresight.refuse_nothing(found, "asked.yaml")
+    assert len(str(refused.value).splitlines()) == 2 + foresight.MOST_REASONS
+    assert str(refused.value).endswith("... and 14 more")
+
+
+def test_text_that_is_read_more_than_four_times_is_warned_of():
+    assert foresight.of_passes([point(), trained(seconds=9.0)], 100) is None
+    assert foresight.of_passes([trained(tokens=400)], 100) is None
+    told = foresight.of_passes([trained(tokens=400), trained(tokens=1234)], 100)
+    assert told is not None
+    for words in ("1,234 training tokens are 12.3 passes over 100 bytes", "larger corpus", "400 tokens at most"):
+        assert words in told
+    flops = budget.flops_of(trained(tokens=1), 1)
+    assert foresight.trained_tokens(trained(flops=10 * flops)) == pytest.approx(10)
+
+
+def test_more_memory_than_there_is_is_warned_of(monkeypatch):
+    found = of(points(), "decode")
+    assert foresight.of_memory(found) is None
+    needed = sorted(map(predict.memory_bytes, found))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: types.SimpleNamespace(total=needed[-1] - 1))
+    told = foresight.of_memory(found)
+    assert told is not None
+    assert f"{sum(size > needed[-1] - 1 for size in needed)} points are predicted to need more than" in told
+    assert "decode of " in told
+    assert foresight.of_memory(of(points(device="cuda"), "decode")) is None, "the memory of another device"
+
+
+def test_a_folder_keeps_how_much_there_is_to_train_on(tmp_path):
+    for sha256, size in (("a" * 64, 5), ("b" * 64, 7), ("a" * 64, 5)):
+        with Writer(tmp_path) as writer:
+            writer.training_bytes(sha256, size)
+    assert record.load(tmp_path).training_bytes == {"a" * 64: 5, "b" * 64: 7}
+    assert json.loads((tmp_path / record.TEXTS).read_text()) == {"a" * 64: 5, "b" * 64: 7}
+    (tmp_path / record.TEXTS).write_text("{")
+    with pytest.raises(UserError, match=r"texts.json: cannot be read; .* remove it"):
+        record.load(tmp_path)
+    assert record.TEXTS in (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_corpus_that_is_too_small_is_told_by_line(tmp_path):
+    small = tmp_path / "small.yaml"
+    training = "training: {tokens: 1k, sequence_length: 32, batch_size: 4, learning_rate: 1e-3}\n"
+    (tmp_path / "train.txt").write_text("a\n=====\nb", encoding="utf-8")
+    (tmp_path / "rest.txt").write_text("c", encoding="utf-8")
+    both = f"corpus: {{train: {tmp_path}/train.txt, held_out: {tmp_path}/rest.txt}}\n"
+    small.write_text(SMALL.replace("[noop]", "[language]") + training + both, encoding="utf-8")
+    told = refused("run", str(small), "--out", str(tmp_path / "r"))
+    assert told.startswith(
+        f"{small}:6: corpus: {tmp_path}/train.txt: 2 documents; at least 3 different ones are needed"
+    )
+    assert "write a line of ===== between documents" in told
+
+
+def test_an_experiment_none_of_whose_points_can_run_is_refused(tmp_path):
+    small = tmp_path / "small.yaml"
+    small.write_text(SMALL + "budget: {parameters: 1k}\n", encoding="utf-8")
+    for command in (("validate",), ("run", "--dry-run"), ("run", "--out", str(tmp_path / "r"))):
+        told = refused(*command, str(small))
+        assert told.startswith(f"{small}: none of its 2 points can be run:\n  aft: no feed-forward width gives 1k")
+    assert not (tmp_path / "r").exists()

@@ -1,0 +1,51 @@
+"""Ctrl-C in a terminal, which reaches every process of the command: one line and exit code 130, whenever it comes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from tests.sweeping import until
+from tests.tree import ROOT
+
+
+def started(*words):
+    """A `python -m harness` in a process group of its own."""
+    asked = [sys.executable, "-m", "harness", *map(str, words)]
+    return subprocess.Popen(asked, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+
+
+def interrupted(process):
+    """What it says on stderr once its whole group has got the signal; it must end with 130."""
+    os.killpg(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told.decode()
+    return told.decode().strip()
+
+
+def has_server(process):
+    return any("forkserver" in " ".join(each.cmdline()) for each in psutil.Process(process.pid).children())
+
+
+@pytest.mark.parametrize("seconds", [0.7, 1.1])
+def test_while_libraries_load(tmp_path, seconds):
+    process = started("run", "experiments/smoke.yaml", "--out", tmp_path / "r")
+    time.sleep(seconds)
+    assert interrupted(process) == "stopped"
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.3, 0.9])
+def test_while_the_server_of_processes_loads_torch(tmp_path, seconds):
+    process = started("run", "experiments/smoke.yaml", "--out", tmp_path / "r")
+    until(lambda: has_server(process))
+    time.sleep(seconds)
+    left = psutil.Process(process.pid).children(recursive=True)
+    told = interrupted(process)
+    assert told.startswith("stopped: every finished point is kept in ")
+    assert "\n" not in told
+    until(lambda: not any(each.is_running() for each in left))

@@ -1,0 +1,80 @@
+"""Files of a results folder that are gone, emptied or end in blank lines: what was lost is told, nothing more is."""
+
+import shutil
+
+import pytest
+
+from harness import record
+from harness.errors import UserError
+from harness.writer import Writer
+from tests.folders import commit, contents, filled
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return filled(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture
+def folder(tmp_path, made):
+    return shutil.copytree(made, tmp_path / "results" / "tried" / "cpu-made-up")
+
+
+@pytest.mark.parametrize("left", [None, "", "\n", "schema,poi"])
+def test_a_file_whose_rows_nobody_counts_is_made_anew(tmp_path, left):
+    folder = tmp_path / "results" / "tried" / "cpu-made-up"
+    commit(folder, 1, 2, steps=0)
+    before = contents(folder)
+    (folder / "curves.csv").unlink()
+    if left is not None:
+        (folder / "curves.csv").write_text(left)
+    assert len(record.load(folder).points) == 2
+    commit(folder)
+    after = contents(folder)
+    assert {name: text for name, text in after.items() if not name.endswith(".cut")} == before
+    commit(folder, 3)
+    assert len(record.load(folder).points) == 3
+
+
+@pytest.mark.parametrize("name", ["points", "samples", "curves", "environments"])
+def test_blank_lines_at_the_end_do_no_harm(folder, name):
+    before = contents(folder)
+    with (folder / f"{name}.csv").open("a") as file:
+        file.write("\n\n")
+    assert len(record.load(folder).points) == 3
+    assert commit(folder) == ()
+    assert contents(folder) == before
+
+
+def test_what_the_first_point_left_is_taken_out(tmp_path):
+    folder = tmp_path / "results" / "tried" / "cpu-made-up"
+    commit(folder, 1)
+    points = (folder / "points.csv").read_text().splitlines(True)
+    (folder / "points.csv").write_text(points[0])
+    assert len(record.load(folder).notes) == 2
+    assert len(commit(folder, 1)) == 2
+    assert (folder / "points.csv").read_text() == "".join(points)
+
+
+@pytest.mark.parametrize("left", [None, "", "header", "half a header"])
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("points", r"points.csv: .*, but there are 6 rows of samples.csv, 6 rows of curves.csv"),
+        ("samples", r"samples.csv: .*, but points.csv counts 6 rows of it"),
+        ("curves", r"curves.csv: .*, but points.csv counts 6 rows of it"),
+        ("environments", r"points.csv:2: column environment: e+ has no row in environments.csv"),
+    ],
+)
+def test_a_table_that_is_gone_is_refused_and_nothing_is_changed(folder, name, told, left):
+    path = folder / f"{name}.csv"
+    header = path.read_text().splitlines(True)[0]
+    path.unlink()
+    if left is not None:
+        path.write_text({"": "", "header": header, "half a header": header[:9]}[left])
+    before = contents(folder)
+    for use in (record.load, Writer, lambda _: record.load_all(folder.parents[1])):
+        with pytest.raises(UserError, match=told) as refused:
+            use(folder)
+        assert "--out" in str(refused.value)
+    assert contents(folder) == before

@@ -1,0 +1,119 @@
+"""A model, a measure, a figure or a claim that is not whole is told by its file and by what it lacks."""
+
+import importlib
+import re
+import sys
+
+import pytest
+
+from harness import cli, document, experiment, plugins
+from harness.errors import UserError
+from reports import figures, sections
+from tests.report_data import triangle
+
+MODEL = """
+import dataclasses
+from models._cost import CommonOptions
+from models._lm import LanguageModel
+
+@dataclasses.dataclass(frozen=True)
+class Options(CommonOptions):
+    size: int{default}
+
+class Model(LanguageModel):
+    title, Options = "Toy", Options
+    colour = marker = citation = "x"
+    forms, default_form = ("parallel",), "parallel"
+"""
+FIGURE = """
+import pandas as pd
+
+class Figure:
+    def data(self, result_set):
+        return pd.DataFrame({"point": ["0" * 16]})
+"""
+BROKEN = {
+    "an empty model": ("model", "", "no class Model"),
+    "a bare model": ("model", "class Model: pass", "not state title, colour, marker, citation, forms"),
+    "a model without a mixer": ("model", MODEL.format(default=" = 3"), "build_mixer, .*mixer_count"),
+    "a bare measure": (
+        "measure",
+        "class Measure: pass",
+        "title, metrics, factors, trains, reads_corpus, run;",
+    ),
+    "a measure without a class": ("measure", "x = 1", "there is no class Measure in it"),
+    "a bare figure": ("figure", "class Figure: title = 'Why?'", "not state place, note, data, draw, text;"),
+    "a bare claim": ("claim", "class Claim: place = 3", "not state statement, published, rule, judge;"),
+    "half a line": ("figure", "class Figure(", r"cannot be loaded: SyntaxError: .*toy.py"),
+    "a missing library": ("measure", "import nothing_of_the_kind", "cannot be loaded: ModuleNotFoundError: No module"),
+}
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """Puts a file `toy.py` of some kind into a folder of its own, which the room then lists alone."""
+
+    def write(kind, text):
+        room = importlib.import_module(plugins.KINDS[kind])
+        (tmp_path / "toy.py").write_text(text, encoding="utf-8")
+        monkeypatch.setattr(room, "FOLDER", tmp_path)
+        monkeypatch.setattr(room, "__path__", [str(tmp_path), *room.__path__])
+        monkeypatch.delitem(sys.modules, f"{plugins.KINDS[kind]}.toy", raising=False)
+
+    yield write
+    for name in plugins.KINDS.values():
+        sys.modules.pop(f"{name}.toy", None)
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_file_that_is_not_whole_is_told_by_name(toy, broken):
+    kind, text, told = BROKEN[broken]
+    toy(kind, text)
+    with pytest.raises(UserError) as refused:
+        plugins.check_named(kind, ["toy"])
+    assert str(refused.value).startswith(f"{plugins.KINDS[kind].replace('.', '/')}/toy.py: ")
+    assert re.search(told, str(refused.value)), refused.value
+    assert "\n" not in str(refused.value)
+
+
+def test_an_option_needs_a_default_and_the_default_form_is_one_of_the_forms(toy):
+    whole = MODEL.format(default=" = 3") + "    build_mixer = layer_state_bytes = mixer_count = mixing_flops = print\n"
+    toy("model", whole)
+    plugins.check_named("model", ["toy"])
+    for old, new, told in (
+        ("int = 3", "int = dataclasses.field(kw_only=True)", "every option needs a default: .*'size'"),
+        ("@dataclasses.dataclass(frozen=True)", "", "Options is no dataclass"),
+        ('"parallel"\n', '"scan"\n', "default_form is 'scan'; allowed are its forms, parallel"),
+    ):
+        toy("model", whole.replace(old, new))
+        with pytest.raises(UserError, match=f"models/toy.py: {told}"):
+            plugins.check_named("model", ["toy"])
+
+
+@pytest.mark.parametrize("kind", plugins.KINDS)
+def test_what_there_is_is_whole(kind):
+    plugins.check(kind)
+    names = plugins._names(kind)
+    assert names
+    plugins.check_named(kind, names)
+
+
+def test_the_commands_say_it(toy, tmp_path, monkeypatch, capsys):
+    toy("measure", "class Measure: pass")
+    asked = tmp_path / "asked.yaml"
+    asked.write_text("# Is it so?\nmodels: [aft]\nshape: {width: 48, layers: 2, heads: 3}\nmeasures: [toy]\n")
+    with pytest.raises(UserError, match=r"harness/measures/toy.py: class Measure does not state title"):
+        experiment.load(asked)
+    monkeypatch.setattr(document, "FOLDER", tmp_path)
+    for words in (("list",), ("list", "measures"), ("validate", str(asked))):
+        monkeypatch.setattr(sys, "argv", ["harness", *words])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 2
+        assert "harness/measures/toy.py: class Measure does not state" in capsys.readouterr().err
+
+
+def test_a_figure_s_table_has_the_columns_that_every_one_has(toy):
+    toy("figure", FIGURE)
+    with pytest.raises(figures.Incomplete, match=r"reports/figures/toy.py: the table of data\(\) lacks series, model"):
+        sections.figure("toy", triangle(), "key")
