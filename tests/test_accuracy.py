@@ -71,7 +71,7 @@ def test_the_summary_has_a_line_per_device_metric_and_model(tmp_path):
     assert (summary["least"] <= summary["median"]).all()
     assert (summary["median"] <= summary["most"]).all()
     assert accuracy.units()["token_ms"] == "ms"
-    with pytest.raises(UserError, match="there are no results, .* in it"):
+    with pytest.raises(UserError, match=r"there are no results, .* in it"):
         accuracy.load(tmp_path)
 
 
