@@ -110,12 +110,10 @@ def test_a_second_ctrl_c_does_not_stop_the_tidying_up(repository):
     asked = [sys.executable, "-c", HANG, str(repository)]
     with subprocess.Popen(asked, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout.readline() == "there\n"
-        process.send_signal(signal.SIGINT)
-        for _ in range(20):
-            process.send_signal(signal.SIGINT)
-        process.wait(30)
-    until(lambda: len(worktrees(repository)) == 1, 5)
+        folder = pathlib.Path(worktrees(repository)[1].split()[0]).parent
+        until(lambda: process.poll() is not None or process.send_signal(signal.SIGINT), 30)
     assert len(worktrees(repository)) == 1
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness.errors import UserError
 from harness.gate import plant, rivals, trial, trial_table
-from harness.gate.cases import Pair
+from harness.gate.cases import Case, Pair
 from tests.gating import row
 from tests.tree import ROOT
 
@@ -103,6 +104,27 @@ def test_trials_of_all_kinds_take_turns():
     order = trial._order(7, 3)
     assert {each: order.count(each) for each in set(order)} == {0: 7, 5: 3, 10: 3, 20: 3}
     assert all(set(order[i : i + 7]) >= {0, 5, 10, 20} for i in range(0, 10, 5))
+
+
+def test_samples_are_on_disk_after_every_trial_and_are_never_overwritten(tmp_path):
+    folder = tmp_path / "gate/cpu"
+    held = Case("decode aft 3x17", row("aft"), row("aft"), first=[Pair((1.0, 2.0), (3.0, 4.0), False)])
+    with trial._writer(folder, {"cpu": "made up"}) as write:
+        write(2, 10, [held], [Pair((5.0,), (6.0,), True)])
+        told = (folder / trial_table.SAMPLES).read_text(encoding="utf-8").splitlines()
+    assert told == [
+        "trial,slowdown_percent,point,model,measure,stage,pair,side,position,repeat,ms",
+        "2,10,decode aft 3x17,aft,decode,first,0,base,1,0,1.0",
+        "2,10,decode aft 3x17,aft,decode,first,0,base,1,1,2.0",
+        "2,10,decode aft 3x17,aft,decode,first,0,head,0,0,3.0",
+        "2,10,decode aft 3x17,aft,decode,first,0,head,0,1,4.0",
+        "2,10,(control),,,first,0,base,0,0,5.0",
+        "2,10,(control),,,first,0,head,1,0,6.0",
+    ]
+    assert (folder / "environment.csv").read_text(encoding="utf-8") == "cpu\nmade up\n"
+    with pytest.raises(UserError, match="there are trials of this machine already"), trial._writer(folder, {}):
+        pytest.fail("it was opened")
+    assert len((folder / trial_table.SAMPLES).read_text(encoding="utf-8").splitlines()) == 7
 
 
 # Tables --------------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from rich.console import Console
 
-from harness import experiment, plan, worker
+from harness import experiment, plan
 from harness.child import ROOT
 from harness.errors import UserError
 from harness.gate import accepted, cases, compare, control, exact, processes, report, trees
@@ -73,7 +73,7 @@ def gate(asked: Asked, console: Console, root: pathlib.Path = ROOT) -> dict[str,
     asked.check()
     if asked.accepted is not None and not asked.accepted.is_file():
         raise UserError(f"--accepted {asked.accepted}: there is no such file; name one, or leave it out")
-    with threads(asked.threads), worker.interruptible(), trees.checked_out(root, asked.base, asked.head) as sides:
+    with threads(asked.threads), trees.checked_out(root, asked.base, asked.head) as sides:
         base, head = sides
         experiment.load(asked.file)
         console.print(f"base: {base.told}\nhead: {head.told}", soft_wrap=True)

@@ -45,15 +45,16 @@ def checked_out(root: pathlib.Path, base: str, head: str | None) -> Iterator[tup
     _check(root)
     commits = {flag: resolve(root, revision, flag) for flag, revision in (("base", base), ("head", head)) if revision}
     _remove_dead(root)
-    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", ignore_cleanup_errors=True) as folder:
-        made = {flag: pathlib.Path(folder).resolve() / flag for flag in commits}
+    with _interruptible_once():
+        folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-")).resolve()
+        made = {flag: folder / flag for flag in commits}
         try:
             for flag, commit in commits.items():
                 _git(root, "worktree", "add", "--quiet", "--detach", str(made[flag]), commit)
             yield Tree(made["base"], base, commits["base"]), _head(root, head, commits, made)
         finally:
-            with _undisturbed():
-                _remove(root, made.values())
+            _remove(root, made.values())
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def resolve(root: pathlib.Path, revision: str, flag: str) -> str:
@@ -111,9 +112,16 @@ def _remove_dead(root: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """A second Ctrl-C does not stop the tidying up after the first."""
-    before = {each: signal.signal(each, signal.SIG_IGN) for each in (signal.SIGINT, signal.SIGTERM)}
+def _interruptible_once() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end what is within; a second one, that would stop the tidying up after the first, does not."""
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def interrupt(*_: Any) -> None:
+        for each in signals:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {each: signal.signal(each, interrupt) for each in signals}
     try:
         yield
     finally:

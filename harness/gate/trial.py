@@ -54,8 +54,8 @@ def run(
     with command.threads(threads), worker.interruptible(), tempfile.TemporaryDirectory(prefix="gate-trial-") as scratch:
         environment = worker.call(machine.environment, "cpu")
         folder = out / machine.slug(environment, "cpu")
-        trees, rows = _prepared(pathlib.Path(scratch), experiment)
         with _writer(folder, environment) as write:
+            trees, rows = _prepared(pathlib.Path(scratch), experiment)
             for number, slowdown in enumerate(_order(same, planted)):
                 if time.monotonic() - began > 60 * minutes:
                     console.print(f"{minutes:g} minutes are over after {number} trials")
@@ -128,12 +128,15 @@ def _trial(base: Tree, head: Tree, rows: list[Case]) -> tuple[list[Case], list[P
 def _writer(folder: pathlib.Path, environment: dict[str, Any]) -> Iterator[Any]:
     """A function that writes a trial's samples. Raises UserError where there are samples already: they are kept."""
     samples = folder / trial_table.SAMPLES
-    if samples.exists():
-        raise UserError(f"{samples}: there are trials of this machine already; move them away, or name another --out")
     folder.mkdir(parents=True, exist_ok=True)
+    try:
+        made = open(samples, "x", encoding="utf-8", newline="")  # noqa: SIM115
+    except FileExistsError:
+        fix = "move them away, or name another --out"
+        raise UserError(f"{samples}: there are trials of this machine already; {fix}") from None
     with open(folder / "environment.csv", "w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([environment.keys(), environment.values()])
-    with open(samples, "w", encoding="utf-8", newline="") as file:
+    with made as file:
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(COLUMNS)
 
