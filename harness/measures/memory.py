@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Measure:
     title = "Memory"
     metrics = {
-        "weights_bytes": Metric("bytes", "lower", "all parameters"),
         "state_bytes": Metric("bytes", "lower", "live tensors of the state or cache after the context, whole batch"),
+        "weights_bytes": Metric("bytes", "lower", "all parameters"),
         "peak_resident_bytes": Metric("bytes", "lower", "that the process held at the peak, above what it had before"),
         "peak_allocated_bytes": Metric("bytes", "lower", "that tensors held at the peak, by the allocator's count"),
     }
