@@ -81,7 +81,8 @@ def job(point: Mapping[Any, Any]) -> Job:
     shape = Shape(**{field.name: int(point[field.name]) for field in dataclasses.fields(Shape)})
     form = None if pd.isna(point["form"]) else point["form"]
     sizes = int(point["batch_size"]), int(point["sequence_length"])
-    return Job(kind, shape, options.build(point["model"], chosen), *sizes, point["dtype"], form)
+    graph = point.get("graph") == "true"
+    return Job(kind, shape, options.build(point["model"], chosen), *sizes, point["dtype"], form, graph=graph)
 
 
 def _option(option: options.Option, cell: Any) -> Any:

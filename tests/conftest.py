@@ -5,6 +5,7 @@ One thread: the sizes are tiny, and threads that wait for each other on a busy m
 
 import os
 import pathlib
+import subprocess
 import time
 from collections.abc import Callable
 from typing import Any
@@ -61,3 +62,18 @@ def counter(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(energy, "WINDOW_SECONDS", 0.06)
     monkeypatch.setattr(self_test, "SIZE", {"cpu": 64})
     return told
+
+
+@pytest.fixture(scope="session")
+def committed(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The results as git has them: what a reader's own runs add must make no test fail."""
+    from tests.tree import ROOT
+
+    folder = tmp_path_factory.mktemp("committed")
+    try:
+        names = subprocess.run(["git", "ls-files", "-z", "results"], cwd=ROOT, capture_output=True, check=True).stdout
+        asked = ["git", "checkout-index", "-z", "--stdin", f"--prefix={folder}/"]
+        subprocess.run(asked, cwd=ROOT, input=names, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout: there are no committed results to compare with")
+    return folder / "results"

@@ -9,18 +9,22 @@ from harness import accuracy, cost, hardware, record
 from harness.errors import UserError
 from reports import figures, sections
 from tests.report_data import triangle
-from tests.tree import ROOT
 
-CPU = ROOT / "results/triangle/cpu-intel-xeon-processor-2-cores"
+CPU = "cpu-intel-xeon-processor-2-cores"
 
 
 @pytest.fixture(scope="module")
-def lines():
-    return pd.DataFrame(accuracy.of(record.load(CPU)))
+def measured(committed):
+    return record.load(committed / "triangle" / CPU)
 
 
-def test_every_point_that_can_be_predicted_is(lines):
-    points = record.current(record.load(CPU).points)
+@pytest.fixture(scope="module")
+def lines(measured):
+    return pd.DataFrame(accuracy.of(measured))
+
+
+def test_every_point_that_can_be_predicted_is(lines, measured):
+    points = record.current(measured.points)
     wanted = points[points["measure"].isin(["training", "decode", "memory"]) & (points["status"] == "ok")]
     assert len(lines) == wanted["measure"].map({"training": 2, "decode": 1, "memory": 2}).sum() > 0
     assert set(lines["metric"]) == {"step_ms", "peak_bytes", "token_ms", "peak_resident_bytes", "state_bytes"}
@@ -38,8 +42,8 @@ def test_times_and_memory_are_predicted_within_a_factor(lines):
     assert told.groupby("metric")["ratio"].median().between(0.4, 2.5).all()
 
 
-def test_a_row_is_predicted_on_its_own_machine():
-    results = record.load(CPU)
+def test_a_row_is_predicted_on_its_own_machine(measured):
+    results = measured
     twice = results.environments.assign(peak_bytes_per_second=results.environments["peak_bytes_per_second"] * 2)
     here, there = (
         pd.DataFrame(accuracy.of(each)) for each in (results, dataclasses.replace(results, environments=twice))
@@ -49,22 +53,22 @@ def test_a_row_is_predicted_on_its_own_machine():
     assert not faster[here["metric"] == "state_bytes"].any()
 
 
-def test_rows_say_what_was_computed():
-    results = record.load(ROOT / "results/latency_sweep" / CPU.name)
+def test_rows_say_what_was_computed(committed):
+    results = record.load(committed / "latency_sweep" / CPU)
     rows = results.points[results.points["label"].str.contains("eager")].to_dict("records")
     found = accuracy.job([row for row in rows if row["measure"] == "decode"][-1])
     chosen = found.options
     assert (chosen.implementation, chosen.cache, chosen.kv_heads) == ("eager", "concatenated", None)
     assert (found.batch, found.length, found.dtype, found.form) == (8, 4096, "float32", None)
-    gammas = record.load(ROOT / "results/gamma_sweep" / CPU.name).points
+    gammas = record.load(committed / "gamma_sweep" / CPU).points
     row = gammas[gammas["label"].str.contains(",")].iloc[0].to_dict() | {"batch_size": 1, "sequence_length": 8}
     assert accuracy.job(row).options.gamma == (0.5, 0.9, 0.99, 0.999)
     with pytest.raises(UserError, match=r"option.gamma is 'nnoe'; allowed is"):
         accuracy.job(row | {"option.gamma": "nnoe"})
 
 
-def test_the_summary_has_a_line_per_device_metric_and_model(tmp_path):
-    told = accuracy.load(ROOT / "results")
+def test_the_summary_has_a_line_per_device_metric_and_model(tmp_path, committed):
+    told = accuracy.load(committed)
     summary = accuracy.summary(told)
     assert summary["points"].sum() == len(told)
     assert not summary.duplicated(["device", "metric", "model"]).any()
@@ -75,10 +79,12 @@ def test_the_summary_has_a_line_per_device_metric_and_model(tmp_path):
         accuracy.load(tmp_path)
 
 
-def test_what_is_predicted_is_what_the_cost_model_says(lines):
-    results = record.load(CPU)
+def test_what_is_predicted_is_what_the_cost_model_says(lines, measured):
+    results = measured
     row = next(row for row in results.points.to_dict("records") if row["measure"] == "decode")
     machine = hardware.measured(results.environments.iloc[-1].dropna(), "cpu")
+    assert accuracy.job(row | {"graph": "true"}).graph
+    assert not accuracy.job(row).graph
     expected = 1000 * cost.decode(accuracy.job(row), machine).seconds
     same = lines[(lines["metric"] == "token_ms") & (lines["label"] == row["label"])]
     assert expected in set(same["predicted"])

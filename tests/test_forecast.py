@@ -91,7 +91,7 @@ def test_a_call_without_a_model_or_with_too_many_wishes_is_told(typed, tmp_path)
     assert typed("predict")[0] == 2
     assert "no model is given; name some of aft" in typed("predict")[2]
     assert "leave the models out" in typed("predict", "retnet", "--results", tmp_path)[2]
-    assert f"--results {tmp_path}: there are no results in it" in typed("predict", "--results", tmp_path)[2]
+    assert f"{tmp_path}: there are no results" in typed("predict", "--results", tmp_path)[2]
     asked = ("predict", "aft", "retnet", "--parameters", "125M", "--set", "kv_heads=2")
     assert "--set kv_heads: unknown option of aft, retnet 'kv_heads'" in typed(*asked)[2]
 

@@ -117,23 +117,10 @@ def test_every_file_that_is_named_exists(name):
 # Numbers ---------------------------------------------------------------------------------------------------------
 
 
-def committed(folder):
-    """The results as git has them: a reader's own run must not make the README wrong."""
-    try:
-        asked = ["git", "ls-files", "-z", "results"]
-        names = subprocess.run(asked, cwd=ROOT, capture_output=True, check=True).stdout
-        subprocess.run(
-            ["git", "checkout-index", "-z", "--stdin", f"--prefix={folder}/"], cwd=ROOT, input=names, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("not a git checkout: there are no committed results to compare with")
-    return folder / "results"
-
-
-def test_the_numbers_are_those_of_the_committed_results(tmp_path):
+def test_the_numbers_are_those_of_the_committed_results(committed):
     from harness import record
 
-    wanted = readme.numbers(record.load_all(committed(tmp_path)))
+    wanted = readme.numbers(record.load_all(committed))
     assert readme.between(text("README.md")) == wanted, "run `make readme` and commit README.md with the results"
 
 
