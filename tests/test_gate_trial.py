@@ -12,6 +12,7 @@ import pytest
 from harness.errors import UserError
 from harness.gate import plant, rivals, trial, trial_table
 from harness.gate.cases import Case, Pair
+from harness.tables import TABLES
 from tests.gating import row
 from tests.tree import ROOT
 
@@ -205,3 +206,7 @@ def test_tables_go_between_the_marks_and_nowhere_else(tmp_path):
     )
     with pytest.raises(ValueError, match="the text has no"):
         trial_table.between("nothing")
+
+
+def test_trials_are_no_results_of_an_experiment():
+    assert trial_table.SAMPLES.removesuffix(".csv") not in TABLES

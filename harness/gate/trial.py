@@ -1,6 +1,6 @@
 """How often the gate is wrong on this machine: trials of a tree against itself and against slower copies of itself.
 
-    python -m harness.gate.trial run       # measures, and writes results/gate/<device>/samples.csv as it goes
+    python -m harness.gate.trial run       # measures, and writes results/gate/<device>/visits.csv as it goes
     python -m harness.gate.trial table     # the rules side by side, from those files alone
     python -m harness.gate.trial write     # the same into CONTRIBUTING.md
 

@@ -14,7 +14,7 @@ from harness.child import ROOT
 from harness.gate import rivals
 from harness.gate.decision import FASTER, FEWEST, SLOWER, STEADY, Rules, decide, drifted
 
-SAMPLES, CONTROL = "samples.csv", "(control)"
+SAMPLES, CONTROL = "visits.csv", "(control)"
 DOCUMENT = ROOT / "CONTRIBUTING.md"
 BEGIN, END = "<!-- trials:begin, written by `make readme` -->\n", "<!-- trials:end -->\n"
 NOTHING = "There are no trials yet; `make trial` makes them.\n"
