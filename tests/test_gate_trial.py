@@ -186,7 +186,7 @@ def test_the_table_counts_alarms_with_their_interval_and_is_the_same_again(tmp_p
     assert told == trial_table.markdown(folder.parent)
     lines = {line.split(" | ")[0].strip("| "): line for line in told.splitlines() if line.startswith("|")}
     assert "| 0 of 4 (0.0 to 60.2%) | 4 of 4 (39.8 to 100.0%) | 0 of 8" in lines["gate"]
-    assert told.startswith("8 comparisons in 8 trials; `gate/cpu`.")
+    assert told.startswith("8 comparisons in 8 trials; `results/gate/cpu`.")
     assert "20% slower, the gate let 0 pass" in told
     assert trial_table.markdown(tmp_path / "none") == trial_table.NOTHING
 

@@ -65,7 +65,7 @@ def _device(file: pathlib.Path) -> str:
     found = verdicts(samples)
     slowdowns = sorted(found["slowdown_percent"].unique())
     trials = samples["trial"].nunique()
-    made = f"{len(found)} comparisons in {trials} trials; `{file.parent.parent.name}/{file.parent.name}`."
+    made = f"{len(found)} comparisons in {trials} trials; `results/{file.parent.parent.name}/{file.parent.name}`."
     heads = ["rule", *(f"{each}% slower" if each else "false alarms" for each in slowdowns), "inconclusive"]
     lines = [f"| {' | '.join(heads)} |", f"| :-- |{' --: |' * (len(heads) - 1)}"]
     for rule in found.columns[3:]:
