@@ -7,7 +7,7 @@ import pytest
 from reports import budget, corners, language, provenance, wording
 from tests.report_data import Builder, ResultSet
 
-NOVELS = '{"train": ".carry/books-train.txt.xz", "held_out": "/data/books-valid.txt.xz"}'
+NOVELS = '{"train": "./texts/books-train.txt.xz", "held_out": "/data/books-valid.txt.xz"}'
 
 
 def trained(other: dict[str, Any], settings: dict[str, Any] | None = None) -> ResultSet:
