@@ -65,9 +65,7 @@ def of(result_set: record.ResultSet) -> list[dict[str, Any]]:
         machine = hardware.measured(environments.loc[point["environment"]].dropna(), point["device"])
         for metric in there:
             predicted = PREDICTED[metric](job(point), machine)
-            told: dict[str, Any] = {
-                name: point[name] for name in ("measure", "model", "label", "batch_size", "sequence_length")
-            }
+            told: dict[str, Any] = {name: point[name] for name in KEPT}
             place = {"experiment": result_set.experiment, "device": result_set.device}
             lines.append(place | told | {"metric": metric, "measured": medians[point["point"], metric]})
             lines[-1]["predicted"] = predicted

@@ -5,7 +5,6 @@ every measure needs, once for all processes that are forked from the one that im
 """
 
 import contextlib
-import dataclasses
 import functools
 import math
 import pathlib
@@ -22,7 +21,6 @@ from harness.measures import NotApplicable
 from harness.memory import Memory, Peak
 from harness.point import Point, digest
 from harness.telemetry import Circumstances, EnergyMeter, Gauges
-from models._cost import Shape
 
 if TYPE_CHECKING:
     from harness.corpus import Corpus
@@ -44,7 +42,7 @@ class Bench:
         self.kind = models.load(point.model)
         chosen: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in point.options.items()}
         self.options = self.kind.Options(**chosen)
-        self.shape = Shape(**{field.name: getattr(point, field.name) for field in dataclasses.fields(Shape)})
+        self.shape = point.shape
         limit = math.inf if point.limit_seconds is None else point.limit_seconds
         self.deadline = time.monotonic() + (1 - MARGIN) * limit
         self._generator = torch.Generator().manual_seed(point.seed + 1)

@@ -64,6 +64,5 @@ def flops_of(point: "Point", tokens: int) -> float:
     """FLOPs, forward and backward, that a point's training has spent on `tokens`."""
     kind, chosen, training = models.load(point.model), options.build(point.model, point.options), point.training
     assert training is not None, "only of a point that trains"
-    shape = Shape(**{field.name: getattr(point, field.name) for field in dataclasses.fields(Shape)})
     form = point.form or kind.training_form(chosen)
-    return training_flops(kind, shape, chosen, form, training.sequence_length, tokens)
+    return training_flops(kind, point.shape, chosen, form, training.sequence_length, tokens)

@@ -152,9 +152,6 @@ def compare_with_itself(device: str, seconds: float) -> Iterator[list[float]]:
     """Log-ratios of B over A in each pair of visits, in ABBA order; the two are the same work. For `worker.call`."""
     import torch
 
-    from harness.child import use_cores
-
-    use_cores()
     size = 384 if device == "cpu" else 2048
     x = torch.randn(size, size, device=device)
 
@@ -178,18 +175,18 @@ def _visit(work: Callable[[], Any], device: str) -> float:
 
 def _busiest(most: int = 3) -> list[str]:
     """The names of other processes that use the processor most."""
-    processes = [p for p in psutil.process_iter(["name"]) if p.pid != psutil.Process().pid]
-    shares = []
+    processes = [process for process in psutil.process_iter(["name"]) if process.pid != psutil.Process().pid]
     for process in processes:
-        try:
-            shares.append((process.cpu_percent(interval=None), process))
-        except psutil.Error:
-            continue
+        _share(process)  # from now on
     time.sleep(0.3)
-    told = []
-    for _, process in shares:
-        try:
-            told.append((process.cpu_percent(interval=None), process.info["name"]))
-        except psutil.Error:
-            continue
-    return [f"{name} ({share:.0f}%)" for share, name in sorted(told, reverse=True)[:most] if share > 5]
+    told = [(_share(process), process.info["name"]) for process in processes]
+    told.sort(key=lambda pair: pair[0], reverse=True)
+    return [f"{name} ({share:.0f}%)" for share, name in told[:most] if share > 5]
+
+
+def _share(process: psutil.Process) -> float:
+    """Per cent of a core since it was asked last; 0 of a process that is gone."""
+    try:
+        return process.cpu_percent(interval=None)
+    except psutil.Error:
+        return 0.0

@@ -5,6 +5,8 @@ import hashlib
 import json
 from typing import Any
 
+from models._cost import Shape
+
 SEQUENCE_FACTORS = ("form", "batch_size", "sequence_length", "dtype")
 SHAPE_FACTORS = ("width", "layers", "heads")
 
@@ -63,6 +65,11 @@ class Point:
     limit_seconds: float | None = None
     limit_bytes: int | None = None
     not_applicable: str | None = None  # the reason, for a combination that cannot be run at all
+
+    @property
+    def shape(self) -> Shape:
+        """The model's sizes."""
+        return Shape(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Shape)})
 
     @property
     def configuration(self) -> str:

@@ -4,15 +4,12 @@ Seconds are of the whole point as the stopwatch runs it: building, warming up, s
 work, above what a process holds before there is one, as harness/memory.py counts them.
 """
 
-import dataclasses
-
 import models
-from harness import checks, cost, hardware, measures, options, timing
+from harness import budget, checks, cost, hardware, measures, options, timing
 from harness.hardware import Machine
 from harness.job import Job
 from harness.measures import Measure
 from harness.point import Point, Training
-from models._cost import Shape
 
 STARTED_SECONDS = {"cpu": 0.1, "cuda": 0.8, "mps": 0.8}  # what a process of its own costs, and opening the device
 OWN_SIZES_SECONDS = 0.1  # of a measure that depends on no factor, and so works at small sizes of its own
@@ -51,7 +48,6 @@ def memory_bytes(point: Point) -> float:
 
 def job(point: Point) -> Job:
     """What the point has the model do; of accumulated passes, one."""
-    shape = Shape(**{field.name: getattr(point, field.name) for field in dataclasses.fields(Shape)})
     chosen, training = options.build(point.model, point.options), point.training
     batch, length, dtype = point.batch_size or 1, point.sequence_length or SHORTEST, point.dtype
     if training is not None:
@@ -60,7 +56,7 @@ def job(point: Point) -> Job:
     form = None if checks.decoded(measures.load(point.measure)) else point.form
     autocast = training is not None and training.autocast
     graph = point.device == "cuda" and checks.decoded(measures.load(point.measure)) > 0
-    return Job(models.load(point.model), shape, chosen, batch, length, dtype, form, autocast, graph=graph)
+    return Job(models.load(point.model), point.shape, chosen, batch, length, dtype, form, autocast, graph=graph)
 
 
 def _optimises(measure: Measure) -> bool:
@@ -72,8 +68,7 @@ def _trained(point: Point, training: Training, machine: Machine) -> float:
     if training.seconds is not None:
         return training.seconds * (1 + EVALUATED)
     asked = job(point)
-    flops = asked.kind.flops(asked.shape, asked.options, asked.form_used, asked.length, backward=True) / asked.length
-    tokens = training.tokens if training.tokens is not None else (training.flops or 0) / flops
+    tokens = training.tokens if training.tokens is not None else (training.flops or 0) / budget.flops_of(point, 1)
     step = cost.training(asked, machine)
     return tokens / step.tokens * step.seconds * (1 + EVALUATED)
 

@@ -67,15 +67,18 @@ class EnergyMeter:
 
     def __init__(self, device: str):
         self.device = device
-        self.read()
+        self._before = self._counters()
 
     def read(self) -> float:
-        now, before = _joules(self.device), getattr(self, "_before", None)
-        if not now:
-            raise NotApplicable(f"nothing on this machine counts the energy of {self.device}{_why(self.device)}")
+        now = self._counters()
+        pairs = zip(now, self._before, strict=True)
         self._before = now
-        pairs = zip(now, before or now, strict=True)
         return sum(joules - start + (wrap if joules < start else 0.0) for (joules, wrap), (start, _) in pairs)
+
+    def _counters(self) -> list[tuple[float, float]]:
+        if now := _joules(self.device):
+            return now
+        raise NotApplicable(f"nothing on this machine counts the energy of {self.device}{_why(self.device)}")
 
 
 def _joules(device: str) -> list[tuple[float, float]] | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports import corners, language, provenance, wording
+from reports import corners, language, marks, provenance, wording
 
 EXPERIMENTS = ("triangle", "triangle_gpu")
 BEGIN, END = "<!-- numbers:begin, written by `make readme` -->\n", "<!-- numbers:end -->\n"
@@ -36,17 +36,12 @@ def numbers(result_sets: Iterable[Any]) -> str:
 
 def write(result_sets: Iterable[Any], path: pathlib.Path = README) -> None:
     """Puts the numbers between the marks. Raises ValueError where a mark is missing."""
-    text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace(between(text), numbers(result_sets)), encoding="utf-8")
+    marks.write(path, BEGIN, END, numbers(result_sets))
 
 
 def between(text: str) -> str:
     """What stands between the marks. Raises ValueError where one is missing."""
-    _, begin, rest = text.partition(BEGIN)
-    inside, end, _ = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"the text has no {BEGIN if not begin else END!r}")
-    return inside
+    return marks.between(text, BEGIN, END)
 
 
 def _device(result_set: Any, found: corners.Corners) -> str:

@@ -5,6 +5,7 @@ One thread: the sizes are tiny, and threads that wait for each other on a busy m
 
 import os
 import pathlib
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -77,3 +78,17 @@ def committed(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("not a git checkout: there are no committed results to compare with")
     return folder / "results"
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A small results folder, not to be changed."""
+    from tests.folders import filled
+
+    return filled(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture
+def folder(tmp_path: pathlib.Path, made: pathlib.Path) -> pathlib.Path:
+    """A copy of it, to be broken and mended."""
+    return shutil.copytree(made, tmp_path / "results" / "tried" / "cpu-made-up")

@@ -17,10 +17,6 @@ SHAPE = Shape(width=48, layers=2, heads=3, ffn_width=1, vocabulary=256, max_leng
 every_model = pytest.mark.parametrize("name", models.names())
 
 
-def shape_of(point):
-    return Shape(**{field.name: getattr(point, field.name) for field in dataclasses.fields(Shape)})
-
-
 # The budget ------------------------------------------------------------------------------------------------------
 
 
@@ -64,10 +60,9 @@ def test_what_a_training_has_spent_is_the_models_own_count(name):
     training = Training(sequence_length=32, batch_size=4, learning_rate=1e-3, tokens=64_000)
     trained = fakes.point(model=name, options=options, training=training)
     spent = budget.flops_of(trained, 64_000)
-    shape = dataclasses.replace(SHAPE, **{f.name: getattr(trained, f.name) for f in dataclasses.fields(SHAPE)})
     form = kind.training_form(kind.Options())
-    assert spent == 2000 * kind.flops(shape, kind.Options(), form, 32, backward=True)
-    assert (spent == 3 * 2000 * kind.flops(shape, kind.Options(), form, 32)) == (name != "transformer")
+    assert spent == 2000 * kind.flops(trained.shape, kind.Options(), form, 32, backward=True)
+    assert (spent == 3 * 2000 * kind.flops(trained.shape, kind.Options(), form, 32)) == (name != "transformer")
 
 
 def test_a_budget_that_cannot_be_met_is_a_row_with_the_reason():
@@ -86,22 +81,22 @@ def test_prefill_states_the_cost_of_its_form_and_length():
             options.build(point.model, point.options),
             point.sequence_length,
         )
-        assert point.parameters == kind.parameters_count(shape_of(point), chosen)
-        assert point.flops_per_token == kind.flops(shape_of(point), chosen, point.form, length) / length
-        assert point.state_bytes == kind.state_bytes(shape_of(point), chosen, point.batch_size, length, 2)
+        assert point.parameters == kind.parameters_count(point.shape, chosen)
+        assert point.flops_per_token == kind.flops(point.shape, chosen, point.form, length) / length
+        assert point.state_bytes == kind.state_bytes(point.shape, chosen, point.batch_size, length, 2)
 
 
 def test_decode_states_the_cost_of_one_token_after_its_context():
     for point in of(points(), "decode"):
         kind, chosen = models.load(point.model), options.build(point.model, point.options)
-        wanted = kind.flops(shape_of(point), chosen, "recurrent", 1, context=point.sequence_length)
+        wanted = kind.flops(point.shape, chosen, "recurrent", 1, context=point.sequence_length)
         assert point.flops_per_token == wanted
 
 
 def test_training_states_the_cost_at_its_own_length():
     for point in of(points(), "language"):
         kind, chosen = models.load(point.model), options.build(point.model, point.options)
-        assert point.flops_per_token == kind.flops(shape_of(point), chosen, kind.default_form, 32) / 32
+        assert point.flops_per_token == kind.flops(point.shape, chosen, kind.default_form, 32) / 32
 
 
 def test_max_length_covers_what_is_read_decoded_and_trained_on():

@@ -14,19 +14,8 @@ from harness import csvfile, record, writer
 from harness.errors import UserError
 from harness.tables import VERSION
 from harness.writer import Writer
-from tests.folders import ENVIRONMENT, FILES, commit, contents, filled, row, sample
+from tests.folders import ENVIRONMENT, FILES, commit, contents, row, sample
 from tests.tree import ROOT
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    return filled(tmp_path_factory.mktemp("made"))
-
-
-@pytest.fixture
-def folder(tmp_path, made):
-    return shutil.copytree(made, tmp_path / "results" / "tried" / "cpu-made-up")
-
 
 # Interrupted writes ----------------------------------------------------------------------------------------------
 

@@ -1,23 +1,11 @@
 """Files of a results folder that are gone, emptied or end in blank lines: what was lost is told, nothing more is."""
 
-import shutil
-
 import pytest
 
 from harness import record
 from harness.errors import UserError
 from harness.writer import Writer
-from tests.folders import commit, contents, filled
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    return filled(tmp_path_factory.mktemp("made"))
-
-
-@pytest.fixture
-def folder(tmp_path, made):
-    return shutil.copytree(made, tmp_path / "results" / "tried" / "cpu-made-up")
+from tests.folders import commit, contents
 
 
 @pytest.mark.parametrize("left", [None, "", "\n", "schema,poi"])

@@ -9,18 +9,7 @@ import pytest
 from harness import csvfile, record, tables
 from harness.errors import UserError
 from harness.writer import Writer
-from tests.folders import ENVIRONMENT, FILES, commit, contents, filled, row, sample
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    return filled(tmp_path_factory.mktemp("made"))
-
-
-@pytest.fixture
-def folder(tmp_path, made):
-    return shutil.copytree(made, tmp_path / "results" / "tried" / "cpu-made-up")
-
+from tests.folders import ENVIRONMENT, FILES, commit, contents, row, sample
 
 # Writing and reading ---------------------------------------------------------------------------------------------
 

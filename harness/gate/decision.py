@@ -15,6 +15,7 @@ after every pair; see `tests/test_gate_decision.py` for how far.
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Sequence
 
 from harness.timing import median_interval
@@ -55,7 +56,7 @@ class Decision:
 
 def judge(logs: Sequence[float], limit: float) -> Judgement:
     """What the log-ratios of the pairs say under the rule at the head of this file."""
-    most, middle = math.log1p(limit), _median(logs)
+    most, middle = math.log1p(limit), statistics.median(logs)
     low, high = median_interval(logs)
     if middle > most and low > 0:
         verdict = SLOWER
@@ -84,12 +85,7 @@ def decide(first: Sequence[float], again: Sequence[float], rules: Rules) -> Deci
 def drifted(control: Sequence[float], limit: float) -> bool:
     """Whether work that is the same for both sides was not as fast on both: by more than half of what is looked for."""
     low, high = median_interval(control)
-    return abs(_median(control)) > math.log1p(limit) / 2 and not low <= 0 <= high
-
-
-def _median(values: Sequence[float]) -> float:
-    ordered, half = sorted(values), len(values) // 2
-    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
+    return abs(statistics.median(control)) > math.log1p(limit) / 2 and not low <= 0 <= high
 
 
 PASS, REGRESSION, NOTHING, INCONCLUSIVE = "pass", "regression", "nothing measured", "inconclusive"

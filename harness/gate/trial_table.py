@@ -13,6 +13,7 @@ import pandas as pd
 from harness.child import ROOT
 from harness.gate import rivals
 from harness.gate.decision import FASTER, FEWEST, SLOWER, STEADY, Rules, decide, drifted
+from reports import marks
 
 SAMPLES, CONTROL = "visits.csv", "(control)"
 DOCUMENT = ROOT / "CONTRIBUTING.md"
@@ -30,17 +31,12 @@ def markdown(results: pathlib.Path) -> str:
 
 def write(results: pathlib.Path, path: pathlib.Path = DOCUMENT) -> None:
     """Puts the tables between the marks. Raises ValueError where a mark is missing."""
-    text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace(between(text), markdown(results)), encoding="utf-8")
+    marks.write(path, BEGIN, END, markdown(results))
 
 
 def between(text: str) -> str:
     """What stands between the marks. Raises ValueError where one is missing."""
-    _, begin, rest = text.partition(BEGIN)
-    inside, end, _ = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"the text has no {BEGIN if not begin else END!r}")
-    return inside
+    return marks.between(text, BEGIN, END)
 
 
 def verdicts(samples: pd.DataFrame) -> pd.DataFrame:
