@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models._gate import gated
 from models._norm import rms_norm
 from models._state import Call, LayerState
 
@@ -35,7 +36,7 @@ class FeedForward(nn.Module):
                 gate, hidden = (F.linear(x, half) for half in self.into.weight.chunk(2))
             else:
                 gate, hidden = F.linear(x, self.into.weight).chunk(2, -1)
-            return F.linear(F.silu(gate) * hidden, self.out.weight)
+            return F.linear(gated(gate, hidden), self.out.weight)
         return F.linear(F.gelu(F.linear(x, self.into.weight)), self.out.weight)
 
 

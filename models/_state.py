@@ -4,10 +4,16 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
 LayerState = dict[str, Tensor]
+
+
+def state_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Of the state for inputs of `dtype`: sums over thousands of tokens need float32 at least."""
+    return torch.promote_types(dtype, torch.float32)
 
 
 @dataclasses.dataclass

@@ -37,7 +37,7 @@ from models._cost import Chosen, CommonOptions, Count, Shape, retention_flops
 from models._lm import LanguageModel
 from models._norm import rms_norm
 from models._rotary import rope_angles, turned, turns
-from models._state import Call, LayerState
+from models._state import Call, LayerState, state_dtype
 from models._traffic import Traffic, retention_traffic
 
 Features = Float[Tensor, "B T H F"]
@@ -55,12 +55,14 @@ class Options(CommonOptions):
     output_norm: bool = False
     feature_size: int | None = None  # None: what the map's authors choose
     chunk_size: int = retention.CHUNK
+    implementation: str = "auto"  # chunkwise: by our own kernels where the device has any, or by torch
 
     CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
         **CommonOptions.CHOICES,
         "feature_map": ("elu", "relu", "taylor", "favor", "cosformer", "hedgehog"),
         "normaliser": ("sum", "none"),
         "rotation": ("rope", "none"),
+        "implementation": tuple(retention.CHUNKWISE),
     }
 
 
@@ -123,13 +125,12 @@ class LinearAttention(nn.Module):
 
     def sums(self, phi: Float[Tensor, "B T N F"], v: Values, call: Call, state: LayerState) -> Values:
         """phi(q_n) S_n, in the form asked for, from and to the state."""
-        old = state.get("S")
         q, k, v = (part.transpose(1, 2) for part in (*phi.chunk(2, 2), v))
+        given = q, k, v, None, state.get("S"), call.keep_state
         if call.form == "chunkwise":
-            y, new = retention.chunkwise(q, k, v, None, old, call.keep_state, self.options.chunk_size)
+            y, new = retention.CHUNKWISE[self.options.implementation](*given, self.options.chunk_size)
         else:
-            form = retention.parallel if call.form == "parallel" else retention.recurrent
-            y, new = form(q, k, v, None, old, call.keep_state)
+            y, new = (retention.parallel if call.form == "parallel" else retention.recurrent)(*given)
         if new is not None:
             state["S"] = new
         return y.transpose(1, 2)
@@ -162,7 +163,7 @@ class LinearAttention(nn.Module):
 
 def totals(q: Features, k: Features, call: Call, state: LayerState) -> Float[Tensor, "B T H 1"]:
     """phi(q_n) . z_n by running sums, where z is no column of S; at least in float32."""
-    z = k.cumsum(1, dtype=retention.state_dtype(k.dtype))
+    z = k.cumsum(1, dtype=state_dtype(k.dtype))
     z = z + state["z"].unsqueeze(1) if "z" in state else z
     if call.keep_state:
         state["z"] = z[:, -1].clone()  # a view would keep all of z alive
@@ -206,10 +207,8 @@ class Model(LanguageModel):
             if getattr(options, name) is not None and getattr(options, name) < 1:
                 raise ValueError(f"{name} is {getattr(options, name)}; it must be at least 1")
         if options.feature_size is not None and options.feature_map not in ("taylor", "favor"):
-            raise ValueError(
-                f"feature_size is {options.feature_size}, but the feature map {options.feature_map} has no choice of "
-                f"size; leave it out, or use taylor or favor"
-            )
+            size, has = options.feature_size, f"the feature map {options.feature_map} has no choice of size"
+            raise ValueError(f"feature_size is {size}, but {has}; leave it out, or use taylor or favor")
         if options.feature_map == "favor" and options.normaliser == "none":
             raise ValueError("favor is defined up to a factor that the normaliser cancels; set normaliser to sum")
         K, F, _ = sizes(shape, options)
@@ -228,8 +227,8 @@ class Model(LanguageModel):
         """What sums over time, and favor's fixed projection. A z that is no column of S is no product: it counts 0."""
         _, F, V = sizes(shape, options)
         columns = V + (options.normaliser == "sum" and not maps.turns_features(options))
-        each = retention_flops(form, length, F, columns, options.chunk_size, context)
-        return shape.heads * each + projection_flops(shape, options, length)
+        sums = shape.heads * retention_flops(form, length, F, columns, options.chunk_size, context)
+        return sums + projection_flops(shape, options, length)
 
     @classmethod
     def flops(

@@ -10,8 +10,7 @@ Of its relatives it is: linear attention (without feature map and normaliser) wi
 
 Where this departs from the paper:
 - One scaling for all forms: k carries K^-1/2 and retention is not normalised before the head norm. The paper and its
-  code divide the scores by sums that differ by form; the norm undoes that up to its eps, and at the initial weights
-  retention is so small that eps counts: there the code's forms differ by 2-29%. Here they agree at any eps.
+  code divide by sums that differ by form, which the norm undoes only up to its eps: their forms differ by 2-29%.
 - The head norm is RMSNorm without weights, and the blocks' norms are RMSNorm, as in the authors' code since September
   2023; the paper has GroupNorm (which also subtracts the mean) and LayerNorm.
 - Initial values are the code's under both presets: xavier, gain 2^-2.5 (output 2^-1), embedding and head N(0, 1/D).
@@ -26,10 +25,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import _decay, _norm, _retention, _rotary
+from models import _decay, _gate, _norm, _retention, _rotary
 from models._cost import Chosen, CommonOptions, Count, Shape, retention_flops
 from models._lm import LanguageModel
-from models._state import Call, LayerState
+from models._state import Call, LayerState, state_dtype
 from models._traffic import Traffic, retention_traffic
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -56,12 +55,14 @@ class Options(CommonOptions):
     rotation: str = "retnet"
     head_size: int | None = None  # K, whence H = D/K; None: the shape's heads
     chunk_size: int = _retention.CHUNK
+    implementation: str = "auto"  # chunkwise: by our own kernels where the device has any, or by torch
 
     CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
         "preset": ("torchscale", "paper"),
         **CommonOptions.CHOICES,
         "gamma": ("torchscale", "paper", "none", "single", "learned"),
         "rotation": ("retnet", "rope", "none"),
+        "implementation": tuple(_retention.CHUNKWISE),
     }
 
     def __post_init__(self) -> None:
@@ -116,18 +117,18 @@ class Retention(nn.Module):
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (q, k, v))
         turned = _rotary.turned if call.shared.turn.is_complex() else lambda part, turn: part * turn.to(part.dtype)
         q, k = (turned(part, turn) for part, turn in zip((q, k), call.shared.turn, strict=True))
-        log_decay, S = self.log_decay(call), state.get("S")
+        given, options = (q, k, v, self.log_decay(call), state.get("S"), call.keep_state), self.options
         if call.form == "parallel":
-            o, S = _retention.parallel(q, k, v, log_decay, S, call.keep_state, call.shared.D)
+            o, S = _retention.parallel(*given, call.shared.D)
         elif call.form == "chunkwise":
-            o, S = _retention.chunkwise(q, k, v, log_decay, S, call.keep_state, self.options.chunk_size)
+            o, S = _retention.CHUNKWISE[options.implementation](*given, options.chunk_size)
         else:
-            o, S = _retention.recurrent(q, k, v, log_decay, S, call.keep_state)
+            o, S = _retention.recurrent(*given)
         if S is not None:
             state["S"] = S
-        o = o.transpose(1, 2)
-        y = _norm.rms_norm(o, None, self.options.norm_eps) if self.options.group_norm else self.evened(o, call)
-        return self.out(F.silu(gate[0]) * y.flatten(2) if gate else y.flatten(2))
+        o, eps = o.transpose(1, 2), options.norm_eps if options.group_norm else None
+        y = o if options.group_norm else self.evened(o, call)
+        return self.out(_gate.gated(gate[0].view_as(y) if gate else None, y, eps).flatten(2))
 
     def step(self, x: Float[Tensor, "B 1 D"], call: Call, S: Float[Tensor, "B H K V"]) -> Float[Tensor, "B 1 D"]:
         """`forward` of one token, overwriting the state, in few operations: in a small model their overhead counts."""
@@ -145,11 +146,11 @@ class Retention(nn.Module):
     def log_decay(self, call: Call) -> Float[Tensor, "H"] | None:
         if self.gamma_logit is None:
             return call.shared.log_decay
-        return F.logsigmoid(self.gamma_logit.to(_retention.state_dtype(self.gamma_logit.dtype)))
+        return F.logsigmoid(self.gamma_logit.to(state_dtype(self.gamma_logit.dtype)))
 
     def evened(self, o: Float[Tensor, "B T H V"], call: Call) -> Float[Tensor, "B T H V"]:
         """o_n / sqrt(sum_{m<=n} gamma^(n-m)), the paper's second normalisation, which knows positions only."""
-        sums = _decay.row_sums(self.log_decay(call), call.positions, _retention.state_dtype(o.dtype))
+        sums = _decay.row_sums(self.log_decay(call), call.positions, state_dtype(o.dtype))
         return o * sums.rsqrt().unsqueeze(-1).to(o.dtype)
 
 
@@ -178,7 +179,6 @@ class Model(LanguageModel):
     citation = "Sun et al. 2023, Retentive Network, arXiv:2307.08621"
     forms = ("parallel", "chunkwise", "recurrent")
     default_form = "chunkwise"
-
     Options = Options
 
     def build_mixer(self, layer: int) -> nn.Module:
@@ -195,7 +195,7 @@ class Model(LanguageModel):
 
     def share(self, call: Call) -> Shared:
         heads, K, _ = sizes(self.shape, self.options)
-        dtype, seen, length = _retention.state_dtype(self.head.weight.dtype), call.seen, call.positions.shape[-1]
+        dtype, seen, length = state_dtype(self.head.weight.dtype), call.seen, call.positions.shape[-1]
         reach = 1 << (seen + length).bit_length()  # so that decoding makes tables anew at powers of two only
         log_decay, gamma, turn = tables(self.options, heads, K, reach, dtype, call.positions.device)
         if turn.is_complex():
@@ -235,8 +235,7 @@ class Model(LanguageModel):
 
     @classmethod
     def check(cls, shape: Shape, options: Chosen) -> None:
-        named = options if isinstance(options.gamma, str) else dataclasses.replace(options, gamma="none")
-        super().check(shape, named)
+        super().check(shape, options if isinstance(options.gamma, str) else dataclasses.replace(options, gamma="none"))
         if options.head_size is not None and (options.head_size < 1 or shape.width % options.head_size):
             raise ValueError(f"head_size is {options.head_size}; it must divide the width, {shape.width}")
         heads, K, _ = sizes(shape, options)

@@ -31,10 +31,11 @@ def told(path, found):
 
 @every_model
 def test_a_model_needs_torch_only(path):
-    foreign = [
-        each for each in imports(path) if not standard(each.room) and each.room not in ("torch", "jaxtyping", "models")
-    ]
+    """And its kernels Triton, which only asking for them loads."""
+    allowed = {"torch", "jaxtyping", "models"} | ({"triton"} if path.parent.name == "_kernels" else set())
+    foreign = [each for each in imports(path) if not standard(each.room) and each.room not in allowed]
     assert not told(path, foreign)
+    assert path.parent.name == "_kernels" or "triton" not in rooms(needed_at_once(path))
 
 
 @every_model

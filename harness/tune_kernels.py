@@ -1,0 +1,155 @@
+"""Finds the plans of `plans.TABLE` on the card that it runs on, and prints them as they stand there.
+
+    python -m harness.tune_kernels                 every size of head
+    python -m harness.tune_kernels 256x512 64x64   these
+
+Every way to cut a scan runs in a process of its own, so that one which the compiler gets wrong takes no other with it.
+It must agree with float64 to `LIMIT` where its outputs were poisoned before; then it is timed, alone on the card.
+"""
+
+import concurrent.futures
+import dataclasses
+import fcntl
+import itertools
+import json
+import math
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models import _retention
+from models._kernels.plans import Plan, Tile, bucket
+
+KEYS, VALUES = (32, 64, 128, 256), (32, 64, 128, 256, 512)
+WIDTH, TOKENS, BATCH = 2048, 8192, 4  # of what is timed
+CHECKED = 777  # tokens of what is checked: no chunk divides them
+LIMIT = 1e-2  # relative error of outputs and states in bfloat16
+SHARED = 227 * 1024  # bytes of shared memory that a program may take
+SECONDS = 120  # that one process may take
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def ways(keys: int, values: int, C: int, inside: bool) -> list[Tile]:
+    """The tiles worth trying of a scan over keys and values of these sizes."""
+    found = []
+    whole, halves = min(bucket(keys), 256), 2 if bucket(keys) >= 256 else 1
+    for wide, warps in ((32, 4), (64, 4), (128, 4), (128, 8)):
+        if wide > bucket(values) or (wide == 32 and values > 32) or (inside and bucket(keys) > whole):
+            continue
+        stage = 2 * C * (2 * whole + wide + (0 if inside else C))
+        most = min(5, SHARED // stage)
+        found += [Tile(whole, wide, halves, warps, stages) for stages in range(max(2, most - 1), most + 1)]
+    return found
+
+
+def measured(keys: int, values: int, C: int, inside: bool, tile: Tile) -> dict[str, float]:
+    """The scan's largest relative error and, where that is right, its milliseconds forwards and backwards in time."""
+    from triton.testing import do_bench_cudagraph
+
+    from models._kernels import retention
+
+    plan = Plan(C, tile, tile, tile, (inside, inside))
+
+    def inputs(batch: int, heads: int, length: int) -> list[Tensor]:
+        shapes = [(batch, length, heads, size) for size in (keys, keys, values)]
+        return [torch.randn(shape, device="cuda", dtype=torch.bfloat16).transpose(1, 2) for shape in shapes]
+
+    def scanned(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor, start: Tensor | None, backwards: bool) -> Any:
+        job = retention.Job(log_decay.float() * math.log2(math.e), None, plan, len(q), q.shape[2], q.shape[2])
+        P = None if inside else retention.scores(job, *((k, q) if backwards else (q, k)))
+        return lambda: retention.scan(job, q, k, v, P, start, tile, backwards, keep=start is not None), job
+
+    empty, retention.empty = retention.empty, lambda *given: empty(*given).fill_(torch.nan)  # poisoned
+    log_decay = torch.tensor([0.4, 0.97, 1 - 2.0**-10], device="cuda", dtype=torch.float64).log()
+    q, k, v = inputs(2, 3, CHECKED)
+    start = torch.randn(2, 3, keys, values, device="cuda")
+    error: float = 0.0
+    for backwards in (False, True):
+        got = scanned(q, k, v, log_decay, start, backwards)[0]()
+        # Backwards, the state is read one step less faded, and what is added to it has faded one step more.
+        step = log_decay.exp()[:, None, None] if backwards else 1.0
+        queries, keys_, values_ = (x.double().flip(2) if backwards else x.double() for x in (q, k, v))
+        o, end = _retention.chunkwise(queries, keys_, values_, log_decay, start.double() / step, True)
+        assert end is not None
+        for a, b in zip(got, (o.flip(2) if backwards else o, end * step), strict=True):
+            error = max(error, float(((a.double() - b).norm() / b.norm()).nan_to_num(torch.inf)))
+    found = {"error": error}
+    if error > LIMIT:
+        return found
+    retention.empty = empty
+    heads = max(1, WIDTH // min(keys, values))
+    log_decay = torch.linspace(math.log(1 / 32), math.log(1 / 512), heads, device="cuda").exp().neg().log1p()
+    q, k, v = inputs(BATCH, heads, TOKENS)
+    with open(pathlib.Path(tempfile.gettempdir()) / "tune.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # alone on the card
+        for name, backwards in (("forwards", False), ("backwards", True)):
+            work, job = scanned(q, k, v, log_decay, None, backwards)
+            found[name] = do_bench_cudagraph(work, rep=15, return_mode="median")
+        found["scores"] = 0.0 if inside else do_bench_cudagraph(lambda: retention.scores(job, q, k), rep=15)
+    return found
+
+
+def attempt(keys: int, values: int, C: int, inside: bool, tile: Tile) -> dict[str, Any]:
+    """`measured` in a process of its own; an error of infinity where it did not end well."""
+    asked = json.dumps([keys, values, C, inside, dataclasses.astuple(tile)])
+    command = [sys.executable, "-m", "harness.tune_kernels", "--one", asked]
+    try:
+        run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=True)
+        return json.loads(run.stdout.splitlines()[-1])
+    except (subprocess.SubprocessError, ValueError, IndexError) as error:
+        return {"error": math.inf, "why": (getattr(error, "stderr", "") or str(error)).strip()[-200:]}
+
+
+def best(K: int, V: int, tried: dict[tuple[Any, ...], dict[str, Any]]) -> tuple[float, Plan] | None:
+    """The quickest plan of the scans that were right, and its milliseconds forward and backward."""
+    found = []
+    for C, within, around in itertools.product((32, 64), (False, True), (False, True)):
+
+        def quickest(keys: int, values: int, inside: bool, *names: str, C: int = C) -> tuple[float, Tile] | None:
+            times = [
+                (sum(result[name] for name in names), tile)
+                for (*job, tile), result in tried.items()
+                if job == [keys, values, C, inside] and "forwards" in result
+            ]
+            return min(times, key=lambda each: each[0], default=None)
+
+        o = quickest(K, V, within, "forwards", "scores")
+        dv = quickest(K, V, within, "backwards")
+        dqk = quickest(V, K, around, "forwards", "backwards", "scores")
+        if o and dv and dqk:
+            found.append((o[0] + dv[0] + dqk[0], Plan(C, o[1], dv[1], dqk[1], (within, around))))
+    return min(found, key=lambda each: each[0], default=None)
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--one"]:
+        keys, values, C, inside, tile = json.loads(sys.argv[2])
+        print(json.dumps(measured(keys, values, C, inside, Tile(*tile))))
+        return
+    sizes = [(int(K), int(V)) for K, V in (size.split("x") for size in sys.argv[1:])]
+    sizes = sizes or list(itertools.product(KEYS, VALUES))
+    scans = sorted({pair for K, V in sizes for pair in ((K, V), (V, K))})
+    jobs = [
+        (keys, values, C, inside, tile)
+        for (keys, values), C, inside in itertools.product(scans, (32, 64), (False, True))
+        for tile in ways(keys, values, C, inside)
+    ]
+    print(f"# {torch.cuda.get_device_name()}: {len(jobs)} scans", file=sys.stderr)
+    tried = {}
+    with concurrent.futures.ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 2)) as pool:
+        for job, result in zip(jobs, pool.map(lambda job: attempt(*job), jobs), strict=True):
+            tried[job] = result
+            print("#", *job, result, file=sys.stderr, flush=True)
+    for K, V in sizes:
+        found = best(K, V, tried)
+        print(f"    ({K}, {V}): {found[1]},  # {found[0]:.3f} ms" if found else f"    # ({K}, {V}): none was right")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Passes over the data that torch would make several of: gates, and the norm of heads under a gate.
+
+Letters: R rows, K numbers of a row. Everything is computed in float32 and written in the inputs' dtype;
+what a backward pass can compute again is not kept.
+"""
+
+import torch
+import triton
+import triton.language as tl
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from models._kernels import bound
+from models._kernels.plans import bucket
+
+NUMBERS = 4096  # that one program takes
+
+
+@triton.jit(do_not_specialize=["R"])
+def _gate(g, x, y, R, strides, EPS: tl.constexpr, NORM: tl.constexpr, K: tl.constexpr, BLOCK: tl.constexpr,
+          ROWS: tl.constexpr):  # fmt: skip
+    row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS)).to(tl.int64)[:, None]
+    k = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)[None, :]
+    inside = (row < R) & (k < K)
+    a = tl.load(g + row * strides[0] + k, inside, 0.0).to(tl.float32)
+    b = tl.load(x + row * strides[1] + k, inside, 0.0).to(tl.float32)
+    if NORM:
+        b *= tl.rsqrt(tl.sum(b * b, 1) / K + EPS)[:, None]
+    tl.store(y + row * K + k, (a * tl.sigmoid(a) * b).to(y.dtype.element_ty), inside)
+
+
+@triton.jit(do_not_specialize=["R"])
+def _gate_back(dy, g, x, dg, dx, R, strides, EPS: tl.constexpr, NORM: tl.constexpr, K: tl.constexpr,
+               BLOCK: tl.constexpr, ROWS: tl.constexpr):  # fmt: skip
+    row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS)).to(tl.int64)[:, None]
+    k = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)[None, :]
+    inside = (row < R) & (k < K)
+    a = tl.load(g + row * strides[0] + k, inside, 0.0).to(tl.float32)
+    b = tl.load(x + row * strides[1] + k, inside, 0.0).to(tl.float32)
+    d = tl.load(dy + row * K + k, inside, 0.0).to(tl.float32)
+    s = tl.sigmoid(a)
+    db = d * a * s
+    if NORM:
+        r = tl.rsqrt(tl.sum(b * b, 1) / K + EPS)[:, None]
+        b *= r
+        db = r * (db - b * (tl.sum(db * b, 1) / K)[:, None])
+    tl.store(dg + row * K + k, (d * b * s * (1.0 + a * (1.0 - s))).to(dg.dtype.element_ty), inside)
+    tl.store(dx + row * K + k, db.to(dx.dtype.element_ty), inside)
+
+
+def gated(g: Float[Tensor, "*any K"], x: Float[Tensor, "*any K"], eps: float | None) -> Float[Tensor, "*any K"]:
+    """silu(g) x; where `eps` is given, of x / sqrt(mean(x^2) + eps), the mean over the last axis."""
+    return _Gated.apply(g, x, eps)
+
+
+class _Gated(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, g, x, eps):
+        ctx.shape, ctx.eps = g.shape, eps
+        g, x = (_rows(z) for z in (g, x))
+        ctx.save_for_backward(g, x)
+        y = torch.empty(g.shape, dtype=g.dtype, device=g.device)
+        grid, tiles = _tiles(g.shape[0], g.shape[1], eps is not None)
+        _gate[grid](g, x, y, g.shape[0], (g.stride(0), x.stride(0)), eps or 0.0, eps is not None, g.shape[1], *tiles)
+        return y.view(ctx.shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, dy):
+        bound(dy.device)
+        (g, x), dy = ctx.saved_tensors, dy.contiguous()
+        dg, dx = (torch.empty(g.shape, dtype=g.dtype, device=g.device) for _ in range(2))
+        grid, tiles = _tiles(g.shape[0], g.shape[1], ctx.eps is not None)
+        strides = g.stride(0), x.stride(0)
+        _gate_back[grid](dy, g, x, dg, dx, g.shape[0], strides, ctx.eps or 0.0, ctx.eps is not None, g.shape[1], *tiles)
+        return dg.view(ctx.shape), dx.view(ctx.shape), None
+
+
+def _rows(x: Tensor) -> Float[Tensor, "R K"]:
+    """Its last axis contiguous, all others as one: a copy where they are none."""
+    x = x.flatten(0, -2)
+    return x if x.stride(-1) == 1 else x.contiguous()
+
+
+def _tiles(R: int, K: int, whole: bool) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The grid, and numbers and rows of a block; the numbers of a row in one block where it is normalised."""
+    block = bucket(K) if whole else min(bucket(K), NUMBERS)
+    rows = max(1, NUMBERS // block)
+    return (triton.cdiv(R, rows), triton.cdiv(K, block)), (block, rows)

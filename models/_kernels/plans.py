@@ -1,0 +1,69 @@
+"""How the scans of retention are cut, by the sizes of a head: pinned, so that nothing is tried out at run time.
+
+Letters: K size of a query or key head, V size of a value head, C tokens of a chunk.
+
+The rows of `TABLE` are what `python -m harness.tune_kernels` found on an H200; it prints them anew for another card.
+"""
+
+import dataclasses
+
+import torch
+
+
+@dataclasses.dataclass(frozen=True)
+class Tile:
+    """Key and value sizes of one program's part of the state, halves that the former is kept in, warps, and how many
+    chunks are on their way at once."""
+
+    keys: int
+    values: int
+    halves: int
+    warps: int
+    stages: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """C, and the tile of each scan: outputs (keys of K, values of V), gradient of v (alike), of q and k (V and K).
+
+    `inside`: a program computes the scores of its chunks itself, for (outputs and v, q and k), rather than read what
+    one pass before it wrote: better where few programs would repeat each other's work, and only where `keys` is all.
+    """
+
+    C: int
+    outputs: Tile
+    of_v: Tile
+    of_qk: Tile
+    inside: tuple[bool, bool] = (False, False)
+
+
+def bucket(n: int, least: int = 32) -> int:
+    """The next power of two."""
+    return max(least, 1 << (n - 1).bit_length())
+
+
+EXACT = Tile(32, 32, 1, 4, 1)  # float32 with products in IEEE arithmetic, without tensor cores: right, not fast
+LONG = Tile(256, 128, 2, 8, 3)
+
+TABLE: dict[tuple[int, int], Plan] = {
+    (64, 128): Plan(64, Tile(64, 64, 1, 4, 4), Tile(64, 64, 1, 4, 4), Tile(128, 64, 1, 4, 4), (True, True)),
+    (128, 128): Plan(64, Tile(128, 64, 1, 4, 4), Tile(128, 64, 1, 4, 4), Tile(128, 64, 1, 4, 4), (True, True)),
+    (128, 256): Plan(64, Tile(128, 64, 1, 4, 4), Tile(128, 64, 1, 4, 4), Tile(256, 64, 2, 4, 2)),
+    (256, 512): Plan(32, LONG, LONG, LONG),
+}
+
+
+def plan(K: int, V: int, dtype: torch.dtype) -> Plan:
+    """The table's row, or for sizes and dtypes that it lacks, one that fits any card it was made for."""
+    if dtype == torch.float32:
+        return Plan(16, EXACT, EXACT, EXACT)
+    row = TABLE.get((bucket(K), bucket(V)))
+    if row is not None:
+        return row
+
+    def tile(keys: int, values: int) -> Tile:
+        if bucket(keys) >= 256:
+            return dataclasses.replace(LONG, values=min(128, bucket(values)))
+        return Tile(bucket(keys), min(64, bucket(values)), 1, 4, 3)
+
+    return Plan(32 if max(K, V) > 128 else 64, tile(K, V), tile(K, V), tile(V, K))

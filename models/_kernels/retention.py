@@ -1,0 +1,229 @@
+"""Retention on a GPU by Triton: `_retention.chunkwise` with the same arguments, results and gradients.
+
+Letters: B batch, H heads, T tokens, K size of a query or key head, V size of a value head, C chunk length, N segments
+of L tokens, S sequences: the batch, or as many as are packed one after the other.
+
+One program per tile of values (and of keys, beyond 256 of them) of each sequence's head walks over the chunks with its
+tile of the state in registers; `_scan` says how. Where that would leave multiprocessors idle, sequences are cut into
+segments: a first pass finds what each adds to the state, and the walk then begins everywhere at once. Nothing is added
+up in an order that chance decides, so results repeat bit for bit.
+"""
+
+import dataclasses
+import functools
+import math
+
+import torch
+import triton
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from models._kernels import _scan, bound
+from models._kernels.blocks import aligned, blocks, empty
+from models._kernels.plans import Plan, Tile, bucket, plan
+
+LONGEST = 256  # tokens of a segment where gamma's gradient is wanted: it weighs what was rounded by the place in it
+SHORTEST = 256  # tokens of a segment: below, finding the states costs more than idle multiprocessors
+BLOCK = 1024  # numbers of a state that a program of `carry` takes
+
+
+@torch.compiler.disable
+def retention(
+    q: Float[Tensor, "B H T K"],
+    k: Float[Tensor, "B H T K"],
+    v: Float[Tensor, "B H T V"],
+    log_decay: Float[Tensor, "H"] | None = None,
+    state: Float[Tensor, "S H K V"] | None = None,
+    keep_state: bool = False,
+    cu_lengths: Int[Tensor, "_"] | None = None,
+    how: Plan | None = None,
+    L: int | None = None,
+) -> tuple[Float[Tensor, "B H T V"], Float[Tensor, "S H K V"] | None]:
+    """The outputs and, where `keep_state`, the state in float32 after the last token.
+
+    `cu_lengths`, int32 on the device: q, k and v, of batch 1, hold S sequences one after the other; the first begins
+    at cu_lengths[0] = 0 and the last ends before cu_lengths[S] = T. `how` and `L` overrule the pinned plan and the
+    length of a segment. Raises ValueError for packed sequences in a batch of more than one, and for an L that is no
+    multiple of the plan's chunk.
+    """
+    if cu_lengths is not None and len(q) != 1:
+        raise ValueError(f"cu_lengths packs sequences into a batch of 1, and this batch is of {len(q)}")
+    q, k, v = (aligned(x) for x in (q, k, v))
+    how = how or plan(q.shape[-1], v.shape[-1], v.dtype)
+    if L is not None and (L < 1 or L % how.C):
+        raise ValueError(f"L is {L}; it must be a multiple of the chunk, {how.C}")
+    with torch.autocast(v.device.type, enabled=False):
+        return _Retention.apply(q, k, v, log_decay, state, keep_state, cu_lengths, how, L)
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What every program of one call is told: the base-2 logarithm of each gamma, and how the time is cut."""
+
+    g: Float[Tensor, "H"]
+    cu_lengths: Int[Tensor, "_"] | None
+    how: Plan
+    S: int
+    T: int
+    L: int
+
+    @property
+    def segments(self) -> int:
+        return triton.cdiv(self.T, self.L)
+
+
+class _Retention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, q, k, v, log_decay, state, keep_state, cu_lengths, how, L):
+        (B, H, T, K), V = q.shape, v.shape[-1]
+        g = torch.zeros(H, device=q.device) if log_decay is None else log_decay.float() * math.log2(math.e)
+        S, learned = B if cu_lengths is None else len(cu_lengths) - 1, ctx.needs_input_grad[3]
+        programs = S * H * triton.cdiv(K, how.outputs.keys) * triton.cdiv(V, how.outputs.values)
+        if cu_lengths is not None:
+            L = T
+        job = Job(g, cu_lengths, how, S, T, L or segment(programs, T, how.C, learned, q.device))
+        P = None if how.inside[0] else scores(job, q, k)
+        starts = state = None if state is None else state.float().contiguous()
+        keep = keep_state or learned
+        if job.segments > 1:
+            starts = added(job, k, v, how.outputs, backwards=False)
+            final = carried(job, starts, state, keep, backwards=False)
+            o, _ = scan(job, q, k, v, P, starts, how.outputs)
+        else:
+            o, final = scan(job, q, k, v, P, state, how.outputs, keep=keep)
+        ctx.save_for_backward(q, k, v, P, starts, log_decay, final if learned else None)
+        ctx.job, ctx.has_state = job, state is not None
+        return o, final if keep_state else None
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, do, dfinal):
+        q, k, v, P, starts, log_decay, final = ctx.saved_tensors
+        job, how = ctx.job, ctx.job.how
+        bound(q.device)
+        do = aligned(do)
+        G = None if how.inside[1] else scores(job, do, v)
+        ends = dfinal = None if dfinal is None else dfinal.float().contiguous()
+        if job.segments > 1:
+            ends = added(job, q, do, how.of_v, backwards=True)
+            dstate = carried(job, ends, dfinal, ctx.has_state, backwards=True)
+            dv, _ = scan(job, k, q, do, P, ends, how.of_v, backwards=True)
+        else:
+            dv, dstate = scan(job, k, q, do, P, dfinal, how.of_v, backwards=True, keep=ctx.has_state)
+        exact = torch.float32 if ctx.needs_input_grad[3] else None
+        dq, _ = scan(job, do, v, k, G, starts, how.of_qk, transposed=True, dtype=exact)
+        dk, _ = scan(job, v, do, q, G, ends, how.of_qk, backwards=True, transposed=True, dtype=exact)
+        dlog = None
+        if ctx.needs_input_grad[3]:
+            dlog = _decay_gradient(job, (q, dq), (k, dk), starts, ends, final, dfinal).to(log_decay.dtype)
+        return dq.to(q.dtype), dk.to(k.dtype), dv, dlog, dstate, None, None, None, None
+
+
+@functools.cache
+def processors(device: torch.device) -> int:
+    """Multiprocessors of the device."""
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
+
+
+def segment(programs: int, T: int, C: int, learned: bool, device: torch.device) -> int:
+    """L: as many segments as fill the multiprocessors once, where `programs` programs walk over whole sequences."""
+    N = max(1, min(processors(device) // programs, T // SHORTEST))
+    if learned:
+        N = max(N, triton.cdiv(T, LONGEST))
+    return triton.cdiv(triton.cdiv(T, N), C) * C
+
+
+def scores(job: Job, q: Tensor, k: Tensor) -> Float[Tensor, "B H T C"]:
+    """P of every chunk; what lies beyond a sequence's end is zero, or never written and never read."""
+    (B, H, T, K), C = q.shape, job.how.C
+    part = min(bucket(K), 32 if q.dtype == torch.float32 else 128)
+    plenty = 64 * processors(q.device)
+    chunks = 8 if B * H * triton.cdiv(T, C) > plenty else 1
+    P = torch.empty(B, H, T, C, dtype=q.dtype, device=q.device)
+    _scan.scores[(triton.cdiv(T, C * chunks) * job.S * H,)](
+        *(blocks(q, C, part), blocks(k, C, part), P, job.g, job.cu_lengths, T, H, triton.cdiv(T, C * chunks)),
+        *(C, triton.cdiv(K, part), part, chunks, job.cu_lengths is not None),
+        *("ieee", 3 if chunks > 1 else 1),
+        num_warps=4,
+    )
+    return P
+
+
+def added(job: Job, k: Tensor, v: Tensor, tile: Tile, backwards: bool) -> Float[Tensor, "B H N K V"]:
+    """What each segment adds to the state after it; backwards, to the gradient of the state before it."""
+    states = torch.empty(*k.shape[:2], job.segments, k.shape[-1], v.shape[-1], device=k.device)
+    _launch(job, None, k, v, None, None, None, states, tile, backwards, transposed=False)
+    return states
+
+
+def carried(
+    job: Job, states: Float[Tensor, "B H N K V"], start: Tensor | None, keep: bool, backwards: bool
+) -> Float[Tensor, "B H K V"] | None:
+    """Overwrites what `added` found by the states before the segments (after them), and returns the last one."""
+    B, H, N, K, V = states.shape
+    final = torch.empty(B, H, K, V, device=states.device) if keep else None
+    parts = triton.cdiv(K * V, BLOCK)
+    _scan.carry[(parts * B * H,)](
+        *(states, start, final, job.g, job.T, job.L, N, H, K * V, parts),
+        *(backwards, start is not None, keep, BLOCK),
+    )
+    return final
+
+
+def scan(
+    job: Job,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    P: Tensor | None,
+    start: Tensor | None,
+    tile: Tile,
+    backwards: bool = False,
+    transposed: bool = False,
+    keep: bool = False,
+    dtype: torch.dtype | None = None,
+) -> tuple[Float[Tensor, "B H T V"], Float[Tensor, "S H K V"] | None]:
+    """Outputs, of `dtype` if not of v's, from the state before each segment; and the one after, where `keep`.
+
+    Of `transposed` states the axes are the other way round: [V, K].
+    """
+    B, H, T, K = q.shape
+    splits = triton.cdiv(K, tile.keys)
+    o = empty(splits * B, H, T, v.shape[-1], dtype or v.dtype, v.device)
+    end = torch.empty(job.S, H, K, v.shape[-1], device=v.device) if keep else None
+    _launch(job, q, k, v, P, o, start, end, tile, backwards, transposed)
+    terms = o.split(B)
+    return functools.reduce(torch.add, terms), end
+
+
+def _launch(job, q, k, v, P, o, start, end, tile: Tile, backwards: bool, transposed: bool) -> None:
+    (B, H, T, K), V, C = k.shape, v.shape[-1], job.how.C
+    part, tiles, splits = tile.keys // tile.halves, triton.cdiv(V, tile.values), triton.cdiv(K, tile.keys)
+    widths = ((q, part), (k, part), (v, tile.values), (P, C), (o, tile.values))
+    _scan.scan[(tiles * job.S * H * job.segments, splits)](
+        *(None if x is None else blocks(x, C, width) for x, width in widths),
+        *(o, (0, 0, 0) if o is None else o.stride()[:3], job.g, job.cu_lengths, start, end),
+        *((1, K) if transposed else (V, 1), T, job.L, job.segments, H, B, tiles, splits, K, V, C),
+        *(tile.keys, tile.values, tile.halves, backwards, job.cu_lengths is not None),
+        *(start is not None, end is not None, o is not None, o is not None and P is None, "ieee", tile.stages),
+        num_warps=tile.warps,
+    )
+
+
+def _decay_gradient(job: Job, queries, keys, starts, ends, final, dfinal) -> Float[Tensor, "H"]:
+    """dL/d ln gamma: see `_retention._decay_gradient`, whose chunks are segments here."""
+    if job.cu_lengths is None:
+        j = torch.arange(job.T, device=job.g.device) % job.L + 1.0
+        last = torch.full((job.S,), job.T - (job.segments - 1) * job.L, device=job.g.device)
+    else:
+        last = job.cu_lengths.diff()
+        first = torch.repeat_interleave(job.cu_lengths[:-1], last, output_size=job.T)
+        j = torch.arange(job.T, device=job.g.device) - first + 1.0
+    reads, writes = ((x.float() * dx.float()).sum(-1) for x, dx in (queries, keys))
+    total = ((reads - writes) * j).sum((0, 2))
+    if job.segments > 1:
+        total = total + job.L * (starts[:, :, 1:] * ends[:, :, :-1]).sum((0, 2, 3, 4))
+    if dfinal is not None:
+        total = total + ((final * dfinal).sum((2, 3)) * last[:, None]).sum(0)
+    return total

@@ -1,0 +1,146 @@
+"""What the Triton programs must do, as cases that give relative errors: for the interpreter on a CPU and for a GPU.
+
+    TRITON_INTERPRET=1 python -m tests.kernels     every case in float32 on the CPU, as JSON
+
+Letters: B batch, H heads, T tokens, K size of a query or key head, V size of a value head. The oracle is retention's
+definition, step by step, in float64. Outputs are poisoned before: a number that no program writes is not a number.
+"""
+
+import dataclasses
+import itertools
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models import _retention
+from models._kernels.plans import EXACT, Plan, Tile
+
+GAMMAS = (0.999, 1e-3, 1.0, 0.6)  # of the heads: slow, so fast that powers vanish, none, fast
+SMALL = Tile(32, 32, 1, 4, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """Sizes all different, and no chunk or tile divides them. `packed`: lengths of sequences in one batch row."""
+
+    B: int = 1
+    H: int = 3
+    T: int = 37
+    K: int = 40
+    V: int = 24
+    how: Plan | None = None
+    L: int | None = None
+    decay: bool = True
+    state: bool = True
+    packed: tuple[int, ...] = ()
+
+
+CASES = {
+    "pinned": Case(),
+    "one token": Case(T=1, V=8),
+    "a batch": Case(B=2, T=19, H=4),
+    "no decay, no state": Case(decay=False, state=False, T=33),
+    "segments": Case(how=Plan(16, SMALL, SMALL, SMALL), L=16, T=41),
+    "segments without a state": Case(how=Plan(16, SMALL, SMALL, SMALL), L=32, T=70, H=2, state=False),
+    "scores inside": Case(K=32, V=24, how=Plan(16, SMALL, SMALL, SMALL, (True, True))),
+    "keys in halves": Case(K=50, V=30, how=Plan(16, Tile(64, 32, 2, 4, 1), Tile(64, 32, 2, 4, 1), EXACT)),
+    "halves inside": Case(K=50, V=30, how=Plan(16, Tile(64, 32, 2, 4, 1), Tile(64, 32, 2, 4, 1), SMALL, (True, False))),
+    "three terms": Case(K=70, V=66, T=21, H=2),
+    "packed": Case(packed=(5, 32, 1, 20)),
+    "packed, three terms": Case(packed=(18, 3), K=70, V=20, H=2),
+}
+
+
+def inputs(case: Case, device: str, dtype: torch.dtype) -> tuple[list[Tensor], list[Tensor]]:
+    """q, k, v [B, H, T, .], the decay's logarithm and states, and the gradients of outputs and states."""
+    made = torch.Generator().manual_seed(case.T * case.K + case.V)
+    B, H, T, S = case.B, case.H, sum(case.packed) or case.T, len(case.packed) or case.B
+
+    def random(*shape: int, kind: torch.dtype = dtype) -> Tensor:
+        return torch.randn(shape, generator=made).to(device, kind)
+
+    q, k, v, do = (random(B, T, H, size).transpose(1, 2) for size in (case.K, case.K, case.V, case.V))
+    given = [q, k, v]
+    if case.decay:
+        given.append(torch.tensor(GAMMAS[:H], device=device).log())
+    if case.state:
+        given.append(random(S, H, case.K, case.V, kind=torch.float32))
+    return [x.requires_grad_() for x in given], [do, random(S, H, case.K, case.V, kind=torch.float32)]
+
+
+def results(run: Callable[..., Any], case: Case, given: list[Tensor], back: list[Tensor]) -> list[Tensor]:
+    """Outputs, final states, and the gradient of everything that was given."""
+    q, k, v, *rest = given
+    log_decay = rest[0] if case.decay else None
+    o, end = run(q, k, v, log_decay, rest[-1] if case.state else None)
+    return [o, end, *torch.autograd.grad((o, end), given, [x.to(o.dtype) if x is back[0] else x for x in back])]
+
+
+def oracle(case: Case, given: list[Tensor], back: list[Tensor]) -> list[Tensor]:
+    def run(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor | None, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        if not case.packed:
+            return _retention.recurrent(q, k, v, log_decay, state, True)
+        parts = zip(*(x.split(list(case.packed), 2) for x in (q, k, v)), strict=True)
+        starts = [None] * len(case.packed) if state is None else state.split(1)
+        ended = [_retention.recurrent(*part, log_decay, start, True) for part, start in zip(parts, starts, strict=True)]
+        return torch.cat([o for o, _ in ended], 2), torch.cat([end for _, end in ended])
+
+    exact = [x.detach().double().requires_grad_() for x in given]
+    return results(run, case, exact, [x.double() for x in back])
+
+
+def errors(case: Case, device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
+    """Relative error of the outputs, the final states and each gradient."""
+    from models._kernels import retention
+
+    given, back = inputs(case, device, dtype)
+    ends = None
+    if case.packed:
+        ends = torch.tensor([0, *itertools.accumulate(case.packed)], dtype=torch.int32, device=device)
+
+    def run(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor | None, state: Tensor | None) -> Any:
+        return retention.retention(q, k, v, log_decay, state, True, ends, case.how, case.L)
+
+    empty, retention.empty = retention.empty, lambda *sizes: empty(*sizes).fill_(torch.nan)
+    try:
+        got = results(run, case, given, back)
+    finally:
+        retention.empty = empty
+    names = ["o", "state", "dq", "dk", "dv", *["dlog"] * case.decay, *["dstate"] * case.state]
+    return {name: off(a, b) for name, a, b in zip(names, got, oracle(case, given, back), strict=True)}
+
+
+def off(got: Tensor, right: Tensor) -> float:
+    return ((got.double() - right.double()).norm() / right.double().norm()).nan_to_num(torch.inf).item()
+
+
+def gate_errors(device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
+    """Of the gate with and without a norm, where the rows of one input are not neighbours."""
+    from models._kernels import elementwise
+
+    found = {}
+    for eps in (None, 1e-3):
+        made = torch.Generator().manual_seed(5)
+        g, x = (torch.randn(shape, generator=made).to(device, dtype) for shape in ((3, 5, 2, 40), (3, 5, 4, 40)))
+        given = [g.requires_grad_(), x[:, :, ::2].detach().requires_grad_()]
+        exact = [z.detach().double().requires_grad_() for z in given]
+        y = elementwise.gated(*given, eps)
+        right = F.silu(exact[0]) * (exact[1] if eps is None else F.rms_norm(exact[1], (40,), None, eps))
+        dy = torch.randn(y.shape, generator=made).to(device, dtype)
+        got, wanted = torch.autograd.grad(y, given, dy), torch.autograd.grad(right, exact, dy.double())
+        pairs = zip(("y", "dg", "dx"), (y, *got), (right, *wanted), strict=True)
+        found |= {f"{name}, eps {eps}": off(a, b) for name, a, b in pairs}
+    return found
+
+
+if __name__ == "__main__":
+    if os.environ.get("TRITON_INTERPRET") != "1":
+        sys.exit("set TRITON_INTERPRET=1: without a GPU only Triton's interpreter runs these")
+    told = {name: errors(case) for name, case in CASES.items()}
+    print(json.dumps(told | {"gates": gate_errors()}))

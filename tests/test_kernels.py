@@ -1,0 +1,142 @@
+"""The Triton programs against float64: by Triton's interpreter on any machine, and as compiled where there is a GPU."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from models import _gate, _retention
+from models._kernels.plans import TABLE, Plan, bucket, plan
+from tests import kernels
+from tests.tree import ROOT
+
+INTERPRETED = 1e-6  # in float32, of sums in another order; the decay's gradient sums over all tokens: ten times
+COMPILED = {torch.bfloat16: 1e-2, torch.float16: 2e-3, torch.float32: 1e-5}
+on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@pytest.fixture(scope="module")
+def interpreted():
+    """What `tests.kernels` found, in a process that had the interpreter from the start."""
+    pytest.importorskip("triton", reason="Triton is for Linux")
+    environment = os.environ | {"TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""}
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.kernels"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("case", [*kernels.CASES, "gates"])
+def test_interpreted_programs_are_exact(interpreted, case):
+    found = interpreted[case]
+    assert len(found) >= 5
+    assert {
+        name: error for name, error in found.items() if not error <= INTERPRETED * (10 if name == "dlog" else 1)
+    } == {}
+
+
+@pytest.mark.parametrize("given", [{"L": 40}, {"L": 0}, {"cu_lengths": torch.tensor([0, 20])}])
+def test_what_no_program_can_do_is_refused(given):
+    retention = pytest.importorskip("models._kernels.retention", reason="Triton is for Linux", exc_type=ImportError)
+    q = torch.randn(2, 1, 20, 32)
+    with pytest.raises(ValueError, match=r"must be a multiple of the chunk, 16|this batch is of 2"):
+        retention.retention(q, q, q, **given)
+
+
+def test_an_oracle_of_another_decay_is_told_apart():
+    """The errors that are asserted on are errors: half a percent less memory in each head is seen in all of them."""
+    case = kernels.Case(T=60)
+    given, back = kernels.inputs(case, "cpu", torch.float64)
+    right = kernels.oracle(case, given, back)
+    wrong = kernels.oracle(case, [*given[:3], given[3] - 5e-3, given[4]], back)
+    assert min(kernels.off(a, b) for a, b in zip(wrong, right, strict=True)) > 1e-4
+
+
+# On a GPU --------------------------------------------------------------------------------------------------------
+
+
+@on_a_gpu
+@pytest.mark.parametrize("dtype", COMPILED, ids=str)
+@pytest.mark.parametrize("case", kernels.CASES.values(), ids=kernels.CASES)
+def test_compiled_programs_are_right(case, dtype):
+    if case.how is not None and dtype != torch.float32:
+        case = dataclasses.replace(case, how=None, L=case.L and 64)  # tiles of 32 are for exact products
+    found = kernels.errors(case, "cuda", dtype)
+    assert {name: error for name, error in found.items() if not error <= COMPILED[dtype]} == {}
+
+
+@on_a_gpu
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("sizes", [*TABLE, (32, 32), (96, 72), (64, 108), (256, 256)], ids=str)
+def test_every_pinned_plan_is_right(sizes, dtype):
+    K, V = sizes
+    for case in (kernels.Case(T=333, K=K, V=V), kernels.Case(B=2, T=1500, K=K, V=V, H=2)):
+        found = kernels.errors(case, "cuda", dtype)
+        assert {name: error for name, error in found.items() if not error <= COMPILED[dtype]} == {}
+
+
+@on_a_gpu
+def test_results_repeat_bit_for_bit():
+    from models._kernels import retention
+
+    case = kernels.Case(B=2, T=700, K=64, V=128)
+    given, back = kernels.inputs(case, "cuda", torch.bfloat16)
+
+    def run(q, k, v, log_decay, state):
+        return retention.retention(q, k, v, log_decay, state, True)
+
+    first, again = (kernels.results(run, case, given, back) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+@on_a_gpu
+@pytest.mark.parametrize("dtype", COMPILED, ids=str)
+def test_compiled_gates_are_right(dtype):
+    found = kernels.gate_errors("cuda", dtype)
+    assert {name: error for name, error in found.items() if not error <= COMPILED[dtype]} == {}
+
+
+@on_a_gpu
+def test_short_types_on_a_gpu_are_computed_by_the_programs(monkeypatch):
+    from models._kernels import elementwise, retention
+
+    called = []
+    for module, name in ((elementwise, "gated"), (retention, "retention")):
+        kept = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *given, kept=kept, name=name: called.append(name) or kept(*given))
+    x = torch.randn(1, 2, 9, 32, device="cuda", dtype=torch.bfloat16)
+    _gate.gated(x, x)
+    _retention.fused(x, x, x)
+    assert called == ["gated", "retention"]
+
+
+# What needs neither ----------------------------------------------------------------------------------------------
+
+
+def test_on_a_cpu_the_fused_form_is_the_chunkwise_one():
+    q, k, v = torch.randn(3, 1, 2, 70, 16)
+    assert all(
+        map(torch.equal, _retention.fused(q, k, v, None, None, True), _retention.chunkwise(q, k, v, None, None, True))
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
+@pytest.mark.parametrize("K", [32, 50, 64, 128, 200, 256, 300])
+@pytest.mark.parametrize("V", [32, 108, 128, 256, 512, 600])
+def test_every_size_of_head_has_a_plan_that_covers_it(K, V, dtype):
+    chosen = plan(K, V, dtype)
+    assert isinstance(chosen, Plan)
+    scans = (
+        (chosen.outputs, K, chosen.inside[0]),
+        (chosen.of_v, K, chosen.inside[0]),
+        (chosen.of_qk, V, chosen.inside[1]),
+    )
+    for tile, keys, inside in scans:
+        assert tile.keys % tile.halves == 0
+        assert tile.keys >= min(bucket(keys), 16)
+        assert not inside or tile.keys >= keys  # scores are of whole keys
