@@ -227,6 +227,7 @@ def gate(
 
     to_stdout = json == pathlib.Path("-")
     if json is not None and not to_stdout:
+        telling.refuse_folder(json)
         _try_to_write(json.absolute().parent, f"--json {json}")
     rules = decision.Rules(command.limit(limit), pairs, most_pairs)
     asked = command.Asked(file, base, head, only, rules, seconds, machine.resolve(device), threads, changed, accepted)
