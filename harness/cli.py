@@ -128,7 +128,7 @@ def report(
 @app.command()
 def doctor(
     device: Device = "auto",
-    seconds: Annotated[float | None, typer.Option(min=1.0, help="How long equal work is compared.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=1.0, max=240.0, help="How long equal work is compared.")] = None,
 ) -> None:
     """Say what this machine is, what will disturb a measurement on it, and how noisy it is; within a minute."""
     from harness import machine
