@@ -128,7 +128,7 @@ def report(
 @app.command()
 def doctor(
     device: Device = "auto",
-    seconds: Annotated[float | None, typer.Option(min=1.0, help="How long equal work is compared.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=1.0, max=240.0, help="How long equal work is compared.")] = None,
 ) -> None:
     """Say what this machine is, what will disturb a measurement on it, and how noisy it is; within a minute."""
     from harness import machine
@@ -139,6 +139,7 @@ def doctor(
 
 @app.command()
 def predict(
+    ctx: typer.Context,
     names: Annotated[list[str] | None, typer.Argument(metavar="MODEL...", help="The models, side by side.")] = None,
     parameters: Annotated[str | None, typer.Option(help="Such as 6.7B; sizes as published, or the ones below.")] = None,
     layers: Annotated[str | None, typer.Option(help="Depth.")] = None,
@@ -157,7 +158,8 @@ def predict(
     graph: Annotated[bool, typer.Option("--graph", help="Launches of a captured graph.")] = False,
     given: Annotated[list[str], typer.Option("--set", metavar="OPTION=VALUE", help="An option of the models.")] = [],  # noqa: B006
     results: Annotated[
-        pathlib.Path | None, typer.Option(metavar="DIR", help="Hold predictions against these results.")
+        pathlib.Path | None,
+        typer.Option(metavar="DIR", parser=_folder, help="Hold predictions against these results."),
     ] = None,
 ) -> None:
     """Predict time, bound and memory of a step, a prompt, a token at any size; or compare predictions with results."""
@@ -166,6 +168,7 @@ def predict(
     if results is not None:
         if names:
             raise UserError("--results takes every model of the results; leave the models out")
+        forecast.refuse_beside_results(ctx)
         return forecast.compared(results)
     numbers = {"parameters": parameters, "layers": layers, "width": width, "heads": heads, "vocabulary": vocabulary}
     numbers |= {"length": length, "batch": batch, "devices": devices, "tensor-parallel": tensor_parallel}
@@ -227,6 +230,7 @@ def gate(
 
     to_stdout = json == pathlib.Path("-")
     if json is not None and not to_stdout:
+        telling.refuse_folder(json)
         _try_to_write(json.absolute().parent, f"--json {json}")
     rules = decision.Rules(command.limit(limit), pairs, most_pairs)
     asked = command.Asked(file, base, head, only, rules, seconds, machine.resolve(device), threads, changed, accepted)

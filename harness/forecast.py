@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -15,6 +15,12 @@ from harness.quantity import tell_bytes, tell_count
 from harness.schema import DTYPES
 from harness.show import console, table
 
+if TYPE_CHECKING:
+    import typer
+
+# As an experiment file has them, and of devices far more than anybody joins.
+MOST = {"parameters": 10**13, "layers": 512, "width": 65_536, "heads": 4_096, "vocabulary": 2**20}
+MOST |= {"length": 2**24, "batch": 2**24, "devices": 2**20, "tensor-parallel": 2**20}
 MEMORY = ("weights", "gradients", "moments", "activations", "state")
 NOTE = (
     "Times of one optimiser step, of one batch of prompts and of one decode step; floor: what no kernel can go below.\n"
@@ -66,6 +72,15 @@ def compared(results: pathlib.Path) -> None:
     out = console()
     out.print(made, "")
     out.print(COMPARED)
+
+
+def refuse_beside_results(typed: "typer.Context") -> None:
+    """Raises UserError where a flag would be without effect, for rows have their own sizes and machines."""
+    sources = {each.opts[0]: typed.get_parameter_source(each.name or "") for each in typed.command.params}
+    given = [flag for flag, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    if others := [flag for flag in given if flag != "--results"]:
+        told = "each row is predicted at its own sizes, on its own machine"
+        raise UserError(f"--results: {told}; leave out {listed(others)}")
 
 
 def job(request: Request, name: str) -> Job:
@@ -130,8 +145,8 @@ def _count(flag: str, text: str | None) -> int | None:
         value = quantity.count(text)
     except ValueError as error:
         raise UserError(f"--{flag}: {error}") from None
-    if value < 1:
-        raise UserError(f"--{flag}: {text} is out of range; allowed is at least 1")
+    if not 1 <= value <= MOST[flag]:
+        raise UserError(f"--{flag}: {text} is out of range; allowed is 1 to {MOST[flag]:,}")
     return value
 
 

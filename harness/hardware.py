@@ -21,11 +21,17 @@ DEVICES = ("cpu", "cuda", "mps")
 MEASURED = "measured"  # no file: this machine's own rates
 
 
-def _positive(given: Any) -> float:
-    value = quantity.number(given)
-    if value <= 0:
-        raise ValueError(f"{shown(given)} is out of range; allowed is above 0")
-    return value
+def _to(most: float) -> BeforeValidator:
+    """A number above 0: far enough below and above what devices do for no prediction to become infinite."""
+
+    def check(given: Any) -> float:
+        value = quantity.number(given)
+        if not 1 / most <= value <= most:
+            allowed = f"above 0: {1 / most:g} to {most:g}"
+            raise ValueError(f"{shown(given)} is out of range; allowed is {allowed}")
+        return value
+
+    return BeforeValidator(check)
 
 
 def _share(given: Any) -> float:
@@ -36,6 +42,8 @@ def _share(given: Any) -> float:
 
 
 def _dtypes(given: dict[str, float]) -> dict[str, float]:
+    if not given:
+        raise ValueError("it is empty; give at least one rate, such as {float32: 2e12}")
     for name in given:
         if name not in DTYPES:
             raise ValueError(unknown("dtype", name, DTYPES))
@@ -48,7 +56,8 @@ def _device(given: str) -> str:
     return given
 
 
-Rate = Annotated[float, BeforeValidator(_positive)]
+Rate = Annotated[float, _to(1e24)]
+Seconds = Annotated[float, _to(1e12)]
 Share = Annotated[float, BeforeValidator(_share)]
 Whole = Annotated[int, BeforeValidator(quantity.count), Field(ge=1)]
 Bytes = Annotated[int, BeforeValidator(quantity.size_bytes), Field(ge=1)]
@@ -58,7 +67,7 @@ class Link(Part):
     """Between devices, for each of them."""
 
     bytes_per_second: Rate  # one way
-    seconds: Rate  # until a message of no length arrives
+    seconds: Seconds  # until a message of no length arrives
 
 
 class Achieved(Part):
@@ -80,8 +89,8 @@ class Machine(Part):
     flops_per_second: Annotated[dict[str, Rate], AfterValidator(_dtypes)]  # dense products, by number format
     bytes_per_second: Rate
     achieved: Achieved
-    launch_seconds: Rate  # of one operator, from Python
-    graph_launch_seconds: Rate  # of one operator within a captured graph
+    launch_seconds: Seconds  # of one operator, from Python
+    graph_launch_seconds: Seconds  # of one operator within a captured graph
     node_devices: Whole = 1  # joined by `link`; beyond them by `network`
     link: Link | None = None
     network: Link | None = None
@@ -112,8 +121,14 @@ def load(name: str) -> Machine:
 
 
 def read(path: pathlib.Path) -> Machine:
-    """Reads and checks one file."""
-    data, places = document.parse(path.read_text(encoding="utf-8"), str(path))
+    """Reads and checks one file. Raises UserError, with every line, for one that is wrong."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: this is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}; a machine is one YAML file") from None
+    data, places = document.parse(text, str(path))
     if not isinstance(data, dict):
         raise UserError(f"{path}:1: a machine is a mapping; its keys are {listed(Machine.model_fields)}")
     try:

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from harness import doctor, timing
+from tests.test_cli import refused
 
 
 @pytest.mark.parametrize(
@@ -63,3 +64,8 @@ def test_a_machine_is_examined():
     assert [finding.what for finding in found][-1] == "noise (A/A)"
     assert "results/<experiment>/cpu-" in told
     assert all(finding.what in told for finding in found)
+
+
+@pytest.mark.parametrize("seconds", ["inf", "nan", "0", "1000"])
+def test_a_comparison_without_an_end_or_beyond_a_process_limit_is_refused(seconds):
+    assert "Invalid value for '--seconds'" in refused("doctor", "--seconds", seconds)

@@ -63,7 +63,10 @@ def test_devices_and_switches_reach_the_job():
         ({"parameters": "7.5B"}, "--parameters 7.5B: there is no published size near it; allowed are 125M, 350M"),
         ({"parameters": None}, "no size is given; give --parameters, such as one of 125M"),
         ({"parameters": "lots"}, "--parameters: 'lots' is not a number"),
-        ({"length": "0"}, "--length: 0 is out of range; allowed is at least 1"),
+        ({"length": "0"}, "--length: 0 is out of range; allowed is 1 to 16,777,216"),
+        ({"layers": "1e18", "width": "1e18"}, "--layers: 1e18 is out of range; allowed is 1 to 512"),
+        ({"parameters": "1e30"}, "--parameters: 1e30 is out of range; allowed is 1 to 10,000,000,000,000"),
+        ({"devices": "1e12", "tensor_parallel": "3"}, "--devices: 1e12 is out of range; allowed is 1 to 1,048,576"),
         ({"heads": "3"}, "retnet: heads is 3, which does not divide the width 4096"),
         ({"layers": "500"}, "retnet: no feed-forward width gives 6.7B parameters within 1%"),
         ({"form": "scan"}, "--form: retnet: unknown form 'scan'; allowed are parallel, chunkwise, recurrent"),
@@ -92,6 +95,10 @@ def test_a_call_without_a_model_or_with_too_many_wishes_is_told(typed, tmp_path)
     assert "no model is given; name some of aft" in typed("predict")[2]
     assert "leave the models out" in typed("predict", "retnet", "--results", tmp_path)[2]
     assert f"{tmp_path}: there are no results" in typed("predict", "--results", tmp_path)[2]
+    assert "the name of a folder is empty" in typed("predict", "--results", "")[2]
+    beside = typed("predict", "--results", tmp_path, "--machine", "h200", "--length", "2048", "--graph")
+    assert beside[0] == 2
+    assert "leave out --machine, --length, --graph" in beside[2]
     asked = ("predict", "aft", "retnet", "--parameters", "125M", "--set", "kv_heads=2")
     assert "--set kv_heads: unknown option of aft, retnet 'kv_heads'" in typed(*asked)[2]
 

@@ -6,6 +6,7 @@ import pathlib
 import pytest
 from rich.console import Console
 
+from harness.errors import UserError
 from harness.gate import cases, decision, report, telling
 from harness.gate.accepted import Entry
 from harness.gate.cases import Pair
@@ -193,3 +194,20 @@ def test_the_step_summary_is_appended_where_there_is_one(tmp_path, monkeypatch):
     monkeypatch.delenv("GITHUB_STEP_SUMMARY")
     telling.write(busy(), None)
     assert summary.read_text(encoding="utf-8") == text
+
+
+def test_a_step_summary_that_cannot_be_written_does_not_change_the_verdict(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path))
+    telling.write(busy(), tmp_path / "gate.json")
+    told = f"GITHUB_STEP_SUMMARY {tmp_path}: cannot be written: Is a directory; the verdict stands without it"
+    assert capsys.readouterr().err.strip() == told
+    assert json.loads((tmp_path / "gate.json").read_text(encoding="utf-8"))["exit_code"] == 1
+
+
+def test_a_folder_is_no_json_file_before_and_after_measuring(tmp_path, monkeypatch):
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    with pytest.raises(UserError, match=f"--json {tmp_path}: this is a folder; name a file in it"):
+        telling.refuse_folder(tmp_path)
+    telling.refuse_folder(tmp_path / "gate.json")
+    with pytest.raises(UserError, match=f"--json {tmp_path}: cannot be written: Is a directory; the verdict above st"):
+        telling.write(busy(), tmp_path)

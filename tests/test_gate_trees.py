@@ -120,6 +120,8 @@ def test_a_second_ctrl_c_does_not_stop_the_tidying_up(repository):
     ("base", "head", "told"),
     [
         ("nope", None, "--base nope: this repository has no such commit; name a commit, a branch or a tag"),
+        ("", None, "--base : this repository has no such commit"),
+        ("HEAD", "", "--head : this repository has no such commit"),
         ("HEAD", "mian", "--head mian: this repository has no such commit; .*did you mean 'main'?"),
         ("HEAD~9", None, "--base HEAD~9: "),
         ("--help", None, "--base --help: "),

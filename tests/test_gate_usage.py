@@ -28,6 +28,7 @@ def still(tmp_path_factory):
         ({"rules": Rules(pairs=3)}, "--pairs 3: this is out of range; allowed is at least 5"),
         ({"rules": Rules(pairs=7, most=6)}, "--most-pairs 6: this is out of range; allowed is at least as many"),
         ({"seconds": 0.0}, "--seconds 0: this is out of range; allowed is above 0"),
+        ({"seconds": float("inf")}, "--seconds inf: this is out of range; allowed is above 0, at most 86400, a day"),
         ({"threads": 0}, "--threads 0: this is out of range; allowed is at least 1"),
         ({"accepted": pathlib.Path("nowhere.yaml")}, "--accepted nowhere.yaml: there is no such file"),
         ({"file": "tny.yaml"}, "tny.yaml: there is no such file; did you mean"),
@@ -61,6 +62,7 @@ def test_a_folder_without_git_is_bad_usage_and_the_command_line_says_so_without_
     for words, wanted in (
         (("--base", "HEAD"), f"{bare}: this is not a git checkout"),
         (("--base", "HEAD", "--limit", "50"), "--limit 50: this is no limit"),
+        (("--base", "HEAD", "--json", ""), "--json .: this is a folder; name a file in it"),
         (("--base", "HEAD", "--json", "/proc/none/x.json"), "--json /proc/none/x.json: cannot be written"),
         ((), "Missing option '--base'"),
     ):

@@ -132,6 +132,9 @@ def test_an_unknown_machine_is_refused():
         ("float32", "float23", 6, "flops_per_second: unknown dtype 'float23'"),
         ("0.5", "1.5", 8, "achieved.flops: 1.5 is out of range; allowed is above 0, at most 1"),
         ("1e11", "-1", 7, "bytes_per_second: -1 is out of range; allowed is above 0"),
+        ("1e11", "1e-308", 7, "bytes_per_second: 1e-308 is out of range; allowed is above 0: 1e-24 to 1e+24"),
+        ("1e-5", "1e308", 9, "launch_seconds: 1e+308 is out of range; allowed is above 0: 1e-12 to 1e+12"),
+        ("{float32: 2e12}", "{}", 6, "flops_per_second: it is empty; give at least one rate"),
         ("12GB", "lots", 5, "memory: 'lots' is not a number"),
         ("source: a dream\n", "", 1, "source: it is missing"),
     ],
@@ -147,3 +150,11 @@ def test_a_wrong_file_is_told_by_line(tmp_path, old, new, line, told):
 def test_an_empty_file_is_told(tmp_path):
     with pytest.raises(UserError, match="a machine is a mapping; its keys are title, source"):
         hardware.read(written(tmp_path, "# nothing\n"))
+
+
+def test_what_is_no_text_file_is_told(tmp_path):
+    (tmp_path / "dream.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match=r"dream.yaml: this is not UTF-8 text \(byte 0\)"):
+        hardware.read(tmp_path / "dream.yaml")
+    with pytest.raises(UserError, match="cannot be read: Is a directory; a machine is one YAML file"):
+        hardware.read(tmp_path)

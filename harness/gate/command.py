@@ -20,6 +20,7 @@ from harness.gate.cases import Paired
 from harness.gate.decision import FEWEST, Rules
 
 MOST_LIMIT = 10.0
+MOST_SECONDS = 86_400.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,11 @@ class Asked:
             (0 < self.rules.limit <= MOST_LIMIT, f"--limit {self.rules.limit:g}", "above 0 and at most 1000%"),
             (self.rules.pairs >= FEWEST, f"--pairs {self.rules.pairs}", f"at least {FEWEST}: fewer decide nothing"),
             (self.rules.most >= self.rules.pairs, f"--most-pairs {self.rules.most}", "at least as many as --pairs"),
-            (self.seconds > 0, f"--seconds {self.seconds:g}", "above 0"),
+            (
+                0 < self.seconds <= MOST_SECONDS,
+                f"--seconds {self.seconds:g}",
+                f"above 0, at most {MOST_SECONDS:g}, a day",
+            ),
             (self.threads >= 1, f"--threads {self.threads}", "at least 1"),
         ]
         wrong = [f"{flag}: this is out of range; allowed is {allowed}" for fine, flag, allowed in told if not fine]

@@ -7,11 +7,13 @@ import json
 import math
 import os
 import pathlib
+import sys
 from typing import Any
 
 from rich.console import Console
 
 from harness import show
+from harness.errors import UserError
 from harness.gate import decision
 from harness.quantity import tell_seconds
 
@@ -107,14 +109,32 @@ def markdown(told: dict[str, Any]) -> str:
     return "\n".join([*lines, "", *(f"- {line}" for line in asides(told))]) + "\n"
 
 
+def refuse_folder(path: pathlib.Path) -> None:
+    """Raises UserError where the JSON could not be written, before anything is measured for it."""
+    if path.is_dir():
+        raise UserError(f"--json {path}: this is a folder; name a file in it, such as {path / 'gate.json'}")
+
+
 def write(told: dict[str, Any], path: pathlib.Path | None) -> None:
-    """To a JSON file, and to the page of the job where it runs on GitHub."""
-    if path is not None:
+    """To a JSON file, and to the page of the job where it runs on GitHub: told on standard error where that fails.
+
+    Raises UserError where the JSON cannot be written, which was asked for; by then the verdict is told.
+    """
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        try:
+            with open(summary, "a", encoding="utf-8") as file:
+                file.write(markdown(told))
+        except OSError as error:  # the page is a courtesy; the exit code must stay that of the verdict
+            fix = "the verdict stands without it"
+            print(f"GITHUB_STEP_SUMMARY {summary}: cannot be written: {error.strerror}; {fix}", file=sys.stderr)
+    if path is None:
+        return
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text(told), encoding="utf-8")
-    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with open(summary, "a", encoding="utf-8") as file:
-            file.write(markdown(told))
+    except OSError as error:
+        fix = "the verdict above stands; name a file that you may write"
+        raise UserError(f"--json {path}: cannot be written: {error.strerror}; {fix}") from None
 
 
 def text(told: dict[str, Any]) -> str:

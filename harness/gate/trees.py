@@ -43,7 +43,11 @@ class Tree:
 def checked_out(root: pathlib.Path, base: str, head: str | None) -> Iterator[tuple[Tree, Tree]]:
     """Both trees; the checkout `root` itself stands for a head of None. Raises UserError where one cannot be had."""
     _check(root)
-    commits = {flag: resolve(root, revision, flag) for flag, revision in (("base", base), ("head", head)) if revision}
+    commits = {
+        flag: resolve(root, revision, flag)
+        for flag, revision in (("base", base), ("head", head))
+        if revision is not None
+    }
     _remove_dead(root)
     with _interruptible_once():
         folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-")).resolve()
