@@ -129,7 +129,7 @@ def settle(sheets: Mapping[str, Sheet]) -> Settled:
     lost: set[str] = set()
     for name in OWNED:
         lost |= _lost(sheets["points"], sheets[name], name)
-    _check_environments(sheets)
+    lost |= _without_environment(sheets)
     kept = set(points["point"]) - lost
     counts = {name: [True] * len(sheet.lines) for name, sheet in sheets.items()}
     for name in ("points", *OWNED):
@@ -178,15 +178,18 @@ def _lost(points: Sheet, sheet: Sheet, name: str) -> set[str]:
     return set(owners[len(found) :])
 
 
-def _check_environments(sheets: Mapping[str, Sheet]) -> None:
+def _without_environment(sheets: Mapping[str, Sheet]) -> set[str]:
+    """The points whose environments a cut-off file has lost: the last ones, in the order in which points were run."""
     points, environments = sheets["points"], sheets["environments"]
     missing = ~points.frame["environment"].isin(environments.frame["environment"])
-    if missing.any():
+    used = points.frame["environment"].drop_duplicates()
+    if missing.any() and (missing.all() or not missing[used.index].is_monotonic_increasing):
         at = int(missing.to_numpy().argmax())
         raise UserError(
             f"{points.path}:{at + 2}: column environment: {points.frame['environment'][at]} has no row in "
             f"{environments.path.name}; {ELSEWHERE}"
         )
+    return set(points.frame["point"][missing])
 
 
 def _notes(sheet: Sheet, counts: list[bool]) -> list[str]:

@@ -32,18 +32,18 @@ def sample(number, repeat, value=1.5):
     return {"point": f"{number:016x}", **told, "repeat": repeat, "value": value}
 
 
-def commit(folder, *numbers, options=None, samples=2, steps=2):
+def commit(folder, *numbers, options=None, samples=2, steps=2, environment="e" * 16):
     with Writer(folder) as held:
         for number in numbers:
             held.commit(
-                row(number),
+                row(number, environment=environment),
                 options or {},
                 [sample(number, repeat, number / 3) for repeat in range(samples)],
                 [
                     {"point": f"{number:016x}", "step": s, "tokens": 7 * s, "seconds": 0.1, "loss": 1.0}
                     for s in range(steps)
                 ],
-                ENVIRONMENT,
+                ENVIRONMENT | {"environment": environment},
             )
         return held.notes
 

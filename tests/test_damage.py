@@ -41,6 +41,24 @@ def test_a_file_cut_off_anywhere_in_its_last_lines_is_mended(folder, tmp_path, n
         assert {file: text for file, text in after.items() if not file.endswith(".cut")} == before
 
 
+@pytest.mark.parametrize("cut", [1, 5, 40])
+def test_points_whose_environment_was_cut_off_can_run_again(folder, cut):
+    whole = contents(folder)
+    commit(folder, 4, 5, environment="f" * 16)
+    before = contents(folder)
+    os.truncate(folder / "environments.csv", len(before["environments.csv"]) - cut)
+    kept = record.load(folder)
+    assert list(kept.points["point"]) == [f"{number:016x}" for number in (1, 2, 3)]
+    assert any("environments.csv:3: the last line was written by half" in note for note in kept.notes)
+    assert commit(folder) == kept.notes
+    after = contents(folder)
+    assert {file: text for file, text in after.items() if not file.endswith(".cut")} == whole
+    assert before["environments.csv"].startswith(after["environments.csv"] + after["environments.csv.cut"][:-1])
+    assert after["points.csv"] + after["points.csv.cut"] == before["points.csv"]
+    commit(folder, 4, 5, environment="f" * 16)
+    assert {file: text for file, text in contents(folder).items() if not file.endswith(".cut")} == before
+
+
 def test_rows_of_a_point_that_was_not_finished_are_taken_out_and_kept_aside(folder):
     before = contents(folder)
     with (folder / "samples.csv").open("a") as file:
