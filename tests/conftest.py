@@ -53,6 +53,22 @@ def sweep(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, environment: 
 
 
 @pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Runs the command line in this process; gives its exit code and what it printed."""
+    from tests import commands
+
+    return commands.runner(monkeypatch, capsys)
+
+
+@pytest.fixture
+def refused(typed: Callable[..., tuple[int, str, str]]) -> Callable[..., str]:
+    """Runs a command that is to be refused; gives the message."""
+    from tests import commands
+
+    return lambda *words: commands.mistake(*typed(*words))
+
+
+@pytest.fixture
 def counter(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Energy counters, and quick work: ten watts, in steps of a hundredth of a joule, from 0 again at 4 joules."""
     from harness import telemetry
