@@ -36,7 +36,7 @@ def only_tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "load", lambda name: tiny.Model)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def environment() -> dict[str, Any]:
     """What this machine is, read once."""
     from harness import machine, worker
