@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.commands import SMALL
-from tests.sweeping import until
+from tests.sweeping import gone, until
 from tests.tree import ROOT
 
 
@@ -50,4 +50,4 @@ def test_while_the_server_of_processes_loads_torch(tmp_path, seconds):
     told = interrupted(process)
     assert told.startswith("stopped: every finished point is kept in ")
     assert "\n" not in told
-    until(lambda: not any(each.is_running() for each in left))
+    until(lambda: gone(left))

@@ -13,7 +13,7 @@ from harness import machine, record, worker
 from harness import sweep as sweeps
 from harness.errors import UserError
 from tests.fakes import point
-from tests.sweeping import counted, until
+from tests.sweeping import counted, gone, until
 from tests.tree import ROOT
 
 # What runs again, and what does not -------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ def test_an_interrupted_sweep_goes_on_where_it_was(sweep, environment, tmp_path,
     assert process.returncode == (-signal.SIGKILL if name == "SIGKILL" else -signal.SIGINT)
     assert ("KeyboardInterrupt" in error) == (name != "SIGKILL")
     assert len(started) >= 2  # the server and the point's process, which end with the sweep
-    until(lambda: not any(held.is_running() for held in started))
+    until(lambda: gone(started))
     before = len(record.load(folder).points)
     results, told = sweep(*counted(into, 6))
     assert before in (2, 3)
