@@ -35,7 +35,7 @@ PREDICTED: dict[str, Predict] = {  # by metric, wherever a measure gives it
 
 
 def load(results: pathlib.Path) -> pd.DataFrame:
-    """A line per finished point and metric: experiment, device, measure, metric, model, label, measured, predicted.
+    """A line per finished point and metric: where it is from, `KEPT`, metric, measured, predicted, and their ratio.
 
     Raises UserError where there are no results, or none that can be predicted.
     """
@@ -63,12 +63,11 @@ def of(result_set: record.ResultSet) -> list[dict[str, Any]]:
         if "peak_allocated_bytes" in there and "peak_resident_bytes" in there:
             there.remove("peak_resident_bytes")  # of an allocator that keeps what is freed
         machine = hardware.measured(environments.loc[point["environment"]].dropna(), point["device"])
+        told: dict[str, Any] = {"experiment": result_set.experiment, "device": result_set.device}
+        told |= {name: point[name] for name in KEPT}
         for metric in there:
-            predicted = PREDICTED[metric](job(point), machine)
-            told: dict[str, Any] = {name: point[name] for name in KEPT}
-            place = {"experiment": result_set.experiment, "device": result_set.device}
-            lines.append(place | told | {"metric": metric, "measured": medians[point["point"], metric]})
-            lines[-1]["predicted"] = predicted
+            values = {"measured": medians[point["point"], metric], "predicted": PREDICTED[metric](job(point), machine)}
+            lines.append(told | {"metric": metric} | values)
     return lines
 
 

@@ -101,15 +101,13 @@ def training(job: Job, machine: Machine) -> Phase:
     _products(clock, tokens, tokens, passes)
     forward = job.sequences * job.kind.flops(shape, job.options, form, job.length)
     whole = job.sequences * job.kind.flops(shape, job.options, form, job.length, backward=True)
-    products = 2 * (shape.layers * job.linear[0] + job.linear[1]) * tokens
+    products = _weight_flops(job, tokens)
     again = forward - products if job.recompute else 0
     clock.part(whole - 3 * products + again, 0)
     layers = [job.traffic(form, job.length, backward=True)]
     layers += [job.traffic(form, job.length)] if job.recompute else []
     for split, rest in layers:
-        clock.part(0, shape.layers * split.moved * tokens * job.item, 0)
-        clock.whole(shape.layers * rest.moved * tokens * job.item)
-        clock.launch(shape.layers * (split.launches + rest.launches))
+        _besides(clock, split, rest, tokens)
     clock.part(0, LOSS_NUMBERS * shape.vocabulary * tokens * job.item, 0)
     clock.launch(TRAINING_LAUNCHES + shape.layers * OPTIMISER_LAUNCHES)
     backward = 2 / 3 * sum(clock.causes.values())
@@ -125,8 +123,8 @@ def prefill(job: Job, machine: Machine) -> Phase:
     clock, shape, tokens = _Clock(job, machine), job.shape, job.sequences * job.length
     _products(clock, tokens, job.sequences, 1)
     whole = job.sequences * job.kind.flops(shape, job.options, job.form_used, job.length)
-    clock.part(whole - 2 * (shape.layers * job.linear[0] + job.linear[1]) * tokens, 0)
-    _besides(clock, *job.traffic(job.form_used, job.length), tokens)
+    clock.part(whole - _weight_flops(job, tokens), 0)
+    _besides(clock, *job.traffic(job.form_used, job.length), tokens, EMBEDDING_LAUNCHES)
     clock.wait(_tensor_seconds(clock, tokens, 2))
     return clock.end("prefill", job.batch * job.length, inference_memory(job) | live_memory(job, tokens))
 
@@ -136,10 +134,10 @@ def decode(job: Job, machine: Machine) -> Phase:
     clock, shape, options = _Clock(job, machine), job.shape, job.options
     _products(clock, job.sequences, job.sequences, 1)
     flops = job.sequences * job.kind.flops(shape, options, "recurrent", 1, context=job.length)
-    flops -= 2 * (shape.layers * job.linear[0] + job.linear[1]) * job.sequences
+    flops -= _weight_flops(job, job.sequences)
     state = state_bytes(job)
     clock.part(flops, job.kind.state_passes(options) * state, job.kind.state_passes(options, least=True) * state)
-    _besides(clock, *job.traffic("recurrent", 1), job.sequences)
+    _besides(clock, *job.traffic("recurrent", 1), job.sequences, EMBEDDING_LAUNCHES)
     clock.wait(_tensor_seconds(clock, job.sequences, 2))
     return clock.end("decode", job.batch, inference_memory(job) | live_memory(job, job.sequences))
 
@@ -157,12 +155,17 @@ def _products(clock: _Clock, tokens: float, head_tokens: float, passes: int) -> 
         clock.part(passes * count * 2 * weights * seen, moved, passes * count * weights * job.weight_item)
 
 
-def _besides(clock: _Clock, split: Traffic, rest: Traffic, tokens: float) -> None:
-    """All that layers do beside products in a forward pass."""
+def _weight_flops(job: Job, tokens: float) -> float:
+    """FLOPs of the products with weights in a pass forward, the head's over every token."""
+    return 2 * (job.shape.layers * job.linear[0] + job.linear[1]) * tokens
+
+
+def _besides(clock: _Clock, split: Traffic, rest: Traffic, tokens: float, launches: int = 0) -> None:
+    """All that layers do beside products in a pass; `launches` are those outside of layers."""
     layers, item = clock.job.shape.layers, clock.job.item
     clock.part(0, layers * split.moved * tokens * item, 0)
     clock.whole(layers * rest.moved * tokens * item)
-    clock.launch(layers * (split.launches + rest.launches) + EMBEDDING_LAUNCHES)
+    clock.launch(layers * (split.launches + rest.launches) + launches)
 
 
 def _tensor_seconds(clock: _Clock, tokens: float, each_layer: int) -> float:

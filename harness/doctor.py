@@ -88,7 +88,7 @@ def disturbances(environment: dict[str, Any], device: str) -> Iterator[Finding]:
     yield governor(environment.get("governor"))
     yield battery(psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None)
     yield memory(psutil.virtual_memory().available, psutil.swap_memory().used)
-    yield throttling(telemetry.Gauges(device).read() if device != "mps" else {})
+    yield throttling(telemetry.Gauges(device).read())
 
 
 def cores(usable: int, threads: int) -> Finding:

@@ -14,10 +14,10 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from harness import document, quantity
 from harness.errors import Problem, UserError, listed, refuse, shown, unknown
+from harness.point import DEVICES
 from harness.schema import DTYPES, Part, Text
 
 FOLDER = pathlib.Path(__file__).parent / "machines"
-DEVICES = ("cpu", "cuda", "mps")
 MEASURED = "measured"  # no file: this machine's own rates
 
 

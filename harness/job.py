@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
-from harness.plan import ITEM_BYTES
+from harness.schema import ITEM_BYTES
 from models._cost import Shape
 from models._traffic import Traffic, rest_traffic
 
@@ -51,7 +51,8 @@ class Job:
 
     @property
     def weight_item(self) -> int:
-        return 4 if self.autocast else self.item
+        """Bytes of a weight, of its gradient and of each of its moments."""
+        return ITEM_BYTES["float32"] if self.autocast else self.item
 
     @property
     def parameters(self) -> int:
@@ -71,18 +72,19 @@ class Job:
 
 
 def state_bytes(job: Job) -> float:
-    """Of one replica: as the model states it, exactly the live tensors'."""
+    """Bytes of one replica: as the model states it, exactly the live tensors'."""
     sequences = math.ceil(job.sequences)
     return job.kind.state_bytes(job.shape, job.options, sequences, job.length, job.item)
 
 
 def inference_memory(job: Job) -> dict[str, float]:
+    """Bytes that one device holds from call to call, by what they are for."""
     weights = job.parameters * job.weight_item / job.tensor_parallel
     return {"weights": weights, "state": state_bytes(job) / job.tensor_parallel}
 
 
 def live_memory(job: Job, tokens: float) -> dict[str, float]:
-    """Inference holds about what one layer of training would keep, and one row of logits."""
+    """Bytes of one device while it infers: about what one layer of training would keep, and one row of logits."""
     length = max(round(tokens / job.sequences), 1)
     split, rest = job.traffic("recurrent" if length == 1 else job.form_used, length)
     logits = job.sequences * job.shape.vocabulary
@@ -90,6 +92,7 @@ def live_memory(job: Job, tokens: float) -> dict[str, float]:
 
 
 def training_memory(job: Job) -> dict[str, float]:
+    """Bytes of one device at the end of the pass forward, which is the peak, by what they are for."""
     weights = job.parameters * job.weight_item / job.tensor_parallel
     tokens, layers = job.sequences * job.length, job.shape.layers
     split, rest = job.traffic(job.form_used, job.length, backward=True)

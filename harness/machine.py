@@ -18,9 +18,8 @@ import psutil
 from harness import cache, telemetry
 from harness.child import ROOT, cores, use_cores
 from harness.errors import UserError, unknown
-from harness.point import digest
+from harness.point import DEVICES, digest
 
-DEVICES = ("cpu", "cuda", "mps")
 PEAK_SECONDS, SIZING_SECONDS = 0.08, 0.004  # spent on each peak, and least for one product
 FEWEST_CALLS = 3
 NO_NAME = r"\((?:R|TM|C)\)|@.*|\bCPU\b|\b\d+-Core Processor\b"  # what processors' names hold besides

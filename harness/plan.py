@@ -15,12 +15,11 @@ from harness import budget, checks, measures, options
 from harness.errors import UserError, listed, unknown
 from harness.experiment import Experiment
 from harness.point import SEQUENCE_FACTORS, Point, Training
-from harness.schema import MeasureEntry
+from harness.schema import ITEM_BYTES, MeasureEntry
 from models._cost import Shape
 
 FORMS = "forms"  # the measure that every entry must pass before another one is believed
 MOST_POINTS = 20_000
-ITEM_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 FILTERS = ("model", "measure", "label", "form", "batch_size", "sequence_length", "dtype", "width", "layers")
 OF_ENTRIES = ("model", "label", "width", "layers")  # the filters that choose entries and not single points
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from models._cost import Shape
 
+DEVICES = ("cpu", "cuda", "mps")  # as torch calls them
 SEQUENCE_FACTORS = ("form", "batch_size", "sequence_length", "dtype")
 SHAPE_FACTORS = ("width", "layers", "heads")
 

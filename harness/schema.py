@@ -16,7 +16,8 @@ import models
 from harness import measures, quantity
 from harness.errors import listed, shown, unknown
 
-DTYPES = ("float32", "bfloat16", "float16", "float64")
+ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
+DTYPES = tuple(ITEM_BYTES)
 SCHEDULES = ("cosine", "linear", "constant")
 DAYS = 86400.0
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import models
 from harness import budget, options
-from harness.errors import UserError, listed
+from harness.errors import UserError, listed, unknown
 from harness.quantity import tell_count
 from models._cost import Shape
 
@@ -81,8 +81,6 @@ def resolve(model: str, given: dict[str, Any]) -> Any:
 
 def check_options(names: list[str], given: dict[str, Any]) -> None:
     """Raises UserError for an option that none of the models has."""
-    from harness.errors import unknown
-
     all_options = sorted({option for name in names for option in options.of(name)})
     for key in given:
         if key not in all_options:

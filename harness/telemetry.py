@@ -35,13 +35,11 @@ class Circumstances:
     clock_mhz: float | None = None  # this and what follows right after the last sample, the device still warm
     power_watts: float | None = None
     temperature_celsius: float | None = None
-    throttled: str | None = (
-        None  # 'no', or what slowed the device down, on CUDA before the first sample or after the last
-    )
+    throttled: str | None = None  # 'no', or what slowed it down; on CUDA before the first sample or after the last
 
 
 class Gauges:
-    """The gauges of one device, `cpu` or `cuda`; made before what is timed, read after it."""
+    """The gauges of one device, made before what is timed, read after it; none but `cpu` and `cuda` have any."""
 
     def __init__(self, device: str):
         self.device = device

@@ -36,7 +36,7 @@ def only_tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "load", lambda name: tiny.Model)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def environment() -> dict[str, Any]:
     """What this machine is, read once."""
     from harness import machine, worker
@@ -50,6 +50,22 @@ def sweep(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, environment: 
     from tests import sweeping
 
     return sweeping.runner(monkeypatch, tmp_path, environment)
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Runs the command line in this process; gives its exit code and what it printed."""
+    from tests import commands
+
+    return commands.runner(monkeypatch, capsys)
+
+
+@pytest.fixture
+def refused(typed: Callable[..., tuple[int, str, str]]) -> Callable[..., str]:
+    """Runs a command that is to be refused; gives the message."""
+    from tests import commands
+
+    return lambda *words: commands.mistake(*typed(*words))
 
 
 @pytest.fixture

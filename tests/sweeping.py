@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import psutil
 import pytest
 from rich.console import Console
 
@@ -69,3 +70,15 @@ def until(done: Callable[[], Any], seconds: float = 60.0) -> None:
     while not done():
         assert time.monotonic() < end, "it never happened"
         time.sleep(0.01)
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    """Whether all have ended, be it that nobody has asked how: whom an orphan is left to may be slow to."""
+    return not any(map(_computes, processes))
+
+
+def _computes(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

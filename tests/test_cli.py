@@ -11,28 +11,10 @@ import pytest
 from harness import cli, corpus, machine, measures, record, show
 from harness import run as runner
 from harness.errors import UserError
+from tests.commands import SMALL, called, mistake
 from tests.tree import ROOT
 
 QUICK_SECONDS = 0.3  # of a core, which is the whole time on a machine with nothing else to do
-SMALL = """# Does the command line work?
-models: [aft, retnet]
-shape: {width: 48, layers: 2, heads: 3}
-measures: [noop]
-"""
-
-
-def called(*words: str, **also) -> subprocess.CompletedProcess[str]:
-    """A real `python -m harness`."""
-    return subprocess.run([sys.executable, "-m", "harness", *words], cwd=ROOT, capture_output=True, text=True, **also)
-
-
-def refused(*words: str) -> str:
-    """The message of a command that ends with exit code 2, a few lines and no traceback."""
-    ended = called(*words)
-    assert (ended.returncode, ended.stdout) == (2, ""), ended
-    assert "Traceback" not in ended.stderr
-    assert 1 <= len(ended.stderr.splitlines()) <= 12
-    return ended.stderr
 
 
 @pytest.fixture
@@ -40,21 +22,6 @@ def small(tmp_path):
     path = tmp_path / "small.yaml"
     path.write_text(SMALL, encoding="utf-8")
     return path
-
-
-@pytest.fixture
-def typed(monkeypatch, capsys):
-    """Runs the command line in this process; gives its exit code and what it printed."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["harness", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        code = ended.value.code
-        assert isinstance(code, int | None)
-        return code or 0, *capsys.readouterr()
-
-    return run
 
 
 # Help ------------------------------------------------------------------------------------------------------------
@@ -65,15 +32,17 @@ def test_help_is_quick_and_loads_nothing_heavy(words):
     took = []
     for _ in range(5):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        ended = called(*words, "--help")
+        code, printed, _ = called(*words, "--help")
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-        assert ended.returncode == 0
-        assert "Usage: python -m harness" in ended.stdout
+        assert code == 0
+        assert "Usage: python -m harness" in printed
+        if took[-1] < QUICK_SECONDS:  # a busy machine is given another try
+            break
     assert min(took) < QUICK_SECONDS
-    code = f"import sys; sys.argv = ['harness', *{words!r}, '--help']\ntry:\n    import harness.__main__\nfinally:\n"
-    code += "    print('loaded', *{name.partition('.')[0] for name in sys.modules})"
-    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout
+    script = f"import sys; sys.argv = ['harness', *{words!r}, '--help']\ntry:\n    import harness.__main__\nfinally:\n"
+    script += "    print('loaded', *{name.partition('.')[0] for name in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True).stdout
     assert "typer" in loaded.rpartition("loaded")[2].split()
     assert not {"torch", "pandas", "pandera", "numpy", "matplotlib"} & set(loaded.rpartition("loaded")[2].split())
 
@@ -83,17 +52,19 @@ def test_help_is_quick_and_loads_nothing_heavy(words):
 
 @pytest.mark.parametrize("command", [("run",), ("run", "--dry-run"), ("validate",)], ids=" ".join)
 def test_a_bad_file_is_told_without_a_traceback(command, tmp_path):
+    """By a real process: what it prints and its exit code are all that a shell sees of it."""
     path = tmp_path / "bad.yaml"
     path.write_text(SMALL.replace("heads: 3", "heads: 5"), encoding="utf-8")
-    told = refused(*command, str(path))
+    told = mistake(*called(*command, str(path)))
     assert told.startswith(f"{path}:3: shape.heads: 5 heads do not divide a width of 48")
 
 
-def test_a_missing_file_names_the_nearest():
+def test_a_missing_file_names_the_nearest(refused, monkeypatch):
+    monkeypatch.chdir(ROOT)
     assert refused("run", "experiments/smok.yaml").strip().endswith("did you mean experiments/smoke.yaml?")
 
 
-def test_bad_flags_are_told(small):
+def test_bad_flags_are_told(small, refused):
     assert "--set repeat=3: repeat: unknown key 'repeat'" in refused("run", str(small), "--set", "repeat=3")
     assert "unknown model 'retnt'" in refused("run", str(small), "--only", "model=retnt", "--dry-run")
     assert "unknown device 'cdua'" in refused("run", str(small), "--device", "cdua")
@@ -101,12 +72,13 @@ def test_bad_flags_are_told(small):
     assert "No such option" in refused("run", str(small), "--frehs")
 
 
-def test_a_folder_s_name_is_not_empty(small):
+def test_a_folder_s_name_is_not_empty(small, refused):
     for words in (("run", str(small), "--out", ""), ("report", "--results", " "), ("report", "--out", "")):
         assert "the name of a folder is empty" in refused(*words)
 
 
-def test_a_report_of_no_results_draws_nothing(tmp_path):
+def test_a_report_of_no_results_draws_nothing(tmp_path, refused, monkeypatch):
+    monkeypatch.chdir(ROOT)
     told = refused("report", "--results", "resluts", "--out", str(tmp_path / "pages"))
     assert told == "resluts: there is no such folder; did you mean results?\n"
     assert not (tmp_path / "pages").exists()
@@ -162,7 +134,7 @@ def test_the_corpus_is_read_before_the_run_and_its_hash_is_in_the_points(typed, 
     assert reading == {"forms": None, "language": "hash of mine"}
 
 
-def test_a_corpus_that_is_not_there_is_told_before_anything_runs(small, tmp_path):
+def test_a_corpus_that_is_not_there_is_told_before_anything_runs(small, tmp_path, refused):
     more = ("--set", "corpus=./nowhere.txt", "--set", "measures=[language]", "--out", str(tmp_path / "r"))
     train = "training={tokens: 1k, sequence_length: 32, batch_size: 4, learning_rate: 1e-3}"
     for how in ((), ("--dry-run",)):

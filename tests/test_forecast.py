@@ -6,7 +6,6 @@ import models
 from harness import budget, cost, forecast, hardware, options, sizes
 from harness.errors import UserError
 from harness.forecast import Request
-from tests.test_cli import refused, typed  # noqa: F401 (a fixture)
 
 NUMBERS = {"parameters": "6.7B", "length": "8192", "batch": "8", "devices": "1", "tensor-parallel": "1"}
 NUMBERS |= dict.fromkeys(("layers", "width", "heads", "vocabulary"))
@@ -82,7 +81,7 @@ def test_what_does_not_fit_is_told(more, told):
     assert str(caught.value).startswith(told)
 
 
-def test_mistakes_end_with_2_and_no_traceback():
+def test_mistakes_end_with_2_and_no_traceback(refused):
     size = ("--parameters", "125M")
     assert "unknown model 'retnt'; allowed are" in refused("predict", "retnt", *size)
     assert "unknown machine 'h20'" in refused("predict", "retnet", *size, "--machine", "h20")
@@ -90,7 +89,7 @@ def test_mistakes_end_with_2_and_no_traceback():
     assert "write it as key=value" in refused("predict", "retnet", *size, "--set", "gamma")
 
 
-def test_a_call_without_a_model_or_with_too_many_wishes_is_told(typed, tmp_path):  # noqa: F811
+def test_a_call_without_a_model_or_with_too_many_wishes_is_told(typed, tmp_path):
     assert typed("predict")[0] == 2
     assert "no model is given; name some of aft" in typed("predict")[2]
     assert "leave the models out" in typed("predict", "retnet", "--results", tmp_path)[2]
@@ -106,7 +105,7 @@ def test_a_call_without_a_model_or_with_too_many_wishes_is_told(typed, tmp_path)
 # Tables ----------------------------------------------------------------------------------------------------------
 
 
-def test_models_stand_side_by_side(typed):  # noqa: F811
+def test_models_stand_side_by_side(typed):
     flags = ("--parameters", "6.7B", "--machine", "h200", "--length", "8192", "--batch", "8", "--set", "preset=paper")
     code, printed, _ = typed("predict", "retnet", "transformer", *flags)
     assert code == 0
@@ -121,7 +120,7 @@ def test_models_stand_side_by_side(typed):  # noqa: F811
     assert "data sheet of the H200" in " ".join(printed.split())
 
 
-def test_this_machine_is_the_default_and_can_be_measured(typed, monkeypatch):  # noqa: F811
+def test_this_machine_is_the_default_and_can_be_measured(typed, monkeypatch):
     flags = ("predict", "retnet", "--layers", "2", "--width", "64", "--heads", "2", "--dtype", "float32")
     assert hardware.here("cpu").title in typed(*flags)[1]
     plain = hardware.here("cpu").model_copy(update={"title": "just measured"})

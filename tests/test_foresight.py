@@ -10,9 +10,9 @@ from harness import budget, foresight, predict, record
 from harness.errors import UserError
 from harness.point import Training
 from harness.writer import Writer
+from tests.commands import SMALL
 from tests.fakes import point
 from tests.planning import of, points
-from tests.test_cli import SMALL, refused
 from tests.tree import ROOT
 
 
@@ -81,7 +81,7 @@ def test_a_folder_keeps_how_much_there_is_to_train_on(tmp_path):
     assert record.TEXTS in (ROOT / "results" / "README.md").read_text(encoding="utf-8")
 
 
-def test_a_corpus_that_is_too_small_is_told_by_line(tmp_path):
+def test_a_corpus_that_is_too_small_is_told_by_line(tmp_path, refused):
     small = tmp_path / "small.yaml"
     training = "training: {tokens: 1k, sequence_length: 32, batch_size: 4, learning_rate: 1e-3}\n"
     (tmp_path / "train.txt").write_text("a\n=====\nb", encoding="utf-8")
@@ -95,7 +95,7 @@ def test_a_corpus_that_is_too_small_is_told_by_line(tmp_path):
     assert "write a line of ===== between documents" in told
 
 
-def test_an_experiment_none_of_whose_points_can_run_is_refused(tmp_path):
+def test_an_experiment_none_of_whose_points_can_run_is_refused(tmp_path, refused):
     small = tmp_path / "small.yaml"
     small.write_text(SMALL + "budget: {parameters: 1k}\n", encoding="utf-8")
     for command in (("validate",), ("run", "--dry-run"), ("run", "--out", str(tmp_path / "r"))):

@@ -11,7 +11,7 @@ from harness.errors import UserError
 from harness.gate import command
 from harness.gate.decision import Rules
 from tests.gating import git, repository, started
-from tests.sweeping import until
+from tests.sweeping import gone, until
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_ctrl_c_leaves_no_worktree_and_no_process(still, how):
     assert process.returncode == 130
     assert told.strip() == "stopped: nothing was decided; the worktrees are removed"
     assert len(git(still, "worktree", "list").splitlines()) == 1
-    until(lambda: not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in left), 10)
+    until(lambda: gone(left), 10)
 
 
 def children(pid):

@@ -9,7 +9,8 @@ import time
 import psutil
 import pytest
 
-from tests.sweeping import until
+from tests.commands import SMALL
+from tests.sweeping import gone, until
 from tests.tree import ROOT
 
 
@@ -41,11 +42,12 @@ def test_while_libraries_load(tmp_path, seconds):
 
 @pytest.mark.parametrize("seconds", [0.0, 0.3, 0.9])
 def test_while_the_server_of_processes_loads_torch(tmp_path, seconds):
-    process = started("run", "experiments/smoke.yaml", "--out", tmp_path / "r")
+    (tmp_path / "small.yaml").write_text(SMALL, encoding="utf-8")
+    process = started("run", tmp_path / "small.yaml", "--out", tmp_path / "r")
     until(lambda: has_server(process))
     time.sleep(seconds)
     left = psutil.Process(process.pid).children(recursive=True)
     told = interrupted(process)
     assert told.startswith("stopped: every finished point is kept in ")
     assert "\n" not in told
-    until(lambda: not any(each.is_running() for each in left))
+    until(lambda: gone(left))

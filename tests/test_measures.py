@@ -10,7 +10,7 @@ import torch
 import models
 from harness import corpus, measures
 from harness.bench import Bench
-from harness.measures import NotApplicable, Progress, Sample
+from harness.measures import NotApplicable, Progress, Sample, self_test
 from harness.measures.decode import Measure as Decode
 from harness.point import SEQUENCE_FACTORS, Training
 from harness.timing import Timing
@@ -29,6 +29,13 @@ def _small_corpus(monkeypatch, tmp_path):
     made = corpus.Corpus("made", "0" * 64, dict.fromkeys(corpus.SPLITS, 1), TEXT, TEXT[:700], TEXT[:2000])
     monkeypatch.setattr(corpus, "load", lambda name: made)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+@pytest.fixture
+def brief(monkeypatch):
+    """A self-test too short to be exact; `tests/test_self_test.py` holds one of its usual size to its word."""
+    monkeypatch.setattr(self_test, "PAUSE_SECONDS", 0.005)
+    monkeypatch.setattr(self_test, "ALLOCATED_BYTES", 16 * 2**20)
 
 
 def point(measure, model="tiny", **factors):
@@ -81,7 +88,7 @@ def test_what_a_measure_states(name):
 
 @every_measure
 @pytest.mark.parametrize("model", models.names())
-def test_a_measure_gives_every_metric_that_it_states(name, model):
+def test_a_measure_gives_every_metric_that_it_states(name, model, brief):
     rows = measured(name, model)
     samples = [row for row in rows if isinstance(row, Sample)]
     stated = set(measures.load(name).metrics)

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import urllib.parse
+from collections.abc import Iterator
 
 import pandas as pd
 import pytest
@@ -47,8 +48,32 @@ def sets() -> list[ResultSet]:
     return [*here, single(), nasty(), Builder("empty").build(), known()]
 
 
+SCRIPT = """
+import pathlib, pickle, sys, types
+import reports
+assert not {"pandas", "matplotlib", "torch"} & set(sys.modules), "importing reports must be quick"
+kept = pickle.load(open(sys.argv[1], "rb"))
+reports.build([types.SimpleNamespace(**one) for one in kept], pathlib.Path(sys.argv[2]))
+found = [name for name in sys.modules if name.split(".")[0] in ("torch", "harness")]
+assert not found, found
+"""
+
+
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple["subprocess.Popen[bytes]", pathlib.Path]]:
+    """Another process that draws the same meanwhile, in other surroundings, and where it draws to."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    kept, out = folder / "sets.pickle", folder / "pages"
+    kept.write_bytes(pickle.dumps([vars(one) for one in reversed(sets())]))
+    changed = {"PYTHONHASHSEED": "77", "PYTHONPATH": str(ROOT), "TZ": "UTC-7", "LC_ALL": "C"}
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(kept), str(out)], env=os.environ | changed)
+    yield process, out
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory, elsewhere: object) -> dict[str, str]:
     out = tmp_path_factory.mktemp("reports")
     written = reports.build(sets(), out)
     assert sorted(written) == sorted(out.iterdir())
@@ -196,23 +221,11 @@ def same(shown: str, kept: str) -> bool:
         return shown == {"True": "yes", "False": "no"}.get(kept, kept)
 
 
-SCRIPT = """
-import pathlib, pickle, sys, types
-import reports
-assert not {"pandas", "matplotlib", "torch"} & set(sys.modules), "importing reports must be quick"
-kept = pickle.load(open(sys.argv[1], "rb"))
-reports.build([types.SimpleNamespace(**one) for one in kept], pathlib.Path(sys.argv[2]))
-found = [name for name in sys.modules if name.split(".")[0] in ("torch", "harness")]
-assert not found, found
-"""
-
-
-def test_pages_are_the_same_in_every_process(tmp_path: pathlib.Path, pages: dict[str, str]) -> None:
-    kept = tmp_path / "sets.pickle"
-    kept.write_bytes(pickle.dumps([vars(one) for one in reversed(sets())]))
-    out = tmp_path / "pages"
-    changed = {"PYTHONHASHSEED": "77", "PYTHONPATH": str(ROOT), "TZ": "UTC-7", "LC_ALL": "C"}
-    subprocess.run([sys.executable, "-c", SCRIPT, str(kept), str(out)], check=True, env=os.environ | changed)
+def test_pages_are_the_same_in_every_process(
+    elsewhere: tuple["subprocess.Popen[bytes]", pathlib.Path], pages: dict[str, str]
+) -> None:
+    process, out = elsewhere
+    assert process.wait(timeout=120) == 0
     assert {path.name: path.read_text(encoding="utf-8") for path in out.iterdir()} == pages
 
 

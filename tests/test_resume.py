@@ -1,5 +1,6 @@
 """Sweeps that are run again, interrupted or cut short: nothing is lost, and nothing runs twice without a reason."""
 
+import json
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from harness import machine, record, worker
 from harness import sweep as sweeps
 from harness.errors import UserError
 from tests.fakes import point
-from tests.sweeping import counted, until
+from tests.sweeping import counted, gone, until
 from tests.tree import ROOT
 
 # What runs again, and what does not -------------------------------------------------------------------------------
@@ -98,10 +99,11 @@ def test_another_series_is_tried_and_so_is_a_wider_limit(sweep):
 # Interruptions -----------------------------------------------------------------------------------------------------
 
 SCRIPT = """
-import pathlib, sys
-from harness import measures, run
+import json, pathlib, sys
+from harness import measures, run, worker
 from harness import sweep as sweeps
 from tests.sweeping import Experiment, Fake, code_hash, counted
+worker.call = lambda *_: json.loads(sys.argv[3])
 sweeps.code_hash = code_hash
 measures.load, measures.names = Fake, lambda: ["counts"]
 run.run(Experiment(), counted(sys.argv[2], 6), pathlib.Path(sys.argv[1]), "cpu")
@@ -111,7 +113,7 @@ run.run(Experiment(), counted(sys.argv[2], 6), pathlib.Path(sys.argv[1]), "cpu")
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGINT", "SIGTERM"])
 def test_an_interrupted_sweep_goes_on_where_it_was(sweep, environment, tmp_path, name):
     into, folder = tmp_path / "counts", tmp_path / "tried" / machine.slug(environment, "cpu")
-    asked = [sys.executable, "-c", SCRIPT, str(tmp_path), str(into)]
+    asked = [sys.executable, "-c", SCRIPT, str(tmp_path), str(into), json.dumps(environment)]
     process = subprocess.Popen(asked, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     until(lambda: into.exists() and len(into.read_text().split()) == 3)
     started = psutil.Process(process.pid).children(recursive=True)
@@ -120,7 +122,7 @@ def test_an_interrupted_sweep_goes_on_where_it_was(sweep, environment, tmp_path,
     assert process.returncode == (-signal.SIGKILL if name == "SIGKILL" else -signal.SIGINT)
     assert ("KeyboardInterrupt" in error) == (name != "SIGKILL")
     assert len(started) >= 2  # the server and the point's process, which end with the sweep
-    until(lambda: not any(held.is_running() for held in started))
+    until(lambda: gone(started))
     before = len(record.load(folder).points)
     results, told = sweep(*counted(into, 6))
     assert before in (2, 3)
@@ -158,22 +160,25 @@ def small_disk(tmp_path):
     def mount(*options):
         return subprocess.run(["mount", *options, folder], capture_output=True, check=False).returncode == 0
 
-    if sys.platform != "linux" or not mount("-t", "tmpfs", "-o", "size=32k", "tmpfs"):
+    if sys.platform != "linux" or not mount("-t", "tmpfs", "-o", "size=24k", "tmpfs"):
         pytest.skip("this system lets tests mount no file system")
     yield folder, lambda: mount("-o", "remount,size=4m")
     subprocess.run(["umount", folder], check=True)
 
 
+POINTS = 30  # of a sweep that is larger than the small disk
+
+
 def test_a_disk_that_is_really_full_stops_the_sweep_and_loses_nothing(sweep, tmp_path, small_disk):
     (disk, enlarge), into = small_disk, tmp_path / "counts"
-    points = counted(into, 60)
+    points = counted(into, POINTS)
     with pytest.raises(UserError, match=r"cannot be written: No space left on device.*make room"):
         sweep(*points, out=disk)
     [folder] = disk.glob("tried/*")
     kept = len(record.load(folder).points)
-    assert 0 < kept < 60
+    assert 0 < kept < POINTS
     assert enlarge()
     results, told = sweep(*points, out=disk)
-    assert f"{60 - kept} points run, {kept} were done before" in told
-    assert list(results.points["seed"]) == list(range(60))
-    assert list(results.samples["value"]) == [float(i) for i in range(60)]
+    assert f"{POINTS - kept} points run, {kept} were done before" in told
+    assert list(results.points["seed"]) == list(range(POINTS))
+    assert list(results.samples["value"]) == [float(i) for i in range(POINTS)]

@@ -23,11 +23,11 @@ from harness import document
 from harness.errors import Problem, UserError, listed, nearest, refuse, shown, unknown
 from harness.gate import trees
 from harness.gate.exact import METRICS, Change
+from harness.schema import Text
 
 NAME = "accepted_slowdowns.yaml"  # at the root of the head
 TIME = "time"
 MOST_FACTOR = 10.0
-Text = Annotated[str, pydantic.Field(strict=True, min_length=1)]
 
 
 class Entry(pydantic.BaseModel):

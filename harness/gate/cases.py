@@ -7,10 +7,13 @@ not turn a slower point into a gone one and a new one.
 import dataclasses
 import math
 import statistics
+from collections.abc import Callable
 from typing import Any
 
 VARYING = ("form", "dtype", "width", "layers", "heads")  # part of a name only where points differ in nothing else
 MOST_FAILURES = 2  # of one side, before a point is given up
+
+Name = Callable[[dict[str, Any]], str]  # of a row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +127,7 @@ def _missing(lines: list[dict[str, Any]]) -> list[str]:
     return told + [f"the survey broke off: {line['broken']}" for line in lines if "broken" in line]
 
 
-def _names(rows: list[dict[str, Any]], *sides: list[dict[str, Any]]) -> Any:
+def _names(rows: list[dict[str, Any]], *sides: list[dict[str, Any]]) -> Name:
     """A function from a row to its name, which no two rows of one side share."""
 
     def short(row: dict[str, Any], more: list[str]) -> str:
@@ -141,6 +144,6 @@ def _names(rows: list[dict[str, Any]], *sides: list[dict[str, Any]]) -> Any:
     return lambda row: short(row, varying)
 
 
-def _exact(lines: list[dict[str, Any]], names: Any) -> dict[str, dict[str, Any]]:
+def _exact(lines: list[dict[str, Any]], names: Name) -> dict[str, dict[str, Any]]:
     rows = [line["row"] for line in lines if "row" in line]
     return {names(rows[line["of"]]): line["exact"] for line in lines if "exact" in line}

@@ -5,6 +5,7 @@ import dataclasses
 import os
 import pathlib
 import time
+import types
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
@@ -126,7 +127,7 @@ def _only(found: Paired, filters: list[str]) -> Paired:
     """The points that `--only` keeps, by the rule that `run` has. Raises UserError for what there is none of."""
     if not filters:
         return found
-    by_row = [dataclasses.make_dataclass("Row", row)(**row) for _, row in found.rows]
+    by_row = [types.SimpleNamespace(**row) for _, row in found.rows]
     rows = {id(row): key for row, (key, _) in zip(by_row, found.rows, strict=True)}
     kept = {rows[id(row)] for row in plan.only(cast(Any, by_row), filters)}
     parts = {name: [e for e in getattr(found, name) if e.key in kept] for name in ("cases", "alone", "exact")}

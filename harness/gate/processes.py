@@ -56,10 +56,10 @@ class Lines:
             self.process.stdin.write(json.dumps(asked) + "\n")
             self.process.stdin.flush()
         except OSError:
-            raise Broken(self._end()) from None
+            raise Broken(self._last_words()) from None
         told = self.next(seconds)
         if told is None:
-            raise Broken(self._end())
+            raise Broken(self._last_words())
         return told
 
     def next(self, seconds: float) -> dict[str, Any] | None:
@@ -71,7 +71,7 @@ class Lines:
         if line is None:
             if self.process.wait() == 0:
                 return None
-            raise Broken(self._end())
+            raise Broken(self._last_words())
         found: dict[str, Any] = json.loads(line)
         return found
 
@@ -81,7 +81,8 @@ class Lines:
             self._lines.put(line)
         self._lines.put(None)
 
-    def _end(self) -> str:
+    def _last_words(self) -> str:
+        """How it ended, and the end of what it printed, once it has."""
         code = self.process.wait()
         self.printed.seek(0)
         last = self.printed.read().decode("utf-8", "replace")[-OUTPUT_CHARACTERS:].strip()
