@@ -236,7 +236,7 @@ def gate(
     asked = command.Asked(file, base, head, only, rules, seconds, machine.resolve(device), threads, changed, accepted)
     console = telling.console(to_stdout)
     try:
-        told = command.gate(asked, console)
+        told = command.decided(asked, console)
     except KeyboardInterrupt:
         print("\nstopped: nothing was decided; the worktrees are removed", file=sys.stderr)
         raise typer.Exit(130) from None

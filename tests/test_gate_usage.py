@@ -56,6 +56,14 @@ def test_a_limit_is_a_percentage_or_a_share(given, limit):
     assert command.limit(given) == pytest.approx(limit)
 
 
+def test_a_fault_of_the_gate_is_no_regression(monkeypatch, capsys):
+    monkeypatch.setattr(command, "gate", lambda asked, console: {}["cases"])
+    with pytest.raises(SystemExit) as ended:
+        command.decided(None, None)
+    assert ended.value.code == 3
+    assert "KeyError: 'cases'" in capsys.readouterr().err
+
+
 def test_a_folder_without_git_is_bad_usage_and_the_command_line_says_so_without_a_traceback(tmp_path):
     bare = repository(tmp_path / "bare")
     (bare / ".git").rename(tmp_path / "elsewhere")

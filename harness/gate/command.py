@@ -5,6 +5,7 @@ import dataclasses
 import os
 import pathlib
 import time
+import traceback
 import types
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from harness.errors import UserError
 from harness.gate import accepted, cases, compare, control, exact, processes, report, trees
 from harness.gate.accepted import Accepted
 from harness.gate.cases import Paired
-from harness.gate.decision import FEWEST, Rules
+from harness.gate.decision import EXIT_CODES, FEWEST, NOTHING, Rules
 
 MOST_LIMIT = 10.0
 MOST_SECONDS = 86_400.0
@@ -67,6 +68,17 @@ def limit(text: str) -> float:
     if not 0 < value <= MOST_LIMIT or (not percent and value > 1):
         raise UserError(f"--limit {text}: this is no limit; write the slowdown that passes as 10% or 0.1")
     return value
+
+
+def decided(asked: Asked, console: Console) -> dict[str, Any]:
+    """`gate`; by a fault of its own it ends with the exit code of nothing measured, never with a regression's."""
+    try:
+        return gate(asked, console)
+    except UserError:
+        raise
+    except Exception:
+        traceback.print_exc()
+        raise SystemExit(EXIT_CODES[NOTHING]) from None
 
 
 def gate(asked: Asked, console: Console, root: pathlib.Path = ROOT) -> dict[str, Any]:
