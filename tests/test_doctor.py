@@ -8,7 +8,6 @@ import pytest
 from rich.console import Console
 
 from harness import doctor, timing
-from tests.test_cli import refused
 
 
 @pytest.mark.parametrize(
@@ -67,5 +66,5 @@ def test_a_machine_is_examined():
 
 
 @pytest.mark.parametrize("seconds", ["inf", "nan", "0", "1000"])
-def test_a_comparison_without_an_end_or_beyond_a_process_limit_is_refused(seconds):
+def test_a_comparison_without_an_end_or_beyond_a_process_limit_is_refused(seconds, refused):
     assert "Invalid value for '--seconds'" in refused("doctor", "--seconds", seconds)
