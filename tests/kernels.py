@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models import _retention
+from models import _retention, _rotary
 from models._kernels.plans import EXACT, Plan, Tile
 
 GAMMAS = (0.999, 1e-3, 1.0, 0.6)  # of the heads: slow, so fast that powers vanish, none, fast
@@ -120,6 +120,25 @@ def off(got: Tensor, right: Tensor) -> float:
     return ((got.double() - right.double()).norm() / right.double().norm()).nan_to_num(torch.inf).item()
 
 
+def turn_errors(device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
+    """Of the rotation: heads after tokens, tokens after heads, positions of each sequence, and two axes."""
+    from models._kernels import elementwise
+
+    found = {}
+    shapes = {"BTHK": (5, 1, 12), "BHTK": (5, 12), "B1TK": (2, 1, 5, 12), "TK": (7, 12)}
+    for name, shape in shapes.items():
+        made = torch.Generator().manual_seed(len(name))
+        x = torch.randn((7, 24) if name == "TK" else (2, 5, 3, 24), generator=made).to(device, dtype)
+        x = (x.transpose(1, 2) if name in ("BHTK", "B1TK") else x).requires_grad_()
+        turns = torch.polar(torch.ones(shape), torch.randn(shape, generator=made)).to(device)
+        exact = x.detach().double().requires_grad_()
+        y, right = elementwise.turned(x, turns), _rotary.turned(exact, turns.to(torch.complex128))
+        dy = torch.randn(y.shape, generator=made).to(device, dtype)
+        found[name] = off(y, right)
+        found[f"d{name}"] = off(*(torch.autograd.grad(a, b, dy.to(a.dtype))[0] for a, b in ((y, x), (right, exact))))
+    return found
+
+
 def gate_errors(device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
     """Of the gate with and without a norm, where the rows of one input are not neighbours."""
     from models._kernels import elementwise
@@ -143,4 +162,4 @@ if __name__ == "__main__":
     if os.environ.get("TRITON_INTERPRET") != "1":
         sys.exit("set TRITON_INTERPRET=1: without a GPU only Triton's interpreter runs these")
     told = {name: errors(case) for name, case in CASES.items()}
-    print(json.dumps(told | {"gates": gate_errors()}))
+    print(json.dumps(told | {"rotation": turn_errors(), "gates": gate_errors()}))
