@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models import _few
 from models._gate import gated
 from models._norm import rms_norm
 from models._state import Call, LayerState
@@ -39,12 +40,17 @@ class FeedForward(nn.Module):
             return F.linear(gated(gate, hidden), self.out.weight)
         return F.linear(F.gelu(F.linear(x, self.into.weight)), self.out.weight)
 
+    def decode(self, x: Float[Tensor, "B 1 D"], norm: RMSNorm, call: Call, state: LayerState) -> Float[Tensor, "B 1 D"]:
+        hidden = _few.mapped(x[:, 0], self.into.weight, norm, act=self.kind)
+        return _few.mapped(hidden, self.out.weight, residual=x[:, 0]).unsqueeze(1)
+
 
 class Block(nn.Module):
     """x + mixer(norm(x)), then x + feed_forward(norm(x)).
 
     Parts are called through `forward`, without the hooks of a module's call: four of those a layer are 5% of a decode
-    step of a small model. Hooks on a block as a whole work.
+    step of a small model. Hooks on a block as a whole work. A part that has a `decode` computes x + part(norm(x)) of a
+    few single tokens on a GPU by itself.
     """
 
     def __init__(self, mixer_norm: nn.Module, mixer: nn.Module, ffn_norm: nn.Module, ffn: nn.Module):
@@ -52,5 +58,10 @@ class Block(nn.Module):
         self.mixer_norm, self.mixer, self.ffn_norm, self.ffn = mixer_norm, mixer, ffn_norm, ffn
 
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
+        if call.form == "recurrent" and _few.fits(x):
+            for part, norm in ((self.mixer, self.mixer_norm), (self.ffn, self.ffn_norm)):
+                alone = hasattr(part, "decode") and isinstance(norm, RMSNorm)
+                x = part.decode(x, norm, call, state) if alone else x + part.forward(norm.forward(x), call, state)
+            return x
         x = x + self.mixer.forward(self.mixer_norm.forward(x), call, state)
         return x + self.ffn.forward(self.ffn_norm.forward(x), call, state)

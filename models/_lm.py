@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from models import _few
 from models._cost import Chosen, CommonOptions, Cost, Shape
 from models._layers import Block, FeedForward, RMSNorm
 from models._state import Call, State
@@ -96,6 +97,11 @@ class LanguageModel(Cost, nn.Module):
                 raise ValueError(f"{name} is {getattr(options, name)!r}; allowed are {', '.join(allowed)}")
 
     @classmethod
+    def counts_on_device(cls, options: Chosen) -> bool:
+        """Whether `step` takes its place from a state's `position`, and keeps the sizes of all tensors of the state."""
+        return False
+
+    @classmethod
     def available_forms(cls, options: Chosen) -> tuple[str, ...]:
         """The forms that these options can be computed in."""
         return cls.forms
@@ -131,8 +137,10 @@ class LanguageModel(Cost, nn.Module):
 
     def step(self, token: Int[Tensor, "B"], state: State) -> tuple[Float[Tensor, "B V"], State]:
         """Logits after one more token of each sequence. Consumes `state`."""
-        hidden, after = self.run(token.unsqueeze(1), "recurrent", state)
-        return self.head(hidden[:, 0]), after
+        x, after = self.passed(token.unsqueeze(1), "recurrent", state)
+        if _few.fits(x) and isinstance(self.norm, RMSNorm):
+            return _few.mapped(x[:, 0], self.head.weight, self.norm), after
+        return self.head(self.norm(x)[:, 0]), after
 
     def run(
         self,
@@ -146,20 +154,35 @@ class LanguageModel(Cost, nn.Module):
 
         Raises ValueError for a form that the model's options do not offer.
         """
+        x, after = self.passed(tokens, form, state, keep_state, capacity)
+        return self.norm(x), after
+
+    def passed(
+        self,
+        tokens: Int[Tensor, "B T"],
+        form: str | None,
+        state: State,
+        keep_state: bool = True,
+        capacity: int | None = None,
+    ) -> tuple[Float[Tensor, "B T D"], State]:
+        """`run` without the last norm."""
         form = form or self.training_form(self.options)
         if form not in (offered := self.available_forms(self.options)):
             raise ValueError(f"{self.title} has no form {form!r} with these options; it has {', '.join(offered)}")
         length = tokens.shape[1]
-        positions = torch.arange(state.seen, state.seen + length, device=tokens.device)
+        if state.position is None:
+            positions = torch.arange(state.seen, state.seen + length, device=tokens.device)
+        else:
+            positions = state.position.unsqueeze(0)
         valid = None
         if state.padding is not None:
             positions = positions - state.padding.unsqueeze(1)
             if state.seen == 0:
                 valid = positions >= 0
-        call = Call(form, positions, valid, state.padding, state.seen, keep_state, capacity)
+        call = Call(form, positions, valid, state.padding, state.seen, keep_state, capacity, state.position)
         call.shared = self.share(call)
         x = self.embedding_norm(self.embedding(tokens))
         layers = [dict(layer) for layer in state.layers] or [{} for _ in self.blocks]
         for block, layer in zip(self.blocks, layers, strict=True):
             x = block(x, call, layer)
-        return self.norm(x), State(state.seen + length, state.padding, layers)
+        return x, State(state.seen + length, state.padding, layers, state.position)

@@ -156,6 +156,10 @@ class Model(LanguageModel):
         return F.pad(tables.to(exact).flip(-1).mT, (0, 0, 1, 0)).unsqueeze(-1).unbind(0)
 
     @classmethod
+    def counts_on_device(cls, options: Chosen) -> bool:
+        return options.variant in ("conv", "simple", "local")
+
+    @classmethod
     def check(cls, shape: Shape, options: Chosen) -> None:
         super().check(shape, options)
         for name in ("window", "rank"):

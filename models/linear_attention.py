@@ -193,12 +193,13 @@ class Model(LanguageModel):
         if options.feature_map == "cosformer":
             slots = call.seen + call.positions.shape[-1]
             if slots > M and call.positions.max() >= M:
-                raise ValueError(
-                    f"cosformer weighs {M} positions; for {slots} tokens build it with a larger max_length"
-                )
-            angle = torch.tensor([math.pi / (2 * M)], dtype=torch.float64)
-            shared.wave = turns(call.positions, angle, dtype).unsqueeze(-2)
+                raise ValueError(f"cosformer weighs {M} positions; for {slots} tokens choose a larger max_length")
+            shared.wave = turns(call.positions, torch.tensor([math.pi / (2 * M)]).double(), dtype).unsqueeze(-2)
         return shared
+
+    @classmethod
+    def counts_on_device(cls, options: Chosen) -> bool:
+        return options.feature_map != "cosformer"  # whose last position the host must watch
 
     @classmethod
     def check(cls, shape: Shape, options: Chosen) -> None:

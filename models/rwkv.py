@@ -189,6 +189,10 @@ class Model(LanguageModel):
                     part.initialise(layer / max(L - 1, 1), 1 - layer / L, self.options.init == "declared")
 
     @classmethod
+    def counts_on_device(cls, options: Chosen) -> bool:
+        return True
+
+    @classmethod
     def default_ffn_width(cls, width: int, options: Chosen) -> int:
         return 4 * width if options.ffn == "channel_mix" else super().default_ffn_width(width, options)
 

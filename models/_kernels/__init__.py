@@ -29,3 +29,9 @@ def bound(device: torch.device) -> None:
     if device.type == "cuda" and not hasattr(_thread, "bound"):
         torch.zeros(1, device=device)
         _thread.bound = True
+
+
+@functools.cache
+def early(device: torch.device) -> bool:
+    """Whether a kernel may begin before the one before it has ended, and wait for it itself: Hopper and later."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (9, 0)
