@@ -6,7 +6,7 @@ A model is an embedding, L blocks (norm, mixer, norm, feed-forward), a norm and 
 everything else is common, so that a comparison of two models compares their mixers. There are three ways in, the same
 for every model:
 
-    forward(tokens, form)  -> logits [B, T, V]         training and scoring
+    forward(tokens, form)  -> logits [B, T, V]         scoring; `loss` of training is its mean cross-entropy
     prefill(tokens)        -> logits [B, V], state     a whole prompt at once
     step(token, state)     -> logits [B, V], state     one more token
 
@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from models import _loss
 from models._cost import Chosen, CommonOptions, Cost, Shape
 from models._layers import Block, FeedForward, RMSNorm
 from models._state import Call, State
@@ -115,6 +116,19 @@ class LanguageModel(Cost, nn.Module):
         """Logits of the next token at every position. `padding` counts the slots to ignore on each sequence's left."""
         hidden, _ = self.run(tokens, form, State(0, padding, []), keep_state=False)
         return self.head(hidden)
+
+    def loss(
+        self, tokens: Int[Tensor, "B T"], targets: Int[Tensor, "B T"], form: str | None = None
+    ) -> Float[Tensor, ""]:
+        """Mean cross-entropy of the targets in nats, in float32 at least; long vocabularies never see all their logits.
+
+        A model with a forward pass or a head of its own is scored by its own logits.
+        """
+        plain = type(self.head) is nn.Linear and self.head.bias is None
+        if type(self).forward is not LanguageModel.forward or not plain:
+            return _loss.of_logits(self(tokens, form), targets)
+        hidden, _ = self.run(tokens, form, State(0, None, []), keep_state=False)
+        return _loss.cross_entropy(hidden, self.head.weight, targets)
 
     def prefill(
         self,
