@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models import _kernels
 from models._gate import gated
 from models._norm import rms_norm
 from models._state import Call, LayerState
@@ -40,17 +41,39 @@ class FeedForward(nn.Module):
         return F.linear(F.gelu(F.linear(x, self.into.weight)), self.out.weight)
 
 
+def added(
+    x: Float[Tensor, "B T D"], delta: Float[Tensor, "B T D"] | None, norm: nn.Module
+) -> tuple[Float[Tensor, "B T D"], Float[Tensor, "B T D"]]:
+    """x + delta and its norm: on a GPU in one pass over the data, and in one pass back."""
+    if delta is None:
+        return x, norm.forward(x)
+    if x.is_cuda and x.dtype == delta.dtype and _kernels.usable(x) and isinstance(norm, RMSNorm | nn.LayerNorm):
+        ours = type(norm).forward in (RMSNorm.forward, nn.LayerNorm.forward) and norm.weight is not None
+        if ours and norm.weight.dtype == x.dtype and norm.weight.shape == x.shape[-1:]:
+            from models._kernels.norm import add_norm
+
+            return add_norm(
+                x, delta, norm.weight, getattr(norm, "bias", None), norm.eps, isinstance(norm, nn.LayerNorm)
+            )
+    x = x + delta
+    return x, norm.forward(x)
+
+
 class Block(nn.Module):
-    """x + mixer(norm(x)), then x + feed_forward(norm(x)).
+    """x + mixer(norm(x)), then x + feed_forward(norm(x)), the second sum left to the next block's norm: a block takes
+    and gives x and what is still to be added to it.
 
     Parts are called through `forward`, without the hooks of a module's call: four of those a layer are 5% of a decode
-    step of a small model. Hooks on a block as a whole work.
+    step of a small model. Hooks on a block as a whole work; what it gives is such a pair.
     """
 
     def __init__(self, mixer_norm: nn.Module, mixer: nn.Module, ffn_norm: nn.Module, ffn: nn.Module):
         super().__init__()
         self.mixer_norm, self.mixer, self.ffn_norm, self.ffn = mixer_norm, mixer, ffn_norm, ffn
 
-    def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
-        x = x + self.mixer.forward(self.mixer_norm.forward(x), call, state)
-        return x + self.ffn.forward(self.ffn_norm.forward(x), call, state)
+    def forward(
+        self, x: Float[Tensor, "B T D"], delta: Float[Tensor, "B T D"] | None, call: Call, state: LayerState
+    ) -> tuple[Float[Tensor, "B T D"], Float[Tensor, "B T D"]]:
+        x, y = added(x, delta, self.mixer_norm)
+        x, y = added(x, self.mixer.forward(y, call, state), self.ffn_norm)
+        return x, self.ffn.forward(y, call, state)

@@ -172,8 +172,8 @@ class LanguageModel(Cost, nn.Module):
                 valid = positions >= 0
         call = Call(form, positions, valid, state.padding, state.seen, keep_state, capacity)
         call.shared = self.share(call)
-        x = self.embedding_norm(self.embedding(tokens))
+        x, delta = self.embedding_norm(self.embedding(tokens)), None
         layers = [dict(layer) for layer in state.layers] or [{} for _ in self.blocks]
         for block, layer in zip(self.blocks, layers, strict=True):
-            x = block(x, call, layer)
-        return self.norm(x), State(state.seen + length, state.padding, layers)
+            x, delta = block(x, delta, call, layer)
+        return self.norm(x if delta is None else x + delta), State(state.seen + length, state.padding, layers)

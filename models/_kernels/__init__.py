@@ -29,3 +29,9 @@ def bound(device: torch.device) -> None:
     if device.type == "cuda" and not hasattr(_thread, "bound"):
         torch.zeros(1, device=device)
         _thread.bound = True
+
+
+@functools.cache
+def processors(device: torch.device) -> int:
+    """Multiprocessors of the device."""
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1

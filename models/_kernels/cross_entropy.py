@@ -24,16 +24,18 @@ def _row(logits, targets, losses, stride, GRADIENT: tl.constexpr, V: tl.constexp
     top, total = -3e38, 0.0  # not minus infinity: a block of such would then be not a number
     for first in range(0, V, BLOCK):
         v = first + tl.arange(0, BLOCK)
-        x = tl.load(at + v, v < V, -float("inf")).to(tl.float32)
+        x = tl.load(at + v, v < V, float("-inf")).to(tl.float32)
         higher = tl.maximum(top, tl.max(x, 0))
         total = total * tl.exp(top - higher) + tl.sum(tl.exp(x - higher), 0)
         top = higher
     tl.store(losses + row, tl.log(total) - (chosen - top))
     if GRADIENT:
+        share = 1.0 / total
         for first in range(0, V, BLOCK):
             v = first + tl.arange(0, BLOCK)
             x = tl.load(at + v, v < V, 0.0).to(tl.float32)
-            tl.store(at + v, (tl.exp(x - top) / total - (v == target)).to(logits.dtype.element_ty), v < V)
+            g = tl.exp(x - top) * share - tl.where(v == target, 1.0, 0.0)
+            tl.store(at + v, g.to(logits.dtype.element_ty), v < V)
 
 
 def losses(logits: Float[Tensor, "N V"], targets: Int[Tensor, "N"], gradient: bool) -> Float[Tensor, "N"]:
