@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from models import _kernels
 from models._gate import gated
 from models._norm import rms_norm
+from models._projection import projected
 from models._state import Call, LayerState
 
 
@@ -33,8 +34,8 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
         if self.kind == "swiglu":
-            if torch.is_grad_enabled():  # halves of the product would be gathered again going backward
-                gate, hidden = (F.linear(x, half) for half in self.into.weight.chunk(2))
+            if torch.is_grad_enabled():
+                gate, hidden = projected(x, self.into.weight, [self.out.in_features] * 2)
             else:
                 gate, hidden = F.linear(x, self.into.weight).chunk(2, -1)
             return F.linear(gated(gate, hidden), self.out.weight)

@@ -36,6 +36,7 @@ from models import _retention as retention
 from models._cost import Chosen, CommonOptions, Count, Shape, retention_flops
 from models._lm import LanguageModel
 from models._norm import rms_norm
+from models._projection import projected
 from models._rotary import rope_angles, turned, turns
 from models._state import Call, LayerState, state_dtype
 from models._traffic import Traffic, retention_traffic
@@ -103,8 +104,8 @@ class LinearAttention(nn.Module):
         options, shared = self.options, call.shared
         if x.shape[1] == 1 and call.form == "recurrent" and state and not torch.is_grad_enabled():
             return self.step(x, shared, state)
-        if torch.is_grad_enabled():  # the weight in parts: parts of the product would be gathered again going backward
-            qk, v = (F.linear(x, part) for part in self.into.weight.split(self.parts))
+        if torch.is_grad_enabled():
+            qk, v = projected(x, self.into.weight, self.parts)
         else:
             qk, v = self.into(x).split(self.parts, -1)
         qk, v = qk.unflatten(-1, (-1, self.K)), v.unflatten(-1, (-1, self.V))

@@ -25,7 +25,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import _decay, _gate, _norm, _retention, _rotary
+from models import _decay, _gate, _norm, _projection, _retention, _rotary
 from models._cost import Chosen, CommonOptions, Count, Shape, retention_flops
 from models._lm import LanguageModel
 from models._state import Call, LayerState, state_dtype
@@ -112,8 +112,7 @@ class Retention(nn.Module):
             return self.step(x, call, state["S"])
         if call.valid is not None:
             x = x * call.valid.unsqueeze(-1)  # no biases: q = k = v = 0 on padding
-        # The weight in parts: parts of the product would be gathered again going backward.
-        q, k, v, *gate = (F.linear(x, part) for part in self.into.weight.split(self.parts))
+        q, k, v, *gate = _projection.projected(x, self.into.weight, self.parts)
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (q, k, v))
         turned = _rotary.turned if call.shared.turn.is_complex() else lambda part, turn: part * turn.to(part.dtype)
         q, k = (turned(part, turn) for part, turn in zip((q, k), call.shared.turn, strict=True))

@@ -33,6 +33,7 @@ from torch.nn import functional as F
 from models._cache import extend
 from models._cost import Chosen, CommonOptions, Count, Shape
 from models._lm import LanguageModel
+from models._projection import projected
 from models._rotary import rope_angles, turned, turns, xpos_scale
 from models._state import Call, LayerState
 from models._traffic import Traffic, attention_traffic
@@ -124,8 +125,8 @@ class Attention(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
         shared: Shared = call.shared
-        if torch.is_grad_enabled():  # the weight in parts: parts of the product would be gathered again going backward
-            qk, v = (F.linear(x, part) for part in self.into.weight.split(self.parts))
+        if torch.is_grad_enabled():
+            qk, v = projected(x, self.into.weight, self.parts)
         else:
             qk, v = self.into(x).split(self.parts, -1)
         qk, v = qk.unflatten(-1, (-1, self.size)), v.unflatten(-1, (-1, self.size))
