@@ -57,6 +57,6 @@ class Decoder:
         logits, after = self.model.step(self.token, self._state)
         moved = [(old, new) for old, new in zip(kept, after.tensors(), strict=True) if old is not new]
         if moved:
-            torch._foreach_copy_(*(list(side) for side in zip(*moved, strict=True)))
+            torch._foreach_copy_([old for old, _ in moved], [new for _, new in moved])
         torch.argmax(logits, -1, out=self.token)
         self._position.add_(1)

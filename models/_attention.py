@@ -34,6 +34,7 @@ def visible_slots(call: Call, length: int, device: torch.device) -> Bool[Tensor,
 def reserved_slots(call: Call, keys: Keys) -> Bool[Tensor, "*any 1 S"]:
     """`visible_slots` of one query among all slots that the cache has, where the host does not know the position."""
     slots = torch.arange(keys.shape[2], device=keys.device)
+    assert call.position is not None
     seen = (slots <= call.position).unsqueeze(0)
     return seen if call.padding is None else seen & (slots >= call.padding.view(-1, 1, 1, 1))
 

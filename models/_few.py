@@ -1,6 +1,6 @@
-"""Linear maps of a few rows on a GPU, with what stands around them: see `models._kernels.few`.
+"""Linear maps of a few single tokens on a GPU, with what stands around them: see `models._kernels.few`.
 
-Letters: B rows, K inputs, N outputs.
+Letters: B sequences, D width, K inputs, N outputs. What is still to be added to x stands in S parts, [S, B, D].
 """
 
 from typing import Any
@@ -11,7 +11,10 @@ from torch import Tensor
 
 from models import _kernels
 
-MOST = 16  # rows: with more, torch's own products read the weights as fast
+MOST = 64  # sequences: with more, torch's own products read the weights as fast
+
+Parts = Float[Tensor, "S B D"] | None
+Pair = tuple[Float[Tensor, "B 1 D"], Parts]
 
 
 def fits(x: Float[Tensor, "B T D"]) -> bool:
@@ -19,19 +22,40 @@ def fits(x: Float[Tensor, "B T D"]) -> bool:
     return x.is_cuda and x.shape[1] == 1 and len(x) <= MOST and not torch.is_grad_enabled() and _kernels.usable(x)
 
 
-def mapped(
-    x: Float[Tensor, "B K"],
-    weight: Float[Tensor, "_ K"],
-    norm: Any = None,
-    *,
+def summed(delta: Parts, x: Float[Tensor, "B 1 D"]) -> Float[Tensor, "B 1 D"] | None:
+    """The parts as one, in the dtype of x."""
+    if delta is None or len(delta) == 1:
+        return delta if delta is None else delta.transpose(0, 1).to(x.dtype)
+    return delta.sum(0).to(x.dtype).unsqueeze(1)
+
+
+def read(
+    x: Float[Tensor, "B 1 D"], delta: Parts, norm: Any, weight: Float[Tensor, "_ D"], act: str | None = None
+) -> tuple[Float[Tensor, "B 1 D"], Float[Tensor, "B N"]]:
+    """x + delta, and act(weight norm(x + delta)), the norm an RMS norm."""
+    from models._kernels import few
+
+    x, y = few.read(x[:, 0], delta, norm.weight, norm.eps, weight, act)
+    return x.unsqueeze(1), y
+
+
+def write(
+    x: Float[Tensor, "B 1 D"],
+    a: Float[Tensor, "B K"],
+    weight: Float[Tensor, "D K"],
     gate: Float[Tensor, "B K"] | None = None,
     heads: int = 0,
     eps: float = 0.0,
-    act: str | None = None,
-    residual: Float[Tensor, "B N"] | None = None,
-) -> Float[Tensor, "B N"]:
-    """residual + act(weight pre(x)); pre is the RMS norm given, or silu(gate) times x normalised by head."""
+) -> Pair:
+    """x and what to add: weight times a, or times silu(gate) a, where `heads` is not 0 after an RMS norm of each."""
     from models._kernels import few
 
-    scale, eps = (None, eps) if norm is None else (norm.weight, norm.eps)
-    return few.few_rows(x, weight, scale, eps, gate, heads, act, residual)
+    x, parts = few.write(x[:, 0], a, weight, gate, heads, eps)
+    return x.unsqueeze(1), parts
+
+
+def step_(*given: Any) -> Float[Tensor, "B H V"]:
+    """See `models._kernels.step`."""
+    from models._kernels import step
+
+    return step.step_(*given)

@@ -4,6 +4,7 @@ Letters: H heads, K size of a query or key head, P = K/2 pairs, B batch, T token
 """
 
 import functools
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from models import _decay, _rotary
 from models._state import Call
+
+Angles = Callable[..., Float[Tensor, "P"]]
 
 
 @functools.lru_cache(maxsize=4)
@@ -26,32 +29,31 @@ def decays(
     return exact.log().to(dtype), exact.to(dtype)[:, None, None]
 
 
-def turn(rotation: str, K: int, call: Call, dtype: torch.dtype) -> Tensor:
+def turn(angles: Angles | None, K: int, call: Call, dtype: torch.dtype) -> Tensor:
     """What q and k are multiplied by: each pair's rotation [2 T P] or with padding [2 B 1 T P], and K^-1/2 for k.
 
-    Without rotation real numbers, [2 1 1].
+    `angles` gives those of a head of size K; without any, real numbers, [2 1 1].
     """
     device = call.positions.device
-    if rotation == "none":
+    if angles is None:
         return _scales(K, dtype, device)
     if call.position is not None:
         positions = call.positions if call.padding is None else call.positions.clamp(min=0).unsqueeze(1)
-        return _turns(rotation, K, positions, dtype)
+        return _turns(angles, K, positions, dtype)
     seen, length = call.seen, call.positions.shape[-1]
     reach = 1 << (seen + length).bit_length()  # so that decoding makes tables anew at powers of two only
-    table = _table(rotation, K, reach, dtype, device)
+    table = _table(angles, K, reach, dtype, device)
     return table[:, slice(seen, seen + length) if call.padding is None else call.positions.clamp(min=0).unsqueeze(1)]
 
 
 @functools.lru_cache(maxsize=4)
 @torch.inference_mode(False)
-def _table(rotation: str, K: int, length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return _turns(rotation, K, torch.arange(length, device=device), dtype)
+def _table(angles: Angles, K: int, length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return _turns(angles, K, torch.arange(length, device=device), dtype)
 
 
-def _turns(rotation: str, K: int, positions: Tensor, dtype: torch.dtype) -> Tensor:
-    angles = (_rotary.retnet_angles if rotation == "retnet" else _rotary.rope_angles)(K, device=positions.device)
-    turns = _rotary.turns(positions, angles, dtype)
+def _turns(angles: Angles, K: int, positions: Tensor, dtype: torch.dtype) -> Tensor:
+    turns = _rotary.turns(positions, angles(K, device=positions.device), dtype)
     return turns * _scales(K, dtype, positions.device).view(2, *[1] * turns.dim())
 
 

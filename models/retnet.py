@@ -24,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import _decay, _few, _gate, _norm, _retention, _retnet_tables, _rotary
+from models import _decay, _few, _gate, _norm, _projection, _retention, _retnet_tables, _rotary
 from models._cost import Chosen, CommonOptions, Count, Shape, retention_flops
 from models._layers import RMSNorm
 from models._lm import LanguageModel
@@ -35,6 +35,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "torchscale": {"value_factor": 1.6875, "gamma": "torchscale", "ffn": "swiglu"},
     "paper": {"value_factor": 2.0, "gamma": "paper", "ffn": "gelu"},
 }
+
+ANGLES = {"retnet": _rotary.retnet_angles, "rope": _rotary.rope_angles}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,8 +114,7 @@ class Retention(nn.Module):
             return self.step(x, call, state["S"])
         if call.valid is not None:
             x = x * call.valid.unsqueeze(-1)  # no biases: q = k = v = 0 on padding
-        # The weight in parts: parts of the product would be gathered again going backward.
-        q, k, v, *gate = (F.linear(x, part) for part in self.into.weight.split(self.parts))
+        q, k, v, *gate = _projection.projected(x, self.into.weight, self.parts)
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (q, k, v))
         turned = _rotary.turned if call.shared.turn.is_complex() else lambda part, turn: part * turn.to(part.dtype)
         q, k = (turned(part, turn) for part, turn in zip((q, k), call.shared.turn, strict=True))
@@ -143,19 +144,19 @@ class Retention(nn.Module):
         y = F.silu(gate[0]) * y.view(B, 1, -1) if gate else y.view(B, 1, -1)
         return self.out.forward(y.to(x.dtype))
 
-    def decode(self, x: Float[Tensor, "B 1 D"], norm: RMSNorm, call: Call, state: LayerState) -> Float[Tensor, "B 1 D"]:
-        """x + forward(norm(x)) of one token, by three programs; overwrites the state."""
+    def decode(
+        self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, norm: RMSNorm, call: Call, state: LayerState
+    ) -> _few.Pair:
+        """`forward` of one token by a few programs, overwriting the state."""
         options, turn, values = self.options, call.shared.turn, self.heads * self.V
-        if "S" not in state or not options.group_norm:
-            return x + self.forward(norm.forward(x), call, state)
-        from models._kernels import step
-
-        qkv = _few.mapped(x[:, 0], self.into.weight, norm)
+        x, qkv = _few.read(x, delta, norm, self.into.weight)
         gamma = call.shared.gamma if self.gamma_logit is None else self.gamma_logit.float().sigmoid()
         turn = (turn.squeeze(2) if turn.dim() == 4 else turn) if turn.is_complex() else None
-        o = step.step_(qkv, turn, self.K**-0.5, gamma, state["S"], call.positions)
-        gate, sizes = qkv[:, -values:] if options.gate else None, {"heads": self.heads, "eps": options.norm_eps}
-        return _few.mapped(o.flatten(1), self.out.weight, gate=gate, **sizes, residual=x[:, 0]).unsqueeze(1)
+        o = _few.step_(qkv, turn, self.K**-0.5, gamma, state["S"], call.positions)
+        gate = qkv[:, -values:] if options.gate else None
+        if not options.group_norm:
+            o = self.evened(o.unsqueeze(1), call).squeeze(1)
+        return _few.write(x, o.flatten(1), self.out.weight, gate, self.heads * options.group_norm, options.norm_eps)
 
     def log_decay(self, call: Call) -> Float[Tensor, "H"] | None:
         if self.gamma_logit is None:
@@ -193,7 +194,7 @@ class Model(LanguageModel):
         heads, K, _ = sizes(self.shape, self.options)
         dtype, device = state_dtype(self.head.weight.dtype), call.positions.device
         log_decay, gamma = _retnet_tables.decays(self.options.gamma, heads, dtype, device)
-        turn = _retnet_tables.turn(self.options.rotation, K, call, dtype)
+        turn = _retnet_tables.turn(ANGLES.get(self.options.rotation), K, call, dtype)
         D = None
         if log_decay is not None and call.form == "parallel":
             D = _decay.matrix(log_decay, call.positions.shape[-1])

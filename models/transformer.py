@@ -27,15 +27,15 @@ from typing import ClassVar
 import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from models import _few
 from models._attention import Visible, parallel, recurrent, reserved_slots, visible_slots
 from models._cache import extend
 from models._cost import Chosen, CommonOptions, Count, Shape
 from models._kernels import usable
-from models._layers import RMSNorm
+from models._layers import RMSNorm, added
 from models._lm import LanguageModel
+from models._projection import projected
 from models._rotary import rope_angles, turned, turns, xpos_scale
 from models._state import Call, LayerState
 from models._traffic import Traffic, attention_traffic
@@ -79,8 +79,8 @@ class Attention(nn.Module):
         shared: Shared = call.shared
         if self.programmed(x, call):
             return self.out(self.step(self.into(x[:, 0]), call, state)).unsqueeze(1)
-        if torch.is_grad_enabled():  # the weight in parts: parts of the product would be gathered again going backward
-            qk, v = (F.linear(x, part) for part in self.into.weight.split(self.parts))
+        if torch.is_grad_enabled():
+            qk, v = projected(x, self.into.weight, self.parts)
         else:
             qk, v = self.into(x).split(self.parts, -1)
         qk, v = qk.unflatten(-1, (-1, self.size)), v.unflatten(-1, (-1, self.size))
@@ -105,12 +105,15 @@ class Attention(nn.Module):
         """Whether our own program does this step: it counts on the device, and torch's would read every slot."""
         return call.position is not None and self.options.implementation == "sdpa" and x.is_cuda and usable(x)
 
-    def decode(self, x: Float[Tensor, "B 1 D"], norm: RMSNorm, call: Call, state: LayerState) -> Float[Tensor, "B 1 D"]:
-        """x + forward(norm(x)) of one token by a few programs, where the step counts on the device."""
+    def decode(
+        self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, norm: RMSNorm, call: Call, state: LayerState
+    ) -> _few.Pair:
+        """`forward` of one token by a few programs where the step counts on the device."""
         if not self.programmed(x, call):
-            return x + self.forward(norm.forward(x), call, state)
-        o = self.step(_few.mapped(x[:, 0], self.into.weight, norm), call, state)
-        return _few.mapped(o, self.out.weight, residual=x[:, 0]).unsqueeze(1)
+            x, y = added(x, _few.summed(delta, x), norm)
+            return x, self.forward(y, call, state).transpose(0, 1)
+        x, qkv = _few.read(x, delta, norm, self.into.weight)
+        return _few.write(x, self.step(qkv, call, state), self.out.weight)
 
     def step(self, qkv: Float[Tensor, "B _"], call: Call, state: LayerState) -> Float[Tensor, "B D"]:
         """Attention of one token; writes its key and value into the cache."""

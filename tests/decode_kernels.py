@@ -2,13 +2,14 @@
 
     TRITON_INTERPRET=1 python -m tests.decode_kernels     every case in float32 on the CPU, as JSON
 
-Letters: B rows, K inputs, N outputs, H heads, V inputs or values of one.
+Letters: B rows, D and K inputs, N outputs, H heads, V inputs or values of one.
 """
 
 import dataclasses
 import json
 import os
 import sys
+from collections.abc import Callable
 
 import torch
 from torch.nn import functional as F
@@ -20,59 +21,89 @@ EPS = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
-class Map:
-    """A linear map of B rows. `pre`: the norm before it, `rms`, or `heads` of each head under a gate, or `gate`."""
+class Read:
+    """act(W norm(x + parts)) of B rows, D wide."""
 
     B: int = 1
-    K: int = 40
-    N: int = 37
-    pre: str | None = None
+    D: int = 40
+    N: int = 48
+    parts: int = 0
     act: str | None = None
-    residual: bool = False
 
 
-MAPS = {
+@dataclasses.dataclass(frozen=True)
+class Write:
+    """x + W a of B rows, a normalised by head and gated."""
+
+    B: int = 1
+    D: int = 40
+    K: int = 72
+    heads: int = 0
+    gated: bool = False
+
+
+ROWS = (("one row", 1), ("three rows", 3), ("twenty rows", 20))
+READS = {
     f"{rows}: {name}": dataclasses.replace(case, B=B)
-    for rows, B in (("one row", 1), ("three rows", 3), ("twenty rows", 20))
+    for rows, B in ROWS
     for name, case in {
-        "bare": Map(),
-        "after a norm": Map(pre="rms", N=50),
-        "swiglu after a norm": Map(pre="rms", act="swiglu", K=72),
-        "gelu": Map(act="gelu", K=300),
-        "after heads under a gate": Map(pre="heads", K=72, residual=True),
-        "heads of a power of two": Map(pre="heads", K=96, residual=True),
-        "under a gate": Map(pre="gate", residual=True),
+        "after a norm": Read(),
+        "a sum after a norm": Read(parts=3, D=200),
+        "swiglu": Read(act="swiglu", N=72),
+        "gelu of a sum": Read(act="gelu", D=56, parts=1),
+    }.items()
+}
+WRITES = {
+    f"{rows}: {name}": dataclasses.replace(case, B=B)
+    for rows, B in ROWS
+    for name, case in {
+        "bare": Write(),
+        "in parts": Write(K=1200),
+        "heads under a gate": Write(heads=3, gated=True),
+        "heads of a power of two": Write(heads=2, K=128),
+        "under a gate": Write(gated=True),
     }.items()
 }
 
 
-def map_error(case: Map, device: str = "cpu", dtype: torch.dtype = torch.float32) -> float:
-    """The inputs and the gate are parts of wider rows, as projections give them."""
+def read_errors(case: Read, device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
     from models._kernels import few
 
-    made = torch.Generator().manual_seed(case.N + case.K)
-
-    def random(*shape: int) -> torch.Tensor:
-        return torch.randn(shape, generator=made).to(device, dtype)
-
-    x, gate = random(case.B, 2 * case.K + 8)[:, 8:].split(case.K, 1)
-    weight, residual = random(case.N * (2 if case.act == "swiglu" else 1), case.K), random(case.B, case.N)
-    scale, heads = random(case.K), 3 if case.pre == "heads" else 0
-    gated = case.pre in ("heads", "gate")
-    got = few.few_rows(
-        *(x, weight, scale if case.pre == "rms" else None, EPS if case.pre in ("rms", "heads") else 0.0),
-        *(gate if gated else None, heads, case.act, residual if case.residual else None),
+    random = _drawn(case.N + case.D, device, dtype)
+    x, weight, scale = (
+        random(case.B, case.D),
+        random(case.N * (2 if case.act == "swiglu" else 1), case.D),
+        random(case.D),
     )
-    a = x.double()
-    if case.pre == "rms":
-        a = F.rms_norm(a, (case.K,), scale.double(), EPS)
-    if heads:
-        a = F.rms_norm(a.unflatten(1, (heads, -1)), (case.K // heads,), None, EPS).flatten(1)
-    y = (a * F.silu(gate.double()) if gated else a) @ weight.double().mT
+    parts = random(case.parts, case.B, case.D).float() if case.parts else None
+    total, y = few.read(x, parts, scale, EPS, weight, case.act)
+    exact = x.double() if parts is None else x.double() + parts.double().sum(0)
+    right = F.rms_norm(exact, (case.D,), scale.double(), EPS) @ weight.double().mT
     if case.act == "swiglu":
-        y = F.silu(y[:, : case.N]) * y[:, case.N :]
-    y = F.gelu(y) if case.act == "gelu" else y
-    return off(got, y + residual.double() if case.residual else y)
+        right = F.silu(right[:, : case.N]) * right[:, case.N :]
+    return {"total": off(total, exact), "y": off(y, F.gelu(right) if case.act == "gelu" else right)}
+
+
+def write_errors(case: Write, device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
+    """What is gated and the gate are parts of wider rows, as projections give them."""
+    from models._kernels import few
+
+    random = _drawn(case.K, device, dtype)
+    x, weight, wide = random(case.B, case.D), random(case.D, case.K), random(case.B, 2 * case.K + 8)
+    a, gate = wide[:, 8:].split(case.K, 1)
+    y, parts = few.write(x, a, weight, gate if case.gated else None, case.heads, EPS)
+    if parts is not None:
+        y = y.double() + parts.double().sum(0)
+    exact = a.double()
+    if case.heads:
+        exact = F.rms_norm(exact.unflatten(1, (case.heads, -1)), (case.K // case.heads,), None, EPS).flatten(1)
+    exact = exact * F.silu(gate.double()) if case.gated else exact
+    return {"y": off(y, x.double() + exact @ weight.double().mT)}
+
+
+def _drawn(seed: int, device: str, dtype: torch.dtype) -> Callable[..., torch.Tensor]:
+    made = torch.Generator().manual_seed(seed)
+    return lambda *shape: torch.randn(shape, generator=made).to(device, dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,5 +154,6 @@ if __name__ == "__main__":
     if os.environ.get("TRITON_INTERPRET") != "1":
         sys.exit("set TRITON_INTERPRET=1: without a GPU only Triton's interpreter runs these")
     torch.empty = lambda *sizes, kept=torch.empty, **how: kept(*sizes, **how).fill_(torch.nan)  # what nothing writes
-    told = {name: {"y": map_error(case)} for name, case in MAPS.items()}
+    told = {f"read, {name}": read_errors(case) for name, case in READS.items()}
+    told |= {f"write, {name}": write_errors(case) for name, case in WRITES.items()}
     print(json.dumps(told | {name: step_errors(case) for name, case in STEPS.items()}))

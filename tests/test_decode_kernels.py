@@ -14,6 +14,11 @@ from tests.tree import ROOT
 
 INTERPRETED = 1e-6
 COMPILED = {torch.bfloat16: 1e-2, torch.float16: 2e-3, torch.float32: 1e-5}
+NAMES = [
+    *(f"read, {name}" for name in decode_kernels.READS),
+    *(f"write, {name}" for name in decode_kernels.WRITES),
+    *decode_kernels.STEPS,
+]
 on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
@@ -27,19 +32,21 @@ def interpreted():
     return json.loads(run.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("case", [*decode_kernels.MAPS, *decode_kernels.STEPS])
+@pytest.mark.parametrize("case", NAMES)
 def test_interpreted_programs_are_exact(interpreted, case):
     assert {name: error for name, error in interpreted[case].items() if not error <= INTERPRETED} == {}
 
 
 @on_a_gpu
 @pytest.mark.parametrize("dtype", COMPILED, ids=str)
-@pytest.mark.parametrize("sizes", [(40, 37), (768, 500), (3072, 1024)], ids=str)
-@pytest.mark.parametrize("case", decode_kernels.MAPS)
-def test_compiled_maps_are_right(case, sizes, dtype):
-    K, N = sizes
-    case = dataclasses.replace(decode_kernels.MAPS[case], K=K - K % 3 if K == 40 else K, N=N)
-    assert decode_kernels.map_error(case, "cuda", dtype) <= COMPILED[dtype]
+@pytest.mark.parametrize("size", [120, 768, 3072])
+@pytest.mark.parametrize("case", [*decode_kernels.READS.values(), *decode_kernels.WRITES.values()], ids=str)
+def test_compiled_maps_are_right(case, size, dtype):
+    if isinstance(case, decode_kernels.Read):
+        found = decode_kernels.read_errors(dataclasses.replace(case, D=size, N=1000), "cuda", dtype)
+    else:
+        found = decode_kernels.write_errors(dataclasses.replace(case, K=size, D=1000), "cuda", dtype)
+    assert {name: error for name, error in found.items() if not error <= COMPILED[dtype]} == {}
 
 
 @on_a_gpu

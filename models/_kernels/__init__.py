@@ -35,3 +35,9 @@ def bound(device: torch.device) -> None:
 def early(device: torch.device) -> bool:
     """Whether a kernel may begin before the one before it has ended, and wait for it itself: Hopper and later."""
     return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (9, 0)
+
+
+@functools.cache
+def processors(device: torch.device) -> int:
+    """Multiprocessors of the device."""
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1

@@ -25,10 +25,10 @@ def _scrambled(x):
 
 
 @triton.jit
-def _turned(x, turn, rk, inside, BK: tl.constexpr):
+def _turned(x, turn, BK: tl.constexpr):
     """Pairs (2i, 2i+1) as complex numbers, times `turn`."""
     a, b = tl.split(x.reshape(BK // 2, 2))
-    c, s = tl.split(tl.load(turn + rk, inside, 0.0).reshape(BK // 2, 2))
+    c, s = tl.split(turn.reshape(BK // 2, 2))
     return tl.join(a * c - b * s, a * s + b * c).reshape(BK)
 
 
@@ -36,6 +36,8 @@ def _turned(x, turn, rk, inside, BK: tl.constexpr):
 def step(qkv, turn, gamma, state, o, position, row, turn_steps, factor, H, K: tl.constexpr, V: tl.constexpr,
          BK: tl.constexpr, BV: tl.constexpr, DITHER: tl.constexpr, EARLY: tl.constexpr):  # fmt: skip
     """A [BK, BV] tile of one head's state, all of its keys. `turn` [2, B or 1, K] is that of q and k, or None."""
+    if EARLY:
+        tl.extra.cuda.gdc_launch_dependents()
     iv, bh = tl.program_id(0), tl.program_id(1)
     b, h = bh // H, bh % H
     rk, rv = tl.arange(0, BK), iv * BV + tl.arange(0, BV)
@@ -45,18 +47,18 @@ def step(qkv, turn, gamma, state, o, position, row, turn_steps, factor, H, K: tl
     S = tl.load(state + number, inside, 0.0).to(tl.float32)
     if EARLY:
         tl.extra.cuda.gdc_wait()
-        tl.extra.cuda.gdc_launch_dependents()
     at = qkv + b.to(tl.int64) * row + h * K + rk
     q = tl.load(at, keys, 0.0).to(tl.float32)
     k = tl.load(at + H * K, keys, 0.0).to(tl.float32)
     v = tl.load(qkv + b.to(tl.int64) * row + 2 * H * K + h * V + rv, values, 0.0).to(tl.float32)
-    if turn is not None:
-        q = _turned(q, turn + b * turn_steps[1], rk, keys, BK)
-        k = _turned(k, turn + b * turn_steps[1] + turn_steps[0], rk, keys, BK)
-    else:
-        k *= factor
     if gamma is not None:
         S *= tl.load(gamma + h).to(tl.float32)
+    if turn is not None:
+        of_q = tl.load(turn + b * turn_steps[1] + rk, keys, 0.0)
+        of_k = tl.load(turn + b * turn_steps[1] + turn_steps[0] + rk, keys, 0.0)
+        q, k = _turned(q, of_q, BK), _turned(k, of_k, BK)
+    else:
+        k *= factor
     S += k[:, None] * v[None, :]
     tl.store(o + bh.to(tl.int64) * V + rv, tl.sum(S * q[:, None], 0).to(o.dtype.element_ty), values)
     if DITHER:  # to one of the two neighbours in bfloat16, by chance, so that what decays by less than half a step does
