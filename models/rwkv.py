@@ -36,10 +36,12 @@ from models._traffic import Traffic, average_traffic
 class Options(CommonOptions):
     ffn: str = "channel_mix"  # RWKV's own; the RetNet paper's Table 5 took the common feed-forward instead
     init: str = "declared"
+    implementation: str = "auto"  # scan and chunkwise: by our own kernels where the device has any, or by torch
 
     CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
         "ffn": ("channel_mix", "swiglu", "gelu"),
         "init": ("declared", "published"),
+        "implementation": _wkv.IMPLEMENTATIONS,
     }
 
 
@@ -76,8 +78,9 @@ def start(drawn: list[Tensor], zeroed: list[Tensor], declared: bool) -> None:
 class TimeMixing(nn.Module):
     """W_o (sigmoid(r) * wkv(k, v))."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, implementation: str = "auto"):
         super().__init__()
+        self.implementation = implementation
         self.mix = nn.Parameter(torch.empty(3, width))  # of k, v, r
         self.decay = nn.Parameter(torch.empty(width))  # w = -exp(decay)
         self.first = nn.Parameter(torch.empty(width))  # u
@@ -108,7 +111,7 @@ class TimeMixing(nn.Module):
         else:
             before = _wkv.empty(x.shape[0], x.shape[2], k)
         w = -torch.exp(self.decay.to(before[0].dtype))
-        y, after = _wkv.wkv(k, v, w, self.first, before, call.form)
+        y, after = _wkv.wkv(k, v, w, self.first, before, call.form, self.implementation)
         if call.keep_state:
             state["max"], state["numerator"], state["denominator"] = after
         return self.out(torch.sigmoid(r) * y)
@@ -163,7 +166,7 @@ class Model(LanguageModel):
     Options = Options
 
     def build_mixer(self, layer: int) -> nn.Module:
-        return TimeMixing(self.shape.width)
+        return TimeMixing(self.shape.width, self.options.implementation)
 
     def build_ffn(self, layer: int) -> nn.Module:
         if self.options.ffn == "channel_mix":

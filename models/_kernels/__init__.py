@@ -7,14 +7,21 @@ import threading
 import torch
 from torch import Tensor
 
-DTYPES = (torch.bfloat16, torch.float16)  # with others the programs are right, but torch's own are quicker
+DTYPES = (torch.bfloat16, torch.float16)  # with others the programs are right, but torch's own products are quicker
+WITHOUT_PRODUCTS = (*DTYPES, torch.float32)  # of programs that have none
 OLDEST = (8, 0)  # compute capability: the products need it in bfloat16
 _thread = threading.local()
 
 
-def usable(x: Tensor) -> bool:
+def usable(x: Tensor, dtypes: tuple[torch.dtype, ...] = DTYPES) -> bool:
     """Whether the programs here can take a tensor like `x`, on a GPU; what they cannot is torch's."""
-    return x.dtype in DTYPES and _capable(x.device)
+    return x.dtype in dtypes and _capable(x.device)
+
+
+@functools.cache
+def processors(device: torch.device) -> int:
+    """Multiprocessors of the device."""
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
 
 
 @functools.cache
