@@ -102,7 +102,7 @@ class TimeMixing(nn.Module):
         if decoding(x, call, state):
             return self.step(x[:, 0], state).unsqueeze(1)
         weights = self.into.weight.chunk(3)
-        mixed = blends(x, self.mix, call, state, "time_input")
+        mixed = blends(x, self.mix, call, state, "time_input", self.implementation)
         k, v, r = (F.linear(part, weight) for part, weight in zip(mixed, weights, strict=True))
         if call.valid is not None:
             k = k.masked_fill(~call.valid.unsqueeze(-1), _wkv.NOTHING)
@@ -130,8 +130,9 @@ class TimeMixing(nn.Module):
 class ChannelMixing(nn.Module):
     """sigmoid(r) * W_o relu(k)^2."""
 
-    def __init__(self, width: int, ffn_width: int):
+    def __init__(self, width: int, ffn_width: int, implementation: str = "auto"):
         super().__init__()
+        self.implementation = implementation
         self.mix = nn.Parameter(torch.empty(2, width))  # of k, r
         self.key = nn.Linear(width, ffn_width, bias=False)
         self.receptance = nn.Linear(width, width, bias=False)
@@ -145,7 +146,7 @@ class ChannelMixing(nn.Module):
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
         if decoding(x, call, state):
             return self.step(x[:, 0], state).unsqueeze(1)
-        for_k, for_r = blends(x, self.mix, call, state, "channel_input")
+        for_k, for_r = blends(x, self.mix, call, state, "channel_input", self.implementation)
         return torch.sigmoid(self.receptance(for_r)) * self.out(SquaredReLU.apply(self.key(for_k)))
 
     def step(self, x: Float[Tensor, "B D"], state: LayerState) -> Float[Tensor, "B D"]:
@@ -170,7 +171,7 @@ class Model(LanguageModel):
 
     def build_ffn(self, layer: int) -> nn.Module:
         if self.options.ffn == "channel_mix":
-            return ChannelMixing(self.shape.width, self.shape.ffn_width)
+            return ChannelMixing(self.shape.width, self.shape.ffn_width, self.options.implementation)
         return super().build_ffn(layer)
 
     def build_norm(self) -> nn.Module:

@@ -38,7 +38,7 @@ def interpreted():
     return json.loads(run.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("case", wkv_kernels.CASES)
+@pytest.mark.parametrize("case", [*wkv_kernels.CASES, "token shift"])
 def test_interpreted_programs_are_exact(interpreted, case):
     found = interpreted[case]
     assert len(found) >= 4
@@ -87,6 +87,13 @@ def test_compiled_programs_are_right(name, dtype):
     if case.padded and dtype == torch.float16:
         pytest.skip("no number of float16 is as low as that of padding")
     assert beyond(wkv_kernels.errors(case, "cuda", dtype), COMPILED[dtype]) == {}
+
+
+@on_a_gpu
+@pytest.mark.parametrize("dtype", COMPILED, ids=str)
+@pytest.mark.parametrize("D", [768, 2049])
+def test_compiled_token_shift_is_right(dtype, D):
+    assert beyond(wkv_kernels.shift_errors("cuda", dtype, D), COMPILED[dtype]) == {}
 
 
 @on_a_gpu

@@ -1,4 +1,4 @@
-"""What the Triton programs of WKV must do, as cases that give relative errors: interpreted on a CPU, and on a GPU.
+"""What the Triton programs of RWKV must do, as cases that give relative errors: interpreted on a CPU, and on a GPU.
 
     TRITON_INTERPRET=1 python -m tests.wkv_kernels     every case in float32 on the CPU, as JSON
 
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models import _wkv
+from models import _token_shift, _wkv
 from tests.kernels import off
 
 NAMES = ("y", "p", "q", "dk", "dv", "dw", "du", "dm", "dp", "dq")
@@ -124,7 +124,38 @@ def errors(case: Case, device: str = "cpu", dtype: torch.dtype = torch.float32) 
     return {name: off(a, b) for name, a, b in pairs if a.any() or b.any()}
 
 
+def shift_errors(device: str = "cpu", dtype: torch.dtype = torch.float32, D: int = 300) -> dict[str, float]:
+    """Of token shift: the blends, and the gradients of tokens, of the ones before them and of the shares."""
+    found = {}
+    for B, T, N in ((2, 19, 3), (1, 1, 2), (3, 11, 2)):
+        made = torch.Generator().manual_seed(T)
+        shapes = (B, T, D), (B, D), (N, D)
+        given = [torch.randn(shape, generator=made).to(device, dtype).requires_grad_() for shape in shapes]
+        exact = [x.detach().double().requires_grad_() for x in given]
+        dy = [torch.randn(B, T, D, generator=made).to(device, dtype) for _ in range(N)]
+        y, got = shifted(given, dy)
+        right = _token_shift.Blend.apply(*exact)
+        wanted = torch.autograd.grad(right, exact, [x.double() for x in dy])
+        names = (*(f"blend {n}" for n in range(N)), "dx", "dfirst", "dmix")
+        pairs = zip(names, (*y, *got), (*right, *wanted), strict=True)
+        found |= {f"{name}, {T} tokens": off(a, b) for name, a, b in pairs}
+    return found
+
+
+def shifted(given: list[Tensor], dy: list[Tensor]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """The programs' blends and gradients, from poisoned memory."""
+    from models._kernels import token_shift
+
+    empty, token_shift.empty = token_shift.empty, lambda *sizes, **kind: empty(*sizes, **kind).fill_(torch.nan)
+    try:
+        y = token_shift.blend(*given)
+        return y, torch.autograd.grad(y, given, dy)
+    finally:
+        token_shift.empty = empty
+
+
 if __name__ == "__main__":
     if os.environ.get("TRITON_INTERPRET") != "1":
         sys.exit("set TRITON_INTERPRET=1: without a GPU only Triton's interpreter runs these")
-    print(json.dumps({name: errors(case) for name, case in CASES.items()}))
+    told = {name: errors(case) for name, case in CASES.items()}
+    print(json.dumps(told | {"token shift": shift_errors()}))

@@ -36,3 +36,8 @@ def bound(device: torch.device) -> None:
     if device.type == "cuda" and not hasattr(_thread, "bound"):
         torch.zeros(1, device=device)
         _thread.bound = True
+
+
+def empty(like: Tensor, *sizes: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Of these sizes, where `like` is."""
+    return torch.empty(sizes, dtype=dtype, device=like.device)

@@ -25,7 +25,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models._kernels import _walk, _walk_back, bound, processors
+from models._kernels import _walk, _walk_back, bound, empty, processors
 
 Triple = tuple[Float[Tensor, "B C"], Float[Tensor, "B C"], Float[Tensor, "B C"]]
 
@@ -122,10 +122,6 @@ class _WKV(torch.autograd.Function):
         dw, du = (x if x is None else x.sum(0) for x in parts)
         dm_0 = d_0 * marks[:, 0, 1] + h_0 * marks[:, 0, 2] if ctx.needs_input_grad[4] else None
         return dk, dv, dw, du, dm_0, d_0, h_0, None, None
-
-
-def empty(like: Tensor, *sizes: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    return torch.empty(sizes, dtype=dtype, device=like.device)
 
 
 def _rows(x: Tensor) -> Tensor:
