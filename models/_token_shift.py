@@ -15,15 +15,14 @@ def blends(
 ) -> tuple[Float[Tensor, "B T D"], ...]:
     """The N blends of the tokens; the one before a sequence's first is zero. Keeps the last in `state[name]`.
 
-    By our own kernels where `implementation` is auto, the device has any and the form is not the definition.
+    By our own kernels where `implementation` is auto and the device has any.
     """
     if call.valid is not None:
         x = x.masked_fill(~call.valid.unsqueeze(-1), 0)
     first = state[name] if name in state else torch.zeros_like(x[:, 0])
     if call.keep_state:
         state[name] = x[:, -1].clone()
-    own = implementation == "auto" and call.form != "recurrent" and x.is_cuda
-    if own and _kernels.usable(x, _kernels.WITHOUT_PRODUCTS):
+    if implementation == "auto" and x.is_cuda and _kernels.usable(x, _kernels.WITHOUT_PRODUCTS):
         from models._kernels import token_shift
 
         return token_shift.blend(x, first, mix)

@@ -30,7 +30,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import _average, _window, _wkv
+from models import _average, _gate, _window, _wkv
 from models._biases import Biases
 from models._cache import extend
 from models._cost import Chosen, CommonOptions, Count, Shape
@@ -46,7 +46,7 @@ class Options(CommonOptions):
     variant: str = "conv"
     window: int = 32  # W, of local and conv
     rank: int | None = None  # of the position biases of full and local; None: a whole table
-    implementation: str = "auto"  # of simple alone: by our own kernels where the device has any, or by torch
+    implementation: str = "auto"  # gate, and simple's average: by our own kernels where there are any, or torch
 
     CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
         **CommonOptions.CHOICES,
@@ -75,7 +75,8 @@ class Mixer(nn.Module):
         lowered = torch.is_autocast_enabled(x.device.type)
         with torch.autocast(x.device.type, enabled=False) if lowered else contextlib.nullcontext():
             y = self.average(k, v, call, state)
-        return self.out(torch.sigmoid(q) * (y if y.dtype == q.dtype else y.to(q.dtype)))
+        own = "torch" if call.form == "recurrent" else self.implementation
+        return self.out(_gate.opened(q, y, own))
 
     def average(self, k: Keys, v: Keys, call: Call, state: LayerState) -> Keys:
         """The weighted averages of v at each token."""

@@ -24,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import _wkv
+from models import _gate, _wkv
 from models._cost import Chosen, CommonOptions, Count, Shape
 from models._lm import LanguageModel
 from models._state import Call, LayerState
@@ -45,26 +45,15 @@ class Options(CommonOptions):
     }
 
 
-class SquaredReLU(torch.autograd.Function):
-    """relu(x)^2, which is also all that its gradient needs."""
-
-    @staticmethod
-    def forward(ctx: Any, x):
-        positive = torch.relu(x)
-        ctx.save_for_backward(positive)
-        return positive.square()
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient):
-        (positive,) = ctx.saved_tensors
-        return torch.mul(positive, gradient).mul_(2)
-
-
 def decoding(x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> bool:
     """Whether this is one token after others, to be computed with no call more than it needs."""
     alone = x.shape[1] == 1 and bool(state) and call.valid is None and call.keep_state
     return alone and call.form == "recurrent" and not torch.is_grad_enabled()
+
+
+def implementation(part: Any, call: Call) -> str:
+    """Of everything between the products: the form that is the definition is torch's."""
+    return "torch" if call.form == "recurrent" else part.implementation
 
 
 def start(drawn: list[Tensor], zeroed: list[Tensor], declared: bool) -> None:
@@ -101,8 +90,8 @@ class TimeMixing(nn.Module):
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
         if decoding(x, call, state):
             return self.step(x[:, 0], state).unsqueeze(1)
-        weights = self.into.weight.chunk(3)
-        mixed = blends(x, self.mix, call, state, "time_input", self.implementation)
+        own, weights = implementation(self, call), self.into.weight.chunk(3)
+        mixed = blends(x, self.mix, call, state, "time_input", own)
         k, v, r = (F.linear(part, weight) for part, weight in zip(mixed, weights, strict=True))
         if call.valid is not None:
             k = k.masked_fill(~call.valid.unsqueeze(-1), _wkv.NOTHING)
@@ -111,10 +100,10 @@ class TimeMixing(nn.Module):
         else:
             before = _wkv.empty(x.shape[0], x.shape[2], k)
         w = -torch.exp(self.decay.to(before[0].dtype))
-        y, after = _wkv.wkv(k, v, w, self.first, before, call.form, self.implementation)
+        y, after = _wkv.wkv(k, v, w, self.first, before, call.form, own)
         if call.keep_state:
             state["max"], state["numerator"], state["denominator"] = after
-        return self.out(torch.sigmoid(r) * y)
+        return self.out(_gate.opened(r, y, own))
 
     def step(self, x: Float[Tensor, "B D"], state: LayerState) -> Float[Tensor, "B D"]:
         """The same for one token: `bmm` costs less than three products, no list of steps is made."""
@@ -146,8 +135,9 @@ class ChannelMixing(nn.Module):
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
         if decoding(x, call, state):
             return self.step(x[:, 0], state).unsqueeze(1)
-        for_k, for_r = blends(x, self.mix, call, state, "channel_input", self.implementation)
-        return torch.sigmoid(self.receptance(for_r)) * self.out(SquaredReLU.apply(self.key(for_k)))
+        own = implementation(self, call)
+        for_k, for_r = blends(x, self.mix, call, state, "channel_input", own)
+        return _gate.opened(self.receptance(for_r), self.out(_gate.squared_relu(self.key(for_k), own)), own)
 
     def step(self, x: Float[Tensor, "B D"], state: LayerState) -> Float[Tensor, "B D"]:
         for_k, for_r = torch.lerp(state["channel_input"], x, self.mix.unsqueeze(1)).unbind(0)

@@ -121,22 +121,25 @@ def off(got: Tensor, right: Tensor) -> float:
 
 
 def gate_errors(device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
-    """Of the gate with and without a norm, where the rows of one input are not neighbours."""
+    """Of the gate with and without a norm, where the rows of one input are not neighbours; of sigmoid and square."""
     from models._kernels import elementwise
 
     found = {}
-    for eps in (None, 1e-3):
+    for eps, silu in ((None, True), (1e-3, True), (None, False)):
         made = torch.Generator().manual_seed(5)
         g, x = (torch.randn(shape, generator=made).to(device, dtype) for shape in ((3, 5, 2, 40), (3, 5, 4, 40)))
         given = [g.requires_grad_(), x[:, :, ::2].detach().requires_grad_()]
         exact = [z.detach().double().requires_grad_() for z in given]
-        y = elementwise.gated(*given, eps)
-        right = F.silu(exact[0]) * (exact[1] if eps is None else F.rms_norm(exact[1], (40,), None, eps))
+        y = elementwise.gated(*given, eps, silu)
+        opened = F.silu(exact[0]) if silu else torch.sigmoid(exact[0])
+        right = opened * (exact[1] if eps is None else F.rms_norm(exact[1], (40,), None, eps))
         dy = torch.randn(y.shape, generator=made).to(device, dtype)
         got, wanted = torch.autograd.grad(y, given, dy), torch.autograd.grad(right, exact, dy.double())
         pairs = zip(("y", "dg", "dx"), (y, *got), (right, *wanted), strict=True)
-        found |= {f"{name}, eps {eps}": off(a, b) for name, a, b in pairs}
-    return found
+        found |= {f"{name}, eps {eps}, silu {silu}": off(a, b) for name, a, b in pairs}
+    y, right = elementwise.squared_relu(given[0]), exact[0].relu().square()
+    got, wanted = torch.autograd.grad(y, given[0], dy), torch.autograd.grad(right, exact[0], dy.double())
+    return found | {"square": off(y, right), "d square": off(*got, *wanted)}
 
 
 if __name__ == "__main__":

@@ -106,13 +106,18 @@ def test_short_types_on_a_gpu_are_computed_by_the_programs(monkeypatch):
     from models._kernels import elementwise, retention
 
     called = []
-    for module, name in ((elementwise, "gated"), (retention, "retention")):
+    for module, name in ((elementwise, "gated"), (elementwise, "squared_relu"), (retention, "retention")):
         kept = getattr(module, name)
-        monkeypatch.setattr(module, name, lambda *given, kept=kept, name=name: called.append(name) or kept(*given))
+        monkeypatch.setattr(
+            module, name, lambda *given, kept=kept, name=name, **more: called.append(name) or kept(*given, **more)
+        )
     x = torch.randn(1, 2, 9, 32, device="cuda", dtype=torch.bfloat16)
     _gate.gated(x, x)
     _retention.fused(x, x, x)
-    assert called == ["gated", "retention"]
+    for implementation in ("auto", "torch"):
+        _gate.opened(x, x, implementation)
+        _gate.squared_relu(x, implementation)
+    assert called == ["gated", "retention", "gated", "squared_relu"]
 
 
 # What needs neither ----------------------------------------------------------------------------------------------

@@ -8,7 +8,9 @@ import sys
 import pytest
 import torch
 
+import models
 from models import _wkv
+from models._cost import Shape
 from tests import wkv_kernels
 from tests.kernels import off
 from tests.test_kernels import COMPILED, on_a_gpu
@@ -121,3 +123,23 @@ def test_what_the_programs_take_is_computed_by_them(monkeypatch):
         _wkv.wkv(k, v, w, u, state, "recurrent")
         _wkv.wkv(k, v, w, u, state, "scan", "torch")
     assert called == [dtype for dtype in COMPILED for _ in range(2)]
+
+
+@on_a_gpu
+@pytest.mark.parametrize(("name", "changed"), [("rwkv", {}), ("aft", {"variant": "simple"})])
+def test_models_are_the_same_by_both_implementations(name, changed):
+    """Logits, also of a padded sequence and of one that goes on from a state, and every gradient, in float32."""
+    model, outcomes = models.load(name), []
+    shape = Shape(width=130, layers=2, heads=2, ffn_width=300, vocabulary=50)
+    tokens = torch.randint(0, 50, (3, 700), generator=torch.Generator().manual_seed(0)).cuda()
+    for implementation in _wkv.IMPLEMENTATIONS:
+        torch.manual_seed(1)
+        built = model(shape, model.Options(implementation=implementation, **changed))
+        for parameter in built.parameters():
+            parameter.data.add_(0.1 * torch.randn_like(parameter))
+        built = built.cuda()
+        logits, state = built.prefill(tokens[:, :300], padding=torch.tensor([0, 20, 299]).cuda())
+        more, _ = built.prefill(tokens[:, 300:], state=state)
+        (logits[:, -1].pow(2).sum() + more.pow(2).sum()).backward()
+        outcomes.append([logits[0], logits[1, 20:], more, *(parameter.grad for parameter in built.parameters())])
+    assert max(off(a, b) for a, b in zip(*outcomes, strict=True)) < 1e-4

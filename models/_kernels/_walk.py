@@ -3,9 +3,9 @@
 Letters: B batch, T tokens, C channels, N segments of L tokens; m, p and q as in `_wkv`. Marks [B, M + 1, 3, C] are the
 states before every G-th token, M of them, and the last state: what the backward pass starts from.
 
-S tokens are on their way from memory at once, in registers: all are asked for before the first is used, and nothing is
-written between. S divides L, G divides S. EVEN: S divides T; else tokens that are not there have no weight, no decay
-and no gradient.
+S tokens are read before anything is written, so that many can be on their way from memory. S divides L, G divides S.
+EVEN: S divides T; else tokens that are not there have no weight, no decay and no gradient. Rows are of constant length:
+that spares a third of the instructions, which are addresses.
 """
 
 import math

@@ -31,7 +31,7 @@ Triple = tuple[Float[Tensor, "B C"], Float[Tensor, "B C"], Float[Tensor, "B C"]]
 
 BLOCK = 64  # channels of a program
 WARPS, WARPS_BACK = 1, 2  # of a program: a thread has two channels, and backwards, where it keeps more, one
-S = 16  # tokens on their way at once
+S = 16  # tokens that a program reads at once
 G = 8  # tokens between marks, and those that `gradients` keeps in registers
 CARRIED = 32  # channels of a program that carries states over segments: these are few, and wait for each other
 FULL = 16  # programs that a multiprocessor is to have before time is left uncut
