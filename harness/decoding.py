@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from models._few import choose_
 from models._lm import LanguageModel
 from models._state import State
 
@@ -49,7 +50,7 @@ class Decoder:
 
     def _step(self) -> None:
         logits, self._state = self.model.step(self.token, self._state)
-        torch.argmax(logits, -1, out=self.token)
+        choose_(self.token, logits)
 
     def _step_in_place(self) -> None:
         assert self._position is not None
@@ -58,5 +59,5 @@ class Decoder:
         moved = [(old, new) for old, new in zip(kept, after.tensors(), strict=True) if old is not new]
         if moved:
             torch._foreach_copy_([old for old, _ in moved], [new for _, new in moved])
-        torch.argmax(logits, -1, out=self.token)
+        choose_(self.token, logits)
         self._position.add_(1)

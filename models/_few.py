@@ -6,7 +6,7 @@ Letters: B sequences, D width, K inputs, N outputs. What is still to be added to
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from models import _kernels
@@ -52,6 +52,16 @@ def write(
 
     x, parts = few.write(x[:, 0], a, weight, gate, heads, eps)
     return x.unsqueeze(1), parts
+
+
+def choose_(token: Int[Tensor, "B"], logits: Float[Tensor, "B N"]) -> None:
+    """Overwrites `token` by the first of the likeliest."""
+    if logits.is_cuda and _kernels.usable(logits) and logits.is_contiguous():
+        from models._kernels import few
+
+        few.likeliest(logits, token)
+    else:
+        torch.argmax(logits, -1, out=token)
 
 
 def step_(*given: Any) -> Float[Tensor, "B H V"]:

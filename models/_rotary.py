@@ -60,9 +60,9 @@ def turned(x: Float[Tensor, "*any K"], turns: Complex[Tensor, "*#any P"]) -> Flo
     data, which sines and cosines of pairs would take six of.
     """
     if x.is_cuda and turns.dtype == torch.complex64 and _kernels.usable(x):
-        from models._kernels import elementwise
+        from models._kernels import rotation
 
-        return elementwise.turned(x, turns)
+        return rotation.turned(x, turns)
     exact = x.to(turns.dtype.to_real())
     return (_Turned.apply(exact, turns) if torch.is_grad_enabled() else _product(exact, turns)).to(x.dtype)
 

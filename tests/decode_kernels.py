@@ -153,7 +153,12 @@ def step_errors(
 if __name__ == "__main__":
     if os.environ.get("TRITON_INTERPRET") != "1":
         sys.exit("set TRITON_INTERPRET=1: without a GPU only Triton's interpreter runs these")
+    from models._kernels import few
+
     torch.empty = lambda *sizes, kept=torch.empty, **how: kept(*sizes, **how).fill_(torch.nan)  # what nothing writes
+    logits = torch.randn(3, 9001).round(decimals=2)
+    few.likeliest(logits, token := torch.zeros(3, dtype=torch.int64))
+    assert torch.equal(token, logits.argmax(1)), "the first of the largest"
     told = {f"read, {name}": read_errors(case) for name, case in READS.items()}
     told |= {f"write, {name}": write_errors(case) for name, case in WRITES.items()}
     print(json.dumps(told | {name: step_errors(case) for name, case in STEPS.items()}))

@@ -123,7 +123,7 @@ def test_a_replayed_graph_gives_the_logits_of_steps(name, dtype, padding):
     exact = build(name, torch.float64, shape=WIDE)
     model = build(name, torch.float64, shape=WIDE).to("cuda", dtype)
     exact.load_state_dict(model.state_dict())
-    bench, told = Bench(tiny.point("noop", device="cuda")), []
+    bench, told = Bench(tiny.point("noop", "aft", options={}, device="cuda")), []
     with torch.inference_mode():
         token, context = begun(model, "cuda", padding)
         wanted_token, held = begun(exact, "cpu", padding)

@@ -101,17 +101,28 @@ def test_compiled_passes_are_right(errors, dtype):
 
 @on_a_gpu
 def test_short_types_on_a_gpu_are_computed_by_the_programs(monkeypatch):
-    from models._kernels import elementwise, retention
+    from models._kernels import elementwise, retention, rotation
 
     called = []
-    for module, name in ((elementwise, "turned"), (elementwise, "gated"), (retention, "retention")):
+    programs = (
+        (rotation, "turned"),
+        (elementwise, "gated"),
+        (elementwise, "squared_relu"),
+        (retention, "retention"),
+    )
+    for module, name in programs:
         kept = getattr(module, name)
-        monkeypatch.setattr(module, name, lambda *given, kept=kept, name=name: called.append(name) or kept(*given))
+        monkeypatch.setattr(
+            module, name, lambda *given, kept=kept, name=name, **more: called.append(name) or kept(*given, **more)
+        )
     x = torch.randn(1, 2, 9, 32, device="cuda", dtype=torch.bfloat16)
     _rotary.turned(x, torch.ones(9, 16, dtype=torch.complex64, device="cuda"))
     _gate.gated(x, x)
     _retention.fused(x, x, x)
-    assert called == ["turned", "gated", "retention"]
+    for implementation in ("auto", "torch"):
+        _gate.opened(x, x, implementation)
+        _gate.squared_relu(x, implementation)
+    assert called == ["turned", "gated", "retention", "gated", "squared_relu"]
 
 
 # What needs neither ----------------------------------------------------------------------------------------------

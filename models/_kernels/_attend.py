@@ -94,12 +94,15 @@ def _several(q, k_x, v_x, keys, values, span, ROWS: tl.constexpr, K: tl.constexp
 def attend(q, k, v, turns, keys, values, position, padding, o, ends, scale, H, G, SHARES, K_B, K_G, V_B, V_G,
            q_strides, k_strides, v_strides, t_strides, R: tl.constexpr, ROWS: tl.constexpr, K: tl.constexpr,
            BLOCK: tl.constexpr, SLOTS: tl.constexpr, STAGES: tl.constexpr, TURNED: tl.constexpr,
-           PADDED: tl.constexpr, ONE: tl.constexpr):  # fmt: skip
+           PADDED: tl.constexpr, ONE: tl.constexpr, EARLY: tl.constexpr):  # fmt: skip
     """The R queries of one group over one share: o, and unless ONE its largest score and its sum of powers in `ends`.
 
     `keys` and `values` have rows of K numbers; K_B and K_G, V_B and V_G are rows from sequence to sequence and from
     head to head.
     """
+    if EARLY:
+        tl.extra.cuda.gdc_launch_dependents()
+        tl.extra.cuda.gdc_wait()
     now = tl.load(position).to(tl.int32)
     bg, share = tl.program_id(0).to(tl.int64), tl.program_id(1)
     b, g = bg // G, bg % G
@@ -145,8 +148,12 @@ def attend(q, k, v, turns, keys, values, position, padding, o, ends, scale, H, G
 
 
 @triton.jit(do_not_specialize=["SHARES"])
-def merge(parts, ends, o, SHARES, R: tl.constexpr, K: tl.constexpr, BLOCK: tl.constexpr, MERGED: tl.constexpr):
+def merge(parts, ends, o, SHARES, R: tl.constexpr, K: tl.constexpr, BLOCK: tl.constexpr, MERGED: tl.constexpr,
+          EARLY: tl.constexpr):  # fmt: skip
     """The output of one query from its shares, as from blocks of one program."""
+    if EARLY:
+        tl.extra.cuda.gdc_launch_dependents()
+        tl.extra.cuda.gdc_wait()
     pid = tl.program_id(0).to(tl.int64)
     bg, r = pid // R, pid % R
     rn, rk = tl.arange(0, MERGED), tl.arange(0, BLOCK)

@@ -19,9 +19,8 @@ from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
 from models import _rotary
-from models._kernels import _attend
+from models._kernels import _attend, early, processors
 from models._kernels.plans import bucket
-from models._kernels.retention import processors
 
 SHORTEST = 128  # slots of a share, of a full cache: below, merging costs more than idle multiprocessors
 BLOCK_BYTES = 16384  # of keys, and as many of values, that a program asks for at once
@@ -76,6 +75,7 @@ def attend_(
     steps = [step for cache in (keys, values) for step in _rows(cache)]
     how = how or walk(K, keys.dtype)
     shares = shares or cut(B * G, S, how, q.device)
+    wait, launch = early(q.device)
     R, block, one = H // G, bucket(K), shares == 1
     o = torch.empty(B, H, K, dtype=v.dtype, device=q.device)
     parts = o if one else torch.empty(B * G, shares, R, K, device=q.device)
@@ -84,11 +84,12 @@ def attend_(
         *(q, k, v, by, keys, values, position, padding, parts, ends, math.log2(math.e) / math.sqrt(K)),
         *(H, G, shares, *steps, *(x.stride()[:2] for x in (q, k, v)), (0, 0) if by is None else by.stride()[:2]),
         *(R, 1 if R == 1 else bucket(R, ROWS), K, block, how.slots, how.stages),
-        *(by is not None, padding is not None, one),
+        *(by is not None, padding is not None, one, wait),
         num_warps=how.warps,
+        **launch,
     )
     if not one:
-        _attend.merge[(B * H,)](parts, ends, o, shares, R, K, block, max(8, min(32, MERGED // block)))
+        _attend.merge[(B * H,)](parts, ends, o, shares, R, K, block, max(8, min(32, MERGED // block)), wait, **launch)
     return o
 
 

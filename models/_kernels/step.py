@@ -88,11 +88,11 @@ def step_(
     BV = min(bucket(V, 16), max(8, HELD // BK))
     real = None if turn is None else torch.view_as_real(turn)
     steps = (0, 0) if real is None else (real.stride(0), real.stride(1) if real.shape[1] > 1 else 0)
-    wait = early(state.device)
+    wait, how = early(state.device)
     step[(triton.cdiv(V, BV), B * H)](
         *(qkv, real, gamma, state, o, position if dither else None, qkv.stride(0), steps, factor, H, K, V),
         *(BK, BV, dither, wait),
         num_warps=WARPS,
-        **({"launch_pdl": True} if wait else {}),
+        **how,
     )
     return o
