@@ -1,6 +1,6 @@
 """Linear maps of a few single tokens on a GPU, with what stands around them: see `models._kernels.few`.
 
-Letters: B sequences, D width, K inputs, N outputs. What is still to be added to x stands in S parts, [S, B, D].
+Letters: B sequences, D width, K inputs, N outputs.
 """
 
 from typing import Any
@@ -13,8 +13,8 @@ from models import _kernels
 
 MOST = 64  # sequences: with more, torch's own products read the weights as fast
 
-Parts = Float[Tensor, "S B D"] | None
-Pair = tuple[Float[Tensor, "B 1 D"], Parts]
+Rest = Any  # of a token's x: what is still to be added to it, [B, 1, D], or `models._kernels.few.Rest`, or None
+Pair = tuple[Float[Tensor, "B 1 D"], Rest]
 
 
 def fits(x: Float[Tensor, "B T D"]) -> bool:
@@ -22,36 +22,28 @@ def fits(x: Float[Tensor, "B T D"]) -> bool:
     return x.is_cuda and x.shape[1] == 1 and len(x) <= MOST and not torch.is_grad_enabled() and _kernels.usable(x)
 
 
-def summed(delta: Parts, x: Float[Tensor, "B 1 D"]) -> Float[Tensor, "B 1 D"] | None:
-    """The parts as one, in the dtype of x."""
-    if delta is None or len(delta) == 1:
-        return delta if delta is None else delta.transpose(0, 1).to(x.dtype)
-    return delta.sum(0).to(x.dtype).unsqueeze(1)
+def alone(rest: Rest) -> Float[Tensor, "B T D"] | None:
+    """What is to be added, by itself."""
+    return rest if isinstance(rest, Tensor) else None
 
 
 def read(
-    x: Float[Tensor, "B 1 D"], delta: Parts, norm: Any, weight: Float[Tensor, "_ D"], act: str | None = None
+    x: Float[Tensor, "B 1 D"], rest: Rest, norm: Any, weight: Float[Tensor, "_ D"], act: str | None = None
 ) -> tuple[Float[Tensor, "B 1 D"], Float[Tensor, "B N"]]:
-    """x + delta, and act(weight norm(x + delta)), the norm an RMS norm."""
+    """x and what is to be added to it, and act(weight norm(that)), the norm an RMS norm."""
     from models._kernels import few
 
-    x, y = few.read(x[:, 0], delta, norm.weight, norm.eps, weight, act)
+    told = few.Rest() if rest is None else few.Rest(rest[:, 0]) if isinstance(rest, Tensor) else rest
+    x, y = few.read(x[:, 0], told, norm.weight, norm.eps, weight, act)
     return x.unsqueeze(1), y
 
 
-def write(
-    x: Float[Tensor, "B 1 D"],
-    a: Float[Tensor, "B K"],
-    weight: Float[Tensor, "D K"],
-    gate: Float[Tensor, "B K"] | None = None,
-    heads: int = 0,
-    eps: float = 0.0,
-) -> Pair:
-    """x and what to add: weight times a, or times silu(gate) a, where `heads` is not 0 after an RMS norm of each."""
+def write(x: Float[Tensor, "B 1 D"], a: Float[Tensor, "B K"], weight: Float[Tensor, "D K"], *pre: Any) -> Pair:
+    """x plus weight times a, and the squares of that; for `pre`, what a is multiplied by, see `models._kernels.few`."""
     from models._kernels import few
 
-    x, parts = few.write(x[:, 0], a, weight, gate, heads, eps)
-    return x.unsqueeze(1), parts
+    x, rest = few.write(x[:, 0], a, weight, *pre)
+    return x.unsqueeze(1), rest
 
 
 def choose_(token: Int[Tensor, "B"], logits: Float[Tensor, "B N"]) -> None:
@@ -64,7 +56,7 @@ def choose_(token: Int[Tensor, "B"], logits: Float[Tensor, "B N"]) -> None:
         torch.argmax(logits, -1, out=token)
 
 
-def step_(*given: Any) -> Float[Tensor, "B H V"]:
+def step_(*given: Any) -> tuple[Tensor, Tensor]:
     """See `models._kernels.step`."""
     from models._kernels import step
 

@@ -42,16 +42,17 @@ class FeedForward(nn.Module):
         return F.linear(F.gelu(F.linear(x, self.into.weight)), self.out.weight)
 
     def decode(
-        self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, norm: RMSNorm, call: Call, state: LayerState
+        self, x: Float[Tensor, "B 1 D"], rest: _few.Rest, norm: RMSNorm, call: Call, state: LayerState
     ) -> _few.Pair:
-        x, hidden = _few.read(x, delta, norm, self.into.weight, self.kind)
+        x, hidden = _few.read(x, rest, norm, self.into.weight, self.kind)
         return _few.write(x, hidden, self.out.weight)
 
 
 def added(
-    x: Float[Tensor, "B T D"], delta: Float[Tensor, "B T D"] | None, norm: nn.Module
+    x: Float[Tensor, "B T D"], delta: _few.Rest, norm: nn.Module
 ) -> tuple[Float[Tensor, "B T D"], Float[Tensor, "B T D"]]:
     """x + delta and its norm: on a GPU in one pass over the data, and in one pass back."""
+    delta = _few.alone(delta)
     if delta is None:
         return x, norm.forward(x)
     if x.is_cuda and x.dtype == delta.dtype and _kernels.usable(x) and isinstance(norm, RMSNorm | nn.LayerNorm):
@@ -72,7 +73,7 @@ class Block(nn.Module):
 
     Parts are called through `forward`, without the hooks of a module's call: four of those a layer are 5% of a decode
     step of a small model. Hooks on a block as a whole work; what it gives is such a pair. Of a few single tokens on a
-    GPU what is to be added stands in terms, [S, B, D], and a part that has a `decode` adds them up itself.
+    GPU a part that has a `decode` takes and gives such a pair itself, with more in it: see `_few.Rest`.
     """
 
     def __init__(self, mixer_norm: nn.Module, mixer: nn.Module, ffn_norm: nn.Module, ffn: nn.Module):
@@ -88,12 +89,12 @@ class Block(nn.Module):
         x, y = added(x, self.mixer.forward(y, call, state), self.ffn_norm)
         return x, self.ffn.forward(y, call, state)
 
-    def decode(self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, call: Call, state: LayerState) -> _few.Pair:
+    def decode(self, x: Float[Tensor, "B 1 D"], rest: _few.Rest, call: Call, state: LayerState) -> _few.Pair:
         for part, norm in ((self.mixer, self.mixer_norm), (self.ffn, self.ffn_norm)):
             decode = getattr(part, "decode", None)
             if decode is not None and isinstance(norm, RMSNorm):
-                x, delta = decode(x, delta, norm, call, state)
+                x, rest = decode(x, rest, norm, call, state)
             else:
-                x, y = added(x, _few.summed(delta, x), norm)
-                delta = part.forward(y, call, state).transpose(0, 1)
-        return x, delta
+                x, y = added(x, rest, norm)
+                rest = part.forward(y, call, state)
+        return x, rest

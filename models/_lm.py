@@ -151,10 +151,8 @@ class LanguageModel(Cost, nn.Module):
     def step(self, token: Int[Tensor, "B"], state: State) -> tuple[Float[Tensor, "B V"], State]:
         """Logits after one more token of each sequence. Consumes `state`."""
         x, delta, after = self.passed(token.unsqueeze(1), "recurrent", state)
-        if _few.fits(x):
-            if isinstance(self.norm, RMSNorm):
-                return _few.read(x, delta, self.norm, self.head.weight)[1], after
-            delta = _few.summed(delta, x)
+        if _few.fits(x) and isinstance(self.norm, RMSNorm):
+            return _few.read(x, delta, self.norm, self.head.weight)[1], after
         return self.head(added(x, delta, self.norm)[1][:, 0]), after
 
     def run(
@@ -170,7 +168,6 @@ class LanguageModel(Cost, nn.Module):
         Raises ValueError for a form that the model's options do not offer.
         """
         x, delta, after = self.passed(tokens, form, state, keep_state, capacity)
-        delta = _few.summed(delta, x) if x.shape[1] == 1 and _few.fits(x) else delta
         return added(x, delta, self.norm)[1], after
 
     def passed(

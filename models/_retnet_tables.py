@@ -38,6 +38,10 @@ def turn(angles: Angles | None, K: int, call: Call, dtype: torch.dtype) -> Tenso
     if angles is None:
         return _scales(K, dtype, device)
     if call.position is not None:
+        if call.padding is None and call.positions.is_cuda and dtype == torch.float32:
+            from models._kernels import rotation
+
+            return rotation.turns_at(call.positions, angles(K, device=device), K**-0.5)
         positions = call.positions if call.padding is None else call.positions.clamp(min=0).unsqueeze(1)
         return _turns(angles, K, positions, dtype)
     seen, length = call.seen, call.positions.shape[-1]

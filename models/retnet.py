@@ -145,18 +145,19 @@ class Retention(nn.Module):
         return self.out.forward(y.to(x.dtype))
 
     def decode(
-        self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, norm: RMSNorm, call: Call, state: LayerState
+        self, x: Float[Tensor, "B 1 D"], rest: _few.Rest, norm: RMSNorm, call: Call, state: LayerState
     ) -> _few.Pair:
         """`forward` of one token by a few programs, overwriting the state."""
         options, turn, values = self.options, call.shared.turn, self.heads * self.V
-        x, qkv = _few.read(x, delta, norm, self.into.weight)
+        x, qkv = _few.read(x, rest, norm, self.into.weight)
         gamma = call.shared.gamma if self.gamma_logit is None else self.gamma_logit.float().sigmoid()
         turn = (turn.squeeze(2) if turn.dim() == 4 else turn) if turn.is_complex() else None
-        o = _few.step_(qkv, turn, self.K**-0.5, gamma, state["S"], call.positions)
+        o, sums = _few.step_(qkv, turn, self.K**-0.5, gamma, state["S"], call.positions)
         gate = qkv[:, -values:] if options.gate else None
         if not options.group_norm:
             o = self.evened(o.unsqueeze(1), call).squeeze(1)
-        return _few.write(x, o.flatten(1), self.out.weight, gate, self.heads * options.group_norm, options.norm_eps)
+        heads = self.heads * options.group_norm
+        return _few.write(x, o.flatten(1), self.out.weight, gate, heads, options.norm_eps, sums)
 
     def log_decay(self, call: Call) -> Float[Tensor, "H"] | None:
         if self.gamma_logit is None:

@@ -22,12 +22,13 @@ EPS = 1e-3
 
 @dataclasses.dataclass(frozen=True)
 class Read:
-    """act(W norm(x + parts)) of B rows, D wide."""
+    """act(W norm(x + delta)) of B rows, D wide. `told`: their squares' sums are given."""
 
     B: int = 1
     D: int = 40
     N: int = 48
-    parts: int = 0
+    delta: bool = False
+    told: bool = False
     act: str | None = None
 
 
@@ -40,6 +41,7 @@ class Write:
     K: int = 72
     heads: int = 0
     gated: bool = False
+    told: bool = False
 
 
 ROWS = (("one row", 1), ("three rows", 3), ("twenty rows", 20))
@@ -48,9 +50,11 @@ READS = {
     for rows, B in ROWS
     for name, case in {
         "after a norm": Read(),
-        "a sum after a norm": Read(parts=3, D=200),
+        "a sum after a norm": Read(delta=True, D=200),
         "swiglu": Read(act="swiglu", N=72),
-        "gelu of a sum": Read(act="gelu", D=56, parts=1),
+        "squares told": Read(told=True, N=20, D=136),
+        "squares told, swiglu": Read(told=True, act="swiglu", D=72),
+        "gelu of a sum": Read(act="gelu", D=56, delta=True),
     }.items()
 }
 WRITES = {
@@ -58,10 +62,12 @@ WRITES = {
     for rows, B in ROWS
     for name, case in {
         "bare": Write(),
-        "in parts": Write(K=1200),
+        "of many inputs": Write(K=1200),
         "heads under a gate": Write(heads=3, gated=True),
         "heads of a power of two": Write(heads=2, K=128),
         "under a gate": Write(gated=True),
+        "heads, squares told": Write(heads=3, gated=True, told=True, K=768),
+        "heads, squares told, no gate": Write(heads=2, told=True, K=512, D=100),
     }.items()
 }
 
@@ -75,9 +81,10 @@ def read_errors(case: Read, device: str = "cpu", dtype: torch.dtype = torch.floa
         random(case.N * (2 if case.act == "swiglu" else 1), case.D),
         random(case.D),
     )
-    parts = random(case.parts, case.B, case.D).float() if case.parts else None
-    total, y = few.read(x, parts, scale, EPS, weight, case.act)
-    exact = x.double() if parts is None else x.double() + parts.double().sum(0)
+    delta = random(case.B, case.D) if case.delta else None
+    exact = x.double() if delta is None else x.double() + delta.double()
+    squares = exact.square().unflatten(1, (4, -1)).sum(2).mT.float().contiguous() if case.told else None
+    total, y = few.read(x, few.Rest(delta, squares), scale, EPS, weight, case.act)
     right = F.rms_norm(exact, (case.D,), scale.double(), EPS) @ weight.double().mT
     if case.act == "swiglu":
         right = F.silu(right[:, : case.N]) * right[:, case.N :]
@@ -91,14 +98,15 @@ def write_errors(case: Write, device: str = "cpu", dtype: torch.dtype = torch.fl
     random = _drawn(case.K, device, dtype)
     x, weight, wide = random(case.B, case.D), random(case.D, case.K), random(case.B, 2 * case.K + 8)
     a, gate = wide[:, 8:].split(case.K, 1)
-    y, parts = few.write(x, a, weight, gate if case.gated else None, case.heads, EPS)
-    if parts is not None:
-        y = y.double() + parts.double().sum(0)
     exact = a.double()
+    sums = exact.square().view(case.B, case.heads, 4, -1).sum(3).float() if case.told else None
+    a = a.float() if case.told else a
+    y, (_, squares) = few.write(x, a, weight, gate if case.gated else None, case.heads, EPS, sums)
     if case.heads:
         exact = F.rms_norm(exact.unflatten(1, (case.heads, -1)), (case.K // case.heads,), None, EPS).flatten(1)
     exact = exact * F.silu(gate.double()) if case.gated else exact
-    return {"y": off(y, x.double() + exact @ weight.double().mT)}
+    told = {} if squares is None else {"squares": off(squares.sum(0), y.double().square().sum(1))}
+    return told | {"y": off(y, x.double() + exact @ weight.double().mT)}
 
 
 def _drawn(seed: int, device: str, dtype: torch.dtype) -> Callable[..., torch.Tensor]:
@@ -146,19 +154,24 @@ def step_errors(
         q, k = (_rotary.turned(x, t.unsqueeze(1).to(torch.complex128)) for x, t in zip((q, k), turn, strict=True))
     S = state.double()
     right = _retention.step_(q, k, v.reshape(B, H, V), None if gamma is None else gamma.double(), S)
-    o = step.step_(qkv, turn, K**-0.5, gamma, state, torch.tensor([7], device=device))
-    return {"o": off(o, right), "state": off(state, S)}
+    o, squares = step.step_(qkv, turn, K**-0.5, gamma, state, torch.tensor([7], device=device))
+    told = off(squares.sum(2), right.square().sum(2))
+    return {"o": off(o, right), "squares": told, "state": off(state, S)}
 
 
 if __name__ == "__main__":
     if os.environ.get("TRITON_INTERPRET") != "1":
         sys.exit("set TRITON_INTERPRET=1: without a GPU only Triton's interpreter runs these")
-    from models._kernels import few
+    from models._kernels import few, rotation
 
     torch.empty = lambda *sizes, kept=torch.empty, **how: kept(*sizes, **how).fill_(torch.nan)  # what nothing writes
     logits = torch.randn(3, 9001).round(decimals=2)
     few.likeliest(logits, token := torch.zeros(3, dtype=torch.int64))
     assert torch.equal(token, logits.argmax(1)), "the first of the largest"
+    angles, position = _rotary.retnet_angles(24), torch.tensor([70_001])
+    turns = rotation.turns_at(position, angles, 0.2)
+    right = _rotary.turns(position, angles, torch.float64) * torch.tensor([1.0, 0.2])[:, None, None]
+    assert (turns - right).abs().max() < 1e-6, "far out"
     told = {f"read, {name}": read_errors(case) for name, case in READS.items()}
     told |= {f"write, {name}": write_errors(case) for name, case in WRITES.items()}
     print(json.dumps(told | {name: step_errors(case) for name, case in STEPS.items()}))

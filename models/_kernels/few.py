@@ -1,16 +1,18 @@
 """Linear maps of a few rows, as in decoding: bound by reading the weights, so what stands before and after comes along.
 
 Letters: B rows, at most `MOST`; K inputs, N outputs; H heads of V inputs each, where those are normalised by head;
-S parts of the inputs.
+P programs.
 
     y = residual + act(W pre(x))     pre: a norm of all inputs, or silu(gate) times x, normalised by head
                                      act: none, gelu, or silu(W_1 .) * W_2 .
 
 One row: a program holds all the weights of a few outputs at once, so that as many loads are on their way as registers
-allow, and asks for them before it waits for the kernel that makes x (Hopper's programmatic dependent launch). More
-rows: `before` makes pre(x), and the tensor cores take weights in tiles that the copy engine brings; where outputs are
-few the inputs are cut into S parts, and the sums of parts go into `before` of the next map.
+allow, and asks for them before it waits for the kernel that makes x. More rows: the tensor cores take weights in tiles
+that the copy engine brings. There a program sees only parts of a row at a time, so sums of squares for a norm are told
+by the kernel that made the row, in terms; where none did, `before` makes pre(x).
 """
+
+from typing import NamedTuple
 
 import torch
 import triton
@@ -24,36 +26,43 @@ from models._kernels.plans import bucket
 
 MOST = 64  # rows
 ONE_WARPS = 4
-HELD = 16384  # weights that a program of `one` holds: 64 registers a thread
-OUTPUTS, INPUTS = 64, 128  # of the weights' tile in `few`
+HELD = 32768  # weights that a program of `one` holds: 128 registers a thread
+INPUTS = 128  # of the weights' tile in `few`
+PROGRAMS = 96  # of `few` at least, where outputs allow it
+WARPS, STAGES = 4, 4
 CHOICES = 8192  # logits that a program reads at once
-FEW_WARPS, FEW_STAGES = 4, 4
-FETCH = True  # ask for the weights before waiting for the inputs
-SHARED = 200_000  # bytes of shared memory for tiles on their way
-PROGRAMS = 128  # of `few` at least, where the inputs can be cut
 ACTS = {None: 0, "swiglu": 1, "gelu": 2}
+
+
+class Rest(NamedTuple):
+    """What goes with rows x [B, D]: what is still to be added, and squares of what stands there, in P terms."""
+
+    delta: Float[Tensor, "B D"] | None = None
+    squares: Float[Tensor, "P B"] | None = None
 
 
 def read(
     x: Float[Tensor, "B D"],
-    parts: Float[Tensor, "S B D"] | None,
+    rest: Rest,
     scale: Float[Tensor, "D"],
     eps: float,
     weight: Float[Tensor, "_ D"],
     act: str | None = None,
 ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B N"]]:
-    """x plus the sum of the parts, and act(weight norm(that)), the norm an RMS norm with `scale`; no gradients.
+    """x and what is to be added to it, and act(weight norm(that)), the norm an RMS norm with `scale`; no gradients.
 
     With act `swiglu` the first half of the weight's rows are the gate's.
     """
-    total = x if parts is None else torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    delta = None if rest.delta is None else rest.delta.contiguous()
+    total = x if delta is None else torch.empty(x.shape, dtype=x.dtype, device=x.device)
     N = len(weight) // (2 if act == "swiglu" else 1)
     y = torch.empty(len(x), N, dtype=weight.dtype, device=x.device)
-    given = x, None if parts is None else parts.contiguous(), total
     if len(x) == 1:
-        map_one(*given, weight, y, scale, None, None, eps, 0, act)
+        _map_one(x, delta, total, weight, y, scale, None, None, eps, 0, act)
+    elif rest.squares is not None:
+        _map_few(x, weight, y, act=act, scale=scale, squares=rest.squares, eps=eps)
     else:
-        map_few(prepared(*given, scale, None, eps, 0, weight.dtype), weight, y, None, 1, act)
+        _map_few(_prepared(x, delta, total, scale, None, eps, 0, weight.dtype), weight, y, act=act)
     return total, y
 
 
@@ -64,23 +73,22 @@ def write(
     gate: Float[Tensor, "B K"] | None = None,
     heads: int = 0,
     eps: float = 0.0,
-) -> tuple[Float[Tensor, "B D"], Float[Tensor, "S B D"] | None]:
-    """x and the parts of what is to be added to it: or their sum and None.
-
-    That is weight times a; or times silu(gate) a; and where `heads` is not 0, of the RMS norm of each of so many parts
-    of a.
-    """
+    sums: Float[Tensor, "B H _"] | None = None,
+) -> tuple[Float[Tensor, "B D"], Rest]:
+    """x plus weight times a; or times silu(gate) a; and where `heads` is not 0, of the RMS norm of each of so many
+    equal parts of a, of whose squares `sums` may hold the sum in terms."""
     B, D = x.shape
+    y = torch.empty(B, D, dtype=weight.dtype, device=x.device)
     if B == 1:
-        y = torch.empty(1, D, dtype=weight.dtype, device=x.device)
-        map_one(a, None, None, weight, y, None, gate, x, eps, heads, None)
-        return y, None
-    if gate is not None or heads or a.dtype != weight.dtype or not a.is_contiguous():
-        a = prepared(a, None, None, None, gate, eps, heads, weight.dtype)
-    S = max(1, min(PROGRAMS // triton.cdiv(D, OUTPUTS), triton.cdiv(a.shape[1], 4 * INPUTS)))
-    y = torch.empty(S, B, D, dtype=weight.dtype if S == 1 else torch.float32, device=x.device)
-    map_few(a, weight, y, x.contiguous() if S == 1 else None, S, None)
-    return (y[0], None) if S == 1 else (x, y)
+        _map_one(a, None, None, weight, y, None, gate, x, eps, heads, None)
+        return y, Rest()
+    V = a.shape[1] // max(heads, 1)
+    if heads and (sums is None or V % INPUTS):
+        a, gate, heads = _prepared(a, None, None, None, gate, eps, heads, weight.dtype), None, 0
+    squares = torch.empty(triton.cdiv(D, _outputs(D)), B, device=x.device)
+    told = {"sums": sums, "V": V, "eps": eps} if heads else {}
+    _map_few(a, weight, y, gate=gate, residual=x.contiguous(), its_squares=squares, **told)
+    return y, Rest(None, squares)
 
 
 def likeliest(logits: Float[Tensor, "B N"], token: Int[Tensor, "B"]) -> None:
@@ -95,35 +103,45 @@ def _heads(K: int, heads: int) -> tuple[int, int, int, int]:
     return V, heads, bucket(max(heads, 1), 1), bucket(V, 16)
 
 
-def map_one(x, parts, total, weight, y, scale, gate, residual, eps, heads, act) -> None:
-    K, N, S = x.shape[1], y.shape[1], 0 if parts is None else len(parts)
+def _map_one(x, delta, total, weight, y, scale, gate, residual, eps, heads, act) -> None:
+    K, N = x.shape[1], y.shape[1]
     V, H, BH, BV = _heads(K, heads)
     BN = max(1, HELD // (BH * BV) // (2 if act == "swiglu" else 1))
     wait, how = early(x.device)
-    given = x, parts, total, weight, y, scale, gate, residual, N, eps, S, K, V, H, ACTS[act], BN, BH, BV, wait
+    given = x, delta, total, weight, y, scale, gate, residual, N, eps, K, V, H, ACTS[act], BN, BH, BV, wait
     _few.one[(triton.cdiv(N, BN),)](*given, num_warps=ONE_WARPS, **how)
 
 
-def prepared(x, parts, total, scale, gate, eps, heads, dtype) -> Tensor:
+def _prepared(x, delta, total, scale, gate, eps, heads, dtype) -> Tensor:
     B, K = x.shape
     V, H, BH, BV = _heads(K, heads)
     y = torch.empty(B, K, dtype=dtype, device=x.device)
     wait, how = early(x.device)
-    strides, S = (x.stride(0), 0 if gate is None else gate.stride(0)), 0 if parts is None else len(parts)
-    _few.before[(B,)](x, parts, total, y, scale, gate, B, strides, eps, S, K, V, H, BH, BV, wait, num_warps=8, **how)
+    strides = x.stride(0), 0 if gate is None else gate.stride(0)
+    _few.before[(B,)](x, delta, total, y, scale, gate, strides, eps, K, V, H, BH, BV, wait, num_warps=8, **how)
     return y
 
 
-def map_few(x, weight, y, residual, S, act) -> None:
-    N, items = y.shape[-1], ALIGNED // x.element_size()
-    if x.shape[1] % items:  # the copy engine reads rows that begin at multiples of 16 bytes
-        x, weight = (torch.nn.functional.pad(z, (0, -z.shape[1] % items)) for z in (x, weight))
+def _outputs(N: int) -> int:
+    """Of one program of `few`."""
+    return max(16, min(64, bucket(N // PROGRAMS + 1, 16) // 2))
+
+
+def _map_few(
+    x, weight, y, act=None, scale=None, squares=None, gate=None, sums=None, V=1, eps=0.0, residual=None,
+    its_squares=None,
+) -> None:  # fmt: skip
+    N, items = y.shape[1], ALIGNED // weight.element_size()
     B, K = x.shape
-    BB, BK = bucket(B, 16), min(INPUTS, bucket(K, 16))
-    stage = (BB + OUTPUTS * (2 if act == "swiglu" else 1)) * BK * x.element_size()
+    if weight.stride(0) % items:  # the copy engine reads rows that begin at multiples of 16 bytes
+        weight = torch.nn.functional.pad(weight, (0, -K % items))
+    BN, BB, BK = _outputs(N), bucket(B, 16), min(INPUTS, bucket(K, 16))
+    P, tiles = 0 if squares is None else len(squares), 1 if sums is None else sums.shape[-1]
+    strides = x.stride(0), 0 if gate is None else gate.stride(0)
     wait, how = early(x.device)
-    tiles = (TensorDescriptor.from_tensor(z, [rows, BK]) for z, rows in ((x, BB), (weight, OUTPUTS)))
-    stages = max(2, min(FEW_STAGES, SHARED // stage))
-    fetch = FETCH and x.element_size() == 2
-    given = *tiles, weight, y, residual, N, B, K, S, ACTS[act], OUTPUTS, BK, BB, stages, fetch, wait
-    _few.few[(triton.cdiv(N, OUTPUTS), S)](*given, num_warps=FEW_WARPS, **how)
+    _few.few[(triton.cdiv(N, BN),)](
+        *(x, scale, squares, gate, sums, TensorDescriptor.from_tensor(weight, [BN, BK]), y, residual, its_squares),
+        *(N, B, P, strides, eps, K, V, tiles, ACTS[act], BN, BK, BB, bucket(P, 1), STAGES, wait),
+        num_warps=WARPS,
+        **how,
+    )

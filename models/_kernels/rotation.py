@@ -6,7 +6,7 @@ Letters: R rows, K numbers of a row, P = K/2 pairs. Computed in float32 and writ
 import torch
 import triton
 import triton.language as tl
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -31,6 +31,28 @@ def _turn(x, y, turns, R, N_1, N_2, x_strides, y_strides, t_strides, K: tl.const
     turned = tl.join(a * c - b * s, a * s + b * c).reshape(ROWS, BLOCK)
     y_at = y + i * y_strides[0] + j * y_strides[1] + n * y_strides[2] + k
     tl.store(y_at, turned.to(y.dtype.element_ty), inside)
+
+
+@triton.jit
+def _turns_at(position, angles, turns, second, P, SETS: tl.constexpr, BLOCK: tl.constexpr):
+    r = tl.arange(0, BLOCK)
+    phase = tl.load(position).to(tl.float64) * tl.load(angles + r, r < P, 0.0)
+    c, s = tl.cos(phase).to(tl.float32), tl.sin(phase).to(tl.float32)
+    tl.store(turns + 2 * r, c, r < P)
+    tl.store(turns + 2 * r + 1, s, r < P)
+    if SETS == 2:
+        tl.store(turns + 2 * P + 2 * r, c * second, r < P)
+        tl.store(turns + 2 * P + 2 * r + 1, s * second, r < P)
+
+
+def turns_at(
+    position: Int[Tensor, "1"], angles: Float[Tensor, "P"], second: float | None = None
+) -> Complex[Tensor, "S 1 P"]:
+    """e^(i position angle), and where `second` is given that times it as well; phases in float64."""
+    P, S = len(angles), 1 if second is None else 2
+    turns = torch.empty(S, 1, P, dtype=torch.complex64, device=angles.device)
+    _turns_at[(1,)](position, angles, torch.view_as_real(turns), second or 1.0, P, S, bucket(P))
+    return turns
 
 
 def turned(x: Float[Tensor, "*any K"], turns: Complex[Tensor, "*#any P"]) -> Float[Tensor, "*any K"]:
