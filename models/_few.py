@@ -13,7 +13,7 @@ from models import _kernels
 
 MOST = 64  # sequences: with more, torch's own products read the weights as fast
 
-Rest = Any  # of a token's x: what is still to be added to it, [B, 1, D], or `models._kernels.few.Rest`, or None
+Rest = Any  # of a token's x: what is still to be added to it, [B, 1, D], or in terms, or None
 Pair = tuple[Float[Tensor, "B 1 D"], Rest]
 
 
@@ -22,9 +22,9 @@ def fits(x: Float[Tensor, "B T D"]) -> bool:
     return x.is_cuda and x.shape[1] == 1 and len(x) <= MOST and not torch.is_grad_enabled() and _kernels.usable(x)
 
 
-def alone(rest: Rest) -> Float[Tensor, "B T D"] | None:
-    """What is to be added, by itself."""
-    return rest if isinstance(rest, Tensor) else None
+def alone(rest: Rest, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"] | None:
+    """What is to be added as one tensor like x."""
+    return rest if rest is None or isinstance(rest, Tensor) else rest.each.sum(0).to(x.dtype).unsqueeze(1)
 
 
 def read(
@@ -33,13 +33,13 @@ def read(
     """x and what is to be added to it, and act(weight norm(that)), the norm an RMS norm."""
     from models._kernels import few
 
-    told = few.Rest() if rest is None else few.Rest(rest[:, 0]) if isinstance(rest, Tensor) else rest
-    x, y = few.read(x[:, 0], told, norm.weight, norm.eps, weight, act)
+    terms = rest.each if isinstance(rest, few.Terms) else None if rest is None else rest.transpose(0, 1)
+    x, y = few.read(x[:, 0], terms, norm.weight, norm.eps, weight, act)
     return x.unsqueeze(1), y
 
 
 def write(x: Float[Tensor, "B 1 D"], a: Float[Tensor, "B K"], weight: Float[Tensor, "D K"], *pre: Any) -> Pair:
-    """x plus weight times a, and the squares of that; for `pre`, what a is multiplied by, see `models._kernels.few`."""
+    """x and what to add: weight times a. For `pre`, what is done to a before, see `models._kernels.few`."""
     from models._kernels import few
 
     x, rest = few.write(x[:, 0], a, weight, *pre)
@@ -56,7 +56,7 @@ def choose_(token: Int[Tensor, "B"], logits: Float[Tensor, "B N"]) -> None:
         torch.argmax(logits, -1, out=token)
 
 
-def step_(*given: Any) -> tuple[Tensor, Tensor]:
+def step_(*given: Any) -> Float[Tensor, "B H V"]:
     """See `models._kernels.step`."""
     from models._kernels import step
 

@@ -52,7 +52,7 @@ def added(
     x: Float[Tensor, "B T D"], delta: _few.Rest, norm: nn.Module
 ) -> tuple[Float[Tensor, "B T D"], Float[Tensor, "B T D"]]:
     """x + delta and its norm: on a GPU in one pass over the data, and in one pass back."""
-    delta = _few.alone(delta)
+    delta = _few.alone(delta, x)
     if delta is None:
         return x, norm.forward(x)
     if x.is_cuda and x.dtype == delta.dtype and _kernels.usable(x) and isinstance(norm, RMSNorm | nn.LayerNorm):
@@ -73,7 +73,7 @@ class Block(nn.Module):
 
     Parts are called through `forward`, without the hooks of a module's call: four of those a layer are 5% of a decode
     step of a small model. Hooks on a block as a whole work; what it gives is such a pair. Of a few single tokens on a
-    GPU a part that has a `decode` takes and gives such a pair itself, with more in it: see `_few.Rest`.
+    GPU a part that has a `decode` takes and gives such a pair itself.
     """
 
     def __init__(self, mixer_norm: nn.Module, mixer: nn.Module, ffn_norm: nn.Module, ffn: nn.Module):

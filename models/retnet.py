@@ -152,12 +152,11 @@ class Retention(nn.Module):
         x, qkv = _few.read(x, rest, norm, self.into.weight)
         gamma = call.shared.gamma if self.gamma_logit is None else self.gamma_logit.float().sigmoid()
         turn = (turn.squeeze(2) if turn.dim() == 4 else turn) if turn.is_complex() else None
-        o, sums = _few.step_(qkv, turn, self.K**-0.5, gamma, state["S"], call.positions)
+        o = _few.step_(qkv, turn, self.K**-0.5, gamma, state["S"], call.positions)
         gate = qkv[:, -values:] if options.gate else None
         if not options.group_norm:
             o = self.evened(o.unsqueeze(1), call).squeeze(1)
-        heads = self.heads * options.group_norm
-        return _few.write(x, o.flatten(1), self.out.weight, gate, heads, options.norm_eps, sums)
+        return _few.write(x, o.flatten(1), self.out.weight, gate, self.heads * options.group_norm, options.norm_eps)
 
     def log_decay(self, call: Call) -> Float[Tensor, "H"] | None:
         if self.gamma_logit is None:

@@ -22,7 +22,6 @@ from models import _retention, _rotary
 from models._kernels.plans import EXACT, Plan, Tile
 
 GAMMAS = (0.999, 1e-3, 1.0, 0.6)  # of the heads: slow, so fast that powers vanish, none, fast
-SMALL = Tile(32, 32, 1, 4, 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,20 +45,20 @@ CASES = {
     "one token": Case(T=1, V=8),
     "a batch": Case(B=2, T=19, H=4),
     "no decay, no state": Case(decay=False, state=False, T=33),
-    "segments": Case(how=Plan(16, SMALL, SMALL, SMALL), L=16, T=41),
-    "segments without a state": Case(how=Plan(16, SMALL, SMALL, SMALL), L=32, T=70, H=2, state=False),
-    "scores inside": Case(K=32, V=24, how=Plan(16, SMALL, SMALL, SMALL, (True, True))),
+    "segments": Case(how=Plan(16, EXACT, EXACT, EXACT), L=16, T=41),
+    "segments without a state": Case(how=Plan(16, EXACT, EXACT, EXACT), L=32, T=70, H=2, state=False),
+    "scores inside": Case(K=32, V=24, how=Plan(16, EXACT, EXACT, EXACT, (True, True))),
     "keys in halves": Case(K=50, V=30, how=Plan(16, Tile(64, 32, 2, 4, 1), Tile(64, 32, 2, 4, 1), EXACT)),
-    "halves inside": Case(K=50, V=30, how=Plan(16, Tile(64, 32, 2, 4, 1), Tile(64, 32, 2, 4, 1), SMALL, (True, False))),
+    "halves inside": Case(K=50, V=30, how=Plan(16, Tile(64, 32, 2, 4, 1), Tile(64, 32, 2, 4, 1), EXACT, (True, False))),
     "three terms": Case(K=70, V=66, T=21, H=2),
     "packed": Case(packed=(5, 32, 1, 20)),
     "packed, three terms": Case(packed=(18, 3), K=70, V=20, H=2),
 }
 
 
-def inputs(case: Case, device: str, dtype: torch.dtype) -> tuple[list[Tensor], list[Tensor]]:
+def inputs(case: Case, device: str, dtype: torch.dtype, seed: int = 0) -> tuple[list[Tensor], list[Tensor]]:
     """q, k, v [B, H, T, .], the decay's logarithm and states, and the gradients of outputs and states."""
-    made = torch.Generator().manual_seed(case.T * case.K + case.V)
+    made = torch.Generator().manual_seed(case.T * case.K + case.V + seed)
     B, H, T, S = case.B, case.H, sum(case.packed) or case.T, len(case.packed) or case.B
 
     def random(*shape: int, kind: torch.dtype = dtype) -> Tensor:
@@ -95,11 +94,13 @@ def oracle(case: Case, given: list[Tensor], back: list[Tensor]) -> list[Tensor]:
     return results(run, case, exact, [x.double() for x in back])
 
 
-def errors(case: Case, device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
-    """Relative error of the outputs, the final states and each gradient."""
+def errors(
+    case: Case, device: str = "cpu", dtype: torch.dtype = torch.float32, seed: int | None = None
+) -> dict[str, float]:
+    """Relative error of the outputs, the final states and each gradient; with a seed also the size of the decay's."""
     from models._kernels import retention
 
-    given, back = inputs(case, device, dtype)
+    given, back = inputs(case, device, dtype, seed or 0)
     ends = None
     if case.packed:
         ends = torch.tensor([0, *itertools.accumulate(case.packed)], dtype=torch.int32, device=device)
@@ -113,7 +114,9 @@ def errors(case: Case, device: str = "cpu", dtype: torch.dtype = torch.float32) 
     finally:
         retention.empty = empty
     names = ["o", "state", "dq", "dk", "dv", *["dlog"] * case.decay, *["dstate"] * case.state]
-    return {name: off(a, b) for name, a, b in zip(names, got, oracle(case, given, back), strict=True)}
+    right = oracle(case, given, back)
+    sizes = {} if seed is None else {"|dlog|": right[5].norm().item()}
+    return sizes | {name: off(a, b) for name, a, b in zip(names, got, right, strict=True)}
 
 
 def off(got: Tensor, right: Tensor) -> float:

@@ -27,10 +27,10 @@ def _pre(a, scale, g, eps, K, V, HEADS: tl.constexpr, BH: tl.constexpr, BV: tl.c
 
 
 @triton.jit(do_not_specialize=["N"])
-def one(x, delta, total, w, y, scale, gate, residual, N, eps, K: tl.constexpr, V: tl.constexpr,
+def one(x, parts, total, w, y, scale, gate, residual, N, eps, S: tl.constexpr, K: tl.constexpr, V: tl.constexpr,
         HEADS: tl.constexpr, ACT: tl.constexpr, BN: tl.constexpr, BH: tl.constexpr, BV: tl.constexpr,
         EARLY: tl.constexpr):  # fmt: skip
-    """[BN] outputs of one row. The inputs stand as [BH, BV]: heads, or all in one. For `delta` see `before`."""
+    """[BN] outputs of one row. The inputs stand as [BH, BV]: heads, or all in one. For `parts` see `before`."""
     if EARLY:
         tl.extra.cuda.gdc_launch_dependents()
     rn = tl.program_id(0) * BN + tl.arange(0, BN)
@@ -55,8 +55,9 @@ def one(x, delta, total, w, y, scale, gate, residual, N, eps, K: tl.constexpr, V
     r = tl.zeros((BN,), tl.float32)
     if residual is not None:
         r += tl.load(residual + rn, rn < N, 0.0).to(tl.float32)
-    if delta is not None:
-        a += tl.load(delta + rk, inside, 0.0).to(tl.float32)
+    if parts is not None:
+        for part in tl.static_range(S):
+            a += tl.load(parts + part * K + rk, inside, 0.0).to(tl.float32)
         a = a.to(total.dtype.element_ty)
         tl.store(total + rk, a, inside & (tl.program_id(0) == 0))
         a = a.to(tl.float32)
@@ -68,10 +69,10 @@ def one(x, delta, total, w, y, scale, gate, residual, N, eps, K: tl.constexpr, V
     tl.store(y + rn, (_act(y_1, y_2, ACT) + r).to(y.dtype.element_ty), rn < N)
 
 
-@triton.jit
-def before(x, delta, total, y, scale, gate, strides, eps, K: tl.constexpr, V: tl.constexpr,
+@triton.jit(do_not_specialize=["B"])
+def before(x, parts, total, y, scale, gate, B, strides, eps, S: tl.constexpr, K: tl.constexpr, V: tl.constexpr,
            HEADS: tl.constexpr, BH: tl.constexpr, BV: tl.constexpr, EARLY: tl.constexpr):  # fmt: skip
-    """pre(x) of one row. With `delta` [B, K], x is x plus that, and is written to `total`."""
+    """pre(x) of one row. With `parts` [S, B, K], x is x plus their sum, and is written to `total`."""
     b = tl.program_id(0).to(tl.int64)
     j = tl.arange(0, BH * BV)
     rk = j // BV * V + j % BV
@@ -86,65 +87,39 @@ def before(x, delta, total, y, scale, gate, strides, eps, K: tl.constexpr, V: tl
     g = None
     if gate is not None:
         g = tl.load(gate + b * strides[1] + rk, inside, 0.0).to(tl.float32)
-    if delta is not None:
-        a += tl.load(delta + b * K + rk, inside, 0.0).to(tl.float32)
+    if parts is not None:
+        for part in tl.static_range(S):
+            a += tl.load(parts + (part * B + b) * K + rk, inside, 0.0).to(tl.float32)
         a = a.to(total.dtype.element_ty)
         tl.store(total + b * K + rk, a, inside)
         a = a.to(tl.float32)
     tl.store(y + b * K + rk, _pre(a, s, g, eps, K, V, HEADS, BH, BV).to(y.dtype.element_ty), inside)
 
 
-@triton.jit(do_not_specialize=["N", "B", "P"])
-def few(x, scale, squares, gate, sums, w, y, residual, its_squares, N, B, P, strides, eps, K: tl.constexpr,
-        V: tl.constexpr, TILES: tl.constexpr, ACT: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, BB: tl.constexpr,
-        BP: tl.constexpr, STAGES: tl.constexpr, EARLY: tl.constexpr):  # fmt: skip
-    """[BN] outputs of all rows; w: descriptor of [BN, BK].
-
-    Of what is normalised others have told the sums of squares in terms: `squares` [P, B] of all inputs, `sums`
-    [B, H, TILES] of each head of V inputs. This one tells `its_squares` [programs, B] of what it writes.
-    """
-    n = tl.program_id(0) * BN
+@triton.jit(do_not_specialize=["N", "B"])
+def few(x, w, y, residual, N, B, K: tl.constexpr, S: tl.constexpr, ACT: tl.constexpr, BN: tl.constexpr,
+        BK: tl.constexpr, BB: tl.constexpr, STAGES: tl.constexpr,
+        EARLY: tl.constexpr):  # fmt: skip
+    """[BN] outputs of all rows from part S of the inputs. x, w: descriptors of [BB, BK] and [BN, BK]."""
+    n, s = tl.program_id(0) * BN, tl.program_id(1)
+    each = tl.cdiv(tl.cdiv(K, BK), S)
     rn, rb = n + tl.arange(0, BN), tl.arange(0, BB)
-    rows = rb < B
     if EARLY:
         tl.extra.cuda.gdc_launch_dependents()
         tl.extra.cuda.gdc_wait()
     y_1 = tl.zeros((BN, BB), tl.float32)
     y_2 = tl.zeros((BN, BB), tl.float32)
-    for i in tl.range(0, tl.cdiv(K, BK), num_stages=STAGES):
-        rk = i * BK + tl.arange(0, BK)
-        inside = (rk < K)[:, None] & rows[None, :]
-        a = tl.load(x + rb[None, :] * strides[0] + rk[:, None], inside, 0.0)
-        if scale is not None:
-            a = (a.to(tl.float32) * tl.load(scale + rk, rk < K, 0.0).to(tl.float32)[:, None]).to(w.dtype)
-        if sums is not None:
-            rt = tl.arange(0, TILES)
-            told = sums + (rb[None, :] * (K // V) + i * BK // V) * TILES + rt[:, None]
-            total = tl.sum(tl.load(told, rows[None, :] & (rt < TILES)[:, None], 0.0), 0)
-            a *= tl.rsqrt(total / V + eps)[None, :]
-        if gate is not None:
-            g = tl.load(gate + rb[None, :] * strides[1] + rk[:, None], inside, 0.0).to(tl.float32)
-            a = a.to(tl.float32) * g * tl.sigmoid(g)
-        a = a.to(w.dtype)
+    for i in tl.range(s * each, tl.minimum((s + 1) * each, tl.cdiv(K, BK)), num_stages=STAGES):
+        a = x.load([0, i * BK]).T
         y_1 = tl.dot(w.load([n, i * BK]), a, y_1, input_precision="ieee")
         if ACT == 1:
             y_2 = tl.dot(w.load([N + n, i * BK]), a, y_2, input_precision="ieee")
-    if squares is not None:
-        rp = tl.arange(0, BP)
-        told = tl.load(squares + rp[:, None] * B + rb[None, :], (rp < P)[:, None] & rows[None, :], 0.0)
-        r = tl.rsqrt(tl.sum(told, 0) / K + eps)[None, :]
-        y_1 *= r
-        y_2 *= r
     y_1 = _act(y_1, y_2, ACT)
-    out = rb[None, :].to(tl.int64) * N + rn[:, None]
-    written = (rn < N)[:, None] & rows[None, :]
+    out = (s * B + rb[None, :]).to(tl.int64) * N + rn[:, None]
+    written = (rn < N)[:, None] & (rb < B)[None, :]
     if residual is not None:
         y_1 += tl.load(residual + out, written, 0.0).to(tl.float32)
-    rounded = y_1.to(y.dtype.element_ty)
-    tl.store(y + out, rounded, written)
-    if its_squares is not None:
-        y_1 = tl.where(written, rounded.to(tl.float32), 0.0)
-        tl.store(its_squares + tl.program_id(0) * B + rb, tl.sum(y_1 * y_1, 0), rows)
+    tl.store(y + out, y_1.to(y.dtype.element_ty), written)
 
 
 @triton.jit

@@ -33,7 +33,7 @@ def _turned(x, turn, BK: tl.constexpr):
 
 
 @triton.jit(do_not_specialize=["H"])
-def step(qkv, turn, gamma, state, o, squares, position, row, turn_steps, factor, H, K: tl.constexpr, V: tl.constexpr,
+def step(qkv, turn, gamma, state, o, position, row, turn_steps, factor, H, K: tl.constexpr, V: tl.constexpr,
          BK: tl.constexpr, BV: tl.constexpr, DITHER: tl.constexpr, EARLY: tl.constexpr):  # fmt: skip
     """A [BK, BV] tile of one head's state, all of its keys. `turn` [2, B or 1, K] is that of q and k, or None."""
     if EARLY:
@@ -62,7 +62,6 @@ def step(qkv, turn, gamma, state, o, squares, position, row, turn_steps, factor,
     S += k[:, None] * v[None, :]
     a = tl.sum(S * q[:, None], 0)
     tl.store(o + bh.to(tl.int64) * V + rv, a, values)
-    tl.store(squares + bh * tl.num_programs(0) + iv, tl.sum(a * a, 0))
     if DITHER:  # to one of the two neighbours in bfloat16, by chance, so that what decays by less than half a step does
         chance = _scrambled((number + tl.load(position) * 0x9E3779B1).to(tl.uint32)) >> 16
         S = ((S.to(tl.uint32, bitcast=True) + chance) & 0xFFFF0000).to(tl.float32, bitcast=True)
@@ -76,10 +75,8 @@ def step_(
     gamma: Float[Tensor, "H 1 1"] | None,
     state: Float[Tensor, "B H K V"],
     position: Tensor | None = None,
-) -> tuple[Float[Tensor, "B H V"], Float[Tensor, "B H _"]]:
+) -> Float[Tensor, "B H V"]:
     """`_retention.step_` of queries, keys and values as a projection gives them, side by side; overwrites `state`.
-
-    Also the sums of squares of each head's outputs, in as many terms as the next power of two has of programs.
 
     `turn` complex [2, B or 1, K/2] rotates q and k and scales k; without it `factor` scales k. A state in bfloat16 is
     rounded up or down by chance, as `position`, that of the token, on the device, decides: rounded to the nearest, a
@@ -92,13 +89,11 @@ def step_(
     BV = min(bucket(V, 16), max(8, HELD // BK))
     real = None if turn is None else torch.view_as_real(turn)
     steps = (0, 0) if real is None else (real.stride(0), real.stride(1) if real.shape[1] > 1 else 0)
-    tiles = triton.next_power_of_2(triton.cdiv(V, BV))
-    squares = torch.empty(B, H, tiles, device=state.device)
     wait, how = early(state.device)
-    step[(tiles, B * H)](
-        *(qkv, real, gamma, state, o, squares, position if dither else None, qkv.stride(0), steps, factor, H, K, V),
+    step[(triton.cdiv(V, BV), B * H)](
+        *(qkv, real, gamma, state, o, position if dither else None, qkv.stride(0), steps, factor, H, K, V),
         *(BK, BV, dither, wait),
         num_warps=WARPS,
         **how,
     )
-    return o, squares
+    return o
