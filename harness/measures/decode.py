@@ -10,14 +10,29 @@ On CUDA the steps are captured once and replayed as one graph where the model al
 time: beside the machine's measured bandwidth it says how far from the floor a step is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from harness.measures import Metric, Progress, Sample
 from harness.point import Point
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from harness.bench import Bench
+    from models._lm import LanguageModel
+    from models._state import State
+
+
+def steps(model: "LanguageModel", tokens: "Tensor", context: "State") -> Callable[[], None]:
+    """What is timed: a step for each of the tokens [steps, batch], the first from the context."""
+
+    def decode() -> None:
+        state = context
+        for token in tokens:
+            _, state = model.step(token, state)
+
+    return decode
 
 
 class Measure:
@@ -42,16 +57,9 @@ class Measure:
         last = point.sequence_length + self.decoded_tokens
         tokens = bench.tokens(self.decoded_tokens, point.batch_size)
         with torch.inference_mode(), bench.reaching(last):
-            contexts = bench.tokens(point.batch_size, point.sequence_length)
-            _, context = model.prefill(contexts, bench.form, capacity=last)
+            context = bench.context(model, bench.tokens(point.batch_size, point.sequence_length), last)
             read = sum(p.nbytes for p in model.parameters()) - model.embedding.weight.nbytes + context.nbytes
-
-            def decode() -> None:
-                state = context
-                for token in tokens:
-                    _, state = model.step(token, state)
-
-            timed = bench.time(bench.captured(decode))
+            timed = bench.time(bench.captured(steps(model, tokens, context)))
         for repeat, seconds in enumerate(seconds / self.decoded_tokens for seconds in timed.seconds):
             yield Sample("token_ms", 1000 * seconds, repeat)
             yield Sample("tokens_per_second", point.batch_size / seconds, repeat)

@@ -40,7 +40,7 @@ class Measure:
         batch, length = point.batch_size, point.sequence_length
         model, windows = bench.model(), bench.tokens(batch, length + 1)
         with bench.reaching(length), torch.inference_mode():
-            _, context = model.prefill(windows[:, : max(1, length - 1)], bench.form, capacity=length)
+            context = bench.context(model, windows[:, : max(1, length - 1)], length)
 
             def decode() -> None:
                 model.step(windows[:, -1], context)
