@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from models._cost import Chosen, CommonOptions, Cost, Shape
 from models._layers import Block, FeedForward, RMSNorm
@@ -160,6 +161,10 @@ class LanguageModel(Cost, nn.Module):
         call.shared = self.share(call)
         x = self.embedding_norm(self.embedding(tokens))
         layers = [dict(layer) for layer in state.layers] or [{} for _ in self.blocks]
+        again = self.options.recompute and torch.is_grad_enabled() and not (keep_state or state.layers)
         for block, layer in zip(self.blocks, layers, strict=True):
-            x = block(x, call, layer)
+            if again:
+                x = checkpoint(block, x, call, layer, use_reentrant=False, preserve_rng_state=False)
+            else:
+                x = block(x, call, layer)
         return self.norm(x), State(state.seen + length, state.padding, layers)
