@@ -21,7 +21,6 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from harness import checkpoint
 from harness.measures import NotApplicable, Progress
@@ -69,9 +68,7 @@ def batch(text: np.ndarray, settings: Training, seed: int, step: int) -> Tensor:
 def loss_of(model: LanguageModel, windows: Tensor, form: str | None, autocast: bool = False) -> Tensor:
     """Mean cross-entropy, in nats, of every token of the windows [B, T + 1] but the first."""
     with torch.autocast(windows.device.type, torch.bfloat16, enabled=autocast):
-        logits = model(windows[:, :-1], form)
-    logits = logits.flatten(0, 1).to(torch.promote_types(logits.dtype, torch.float32))
-    return F.cross_entropy(logits, windows[:, 1:].flatten())
+        return model.loss(windows[:, :-1], windows[:, 1:], form)
 
 
 def step(

@@ -5,8 +5,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models import _few, _kernels
 from models._gate import gated
 from models._norm import rms_norm
+from models._projection import projected
 from models._state import Call, LayerState
 
 
@@ -32,25 +34,66 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
         if self.kind == "swiglu":
-            if torch.is_grad_enabled():  # halves of the product would be gathered again going backward
-                gate, hidden = (F.linear(x, half) for half in self.into.weight.chunk(2))
+            if torch.is_grad_enabled():
+                gate, hidden = projected(x, self.into.weight, [self.out.in_features] * 2)
             else:
                 gate, hidden = F.linear(x, self.into.weight).chunk(2, -1)
             return F.linear(gated(gate, hidden), self.out.weight)
         return F.linear(F.gelu(F.linear(x, self.into.weight)), self.out.weight)
 
+    def decode(
+        self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, norm: RMSNorm, call: Call, state: LayerState
+    ) -> _few.Pair:
+        x, hidden = _few.read(x, delta, norm, self.into.weight, self.kind)
+        return _few.write(x, hidden, self.out.weight)
+
+
+def added(
+    x: Float[Tensor, "B T D"], delta: Float[Tensor, "B T D"] | None, norm: nn.Module
+) -> tuple[Float[Tensor, "B T D"], Float[Tensor, "B T D"]]:
+    """x + delta and its norm: on a GPU in one pass over the data, and in one pass back."""
+    if delta is None:
+        return x, norm.forward(x)
+    if x.is_cuda and x.dtype == delta.dtype and _kernels.usable(x) and isinstance(norm, RMSNorm | nn.LayerNorm):
+        ours = type(norm).forward in (RMSNorm.forward, nn.LayerNorm.forward) and norm.weight is not None
+        if ours and norm.weight.dtype == x.dtype and norm.weight.shape == x.shape[-1:]:
+            from models._kernels.norm import add_norm
+
+            return add_norm(
+                x, delta, norm.weight, getattr(norm, "bias", None), norm.eps, isinstance(norm, nn.LayerNorm)
+            )
+    x = x + delta
+    return x, norm.forward(x)
+
 
 class Block(nn.Module):
-    """x + mixer(norm(x)), then x + feed_forward(norm(x)).
+    """x + mixer(norm(x)), then x + feed_forward(norm(x)), the second sum left to the next block's norm: a block takes
+    and gives x and what is still to be added to it.
 
     Parts are called through `forward`, without the hooks of a module's call: four of those a layer are 5% of a decode
-    step of a small model. Hooks on a block as a whole work.
+    step of a small model. Hooks on a block as a whole work; what it gives is such a pair. Of a few single tokens on a
+    GPU what is to be added stands in terms, [S, B, D], and a part that has a `decode` adds them up itself.
     """
 
     def __init__(self, mixer_norm: nn.Module, mixer: nn.Module, ffn_norm: nn.Module, ffn: nn.Module):
         super().__init__()
         self.mixer_norm, self.mixer, self.ffn_norm, self.ffn = mixer_norm, mixer, ffn_norm, ffn
 
-    def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
-        x = x + self.mixer.forward(self.mixer_norm.forward(x), call, state)
-        return x + self.ffn.forward(self.ffn_norm.forward(x), call, state)
+    def forward(
+        self, x: Float[Tensor, "B T D"], delta: Float[Tensor, "B T D"] | None, call: Call, state: LayerState
+    ) -> tuple[Float[Tensor, "B T D"], Tensor | None]:
+        if call.form == "recurrent" and _few.fits(x):
+            return self.decode(x, delta, call, state)
+        x, y = added(x, delta, self.mixer_norm)
+        x, y = added(x, self.mixer.forward(y, call, state), self.ffn_norm)
+        return x, self.ffn.forward(y, call, state)
+
+    def decode(self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, call: Call, state: LayerState) -> _few.Pair:
+        for part, norm in ((self.mixer, self.mixer_norm), (self.ffn, self.ffn_norm)):
+            decode = getattr(part, "decode", None)
+            if decode is not None and isinstance(norm, RMSNorm):
+                x, delta = decode(x, delta, norm, call, state)
+            else:
+                x, y = added(x, _few.summed(delta, x), norm)
+                delta = part.forward(y, call, state).transpose(0, 1)
+        return x, delta

@@ -6,7 +6,7 @@ A model is an embedding, L blocks (norm, mixer, norm, feed-forward), a norm and 
 everything else is common, so that a comparison of two models compares their mixers. There are three ways in, the same
 for every model:
 
-    forward(tokens, form)  -> logits [B, T, V]         training and scoring
+    forward(tokens, form)  -> logits [B, T, V]         scoring; `loss` of training is its mean cross-entropy
     prefill(tokens)        -> logits [B, V], state     a whole prompt at once
     step(token, state)     -> logits [B, V], state     one more token
 
@@ -22,8 +22,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from models import _few, _loss
 from models._cost import Chosen, CommonOptions, Cost, Shape
-from models._layers import Block, FeedForward, RMSNorm
+from models._layers import Block, FeedForward, RMSNorm, added
 from models._state import Call, State
 
 
@@ -97,6 +98,11 @@ class LanguageModel(Cost, nn.Module):
                 raise ValueError(f"{name} is {getattr(options, name)!r}; allowed are {', '.join(allowed)}")
 
     @classmethod
+    def counts_on_device(cls, options: Chosen) -> bool:
+        """Whether `step` takes its place from a state's `position`, and keeps the sizes of all tensors of the state."""
+        return False
+
+    @classmethod
     def available_forms(cls, options: Chosen) -> tuple[str, ...]:
         """The forms that these options can be computed in."""
         return cls.forms
@@ -117,6 +123,19 @@ class LanguageModel(Cost, nn.Module):
         hidden, _ = self.run(tokens, form, State(0, padding, []), keep_state=False)
         return self.head(hidden)
 
+    def loss(
+        self, tokens: Int[Tensor, "B T"], targets: Int[Tensor, "B T"], form: str | None = None
+    ) -> Float[Tensor, ""]:
+        """Mean cross-entropy of the targets in nats, in float32 at least; long vocabularies never see all their logits.
+
+        A model with a forward pass or a head of its own is scored by its own logits.
+        """
+        plain = type(self.head) is nn.Linear and self.head.bias is None
+        if type(self).forward is not LanguageModel.forward or not plain:
+            return _loss.of_logits(self(tokens, form), targets)
+        hidden, _ = self.run(tokens, form, State(0, None, []), keep_state=False)
+        return _loss.cross_entropy(hidden, self.head.weight, targets)
+
     def prefill(
         self,
         tokens: Int[Tensor, "B T"],
@@ -132,8 +151,12 @@ class LanguageModel(Cost, nn.Module):
 
     def step(self, token: Int[Tensor, "B"], state: State) -> tuple[Float[Tensor, "B V"], State]:
         """Logits after one more token of each sequence. Consumes `state`."""
-        hidden, after = self.run(token.unsqueeze(1), "recurrent", state)
-        return self.head(hidden[:, 0]), after
+        x, delta, after = self.passed(token.unsqueeze(1), "recurrent", state)
+        if _few.fits(x):
+            if isinstance(self.norm, RMSNorm):
+                return _few.read(x, delta, self.norm, self.head.weight)[1], after
+            delta = _few.summed(delta, x)
+        return self.head(added(x, delta, self.norm)[1][:, 0]), after
 
     def run(
         self,
@@ -147,24 +170,41 @@ class LanguageModel(Cost, nn.Module):
 
         Raises ValueError for a form that the model's options do not offer.
         """
+        x, delta, after = self.passed(tokens, form, state, keep_state, capacity)
+        delta = _few.summed(delta, x) if x.shape[1] == 1 and _few.fits(x) else delta
+        return added(x, delta, self.norm)[1], after
+
+    def passed(
+        self,
+        tokens: Int[Tensor, "B T"],
+        form: str | None,
+        state: State,
+        keep_state: bool = True,
+        capacity: int | None = None,
+    ) -> tuple[Float[Tensor, "B T D"], Tensor | None, State]:
+        """`run` before the last norm: what the last block gives, and the state."""
         form = form or self.training_form(self.options)
         if form not in (offered := self.available_forms(self.options)):
             raise ValueError(f"{self.title} has no form {form!r} with these options; it has {', '.join(offered)}")
         length = tokens.shape[1]
-        positions = torch.arange(state.seen, state.seen + length, device=tokens.device)
+        if state.position is None:
+            positions = torch.arange(state.seen, state.seen + length, device=tokens.device)
+        else:
+            positions = state.position.unsqueeze(0)
         valid = None
         if state.padding is not None:
             positions = positions - state.padding.unsqueeze(1)
             if state.seen == 0:
                 valid = positions >= 0
-        call = Call(form, positions, valid, state.padding, state.seen, keep_state, capacity)
+        call = Call(form, positions, valid, state.padding, state.seen, keep_state, capacity, state.position)
         call.shared = self.share(call)
-        x = self.embedding_norm(self.embedding(tokens))
+        x, delta = self.embedding_norm(self.embedding(tokens)), None
         layers = [dict(layer) for layer in state.layers] or [{} for _ in self.blocks]
         again = self.options.recompute and torch.is_grad_enabled() and not (keep_state or state.layers)
         for block, layer in zip(self.blocks, layers, strict=True):
             if again:
-                x = checkpoint(block, x, call, layer, use_reentrant=False, preserve_rng_state=False)
+                x = x if delta is None else x + delta  # one tensor to keep
+                x, delta = checkpoint(block, x, None, call, layer, use_reentrant=False, preserve_rng_state=False)
             else:
-                x = block(x, call, layer)
-        return self.norm(x), State(state.seen + length, state.padding, layers)
+                x, delta = block(x, delta, call, layer)
+        return x, delta, State(state.seen + length, state.padding, layers, state.position)

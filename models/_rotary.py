@@ -14,6 +14,8 @@ from jaxtyping import Complex, Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from models import _kernels
+
 
 @functools.lru_cache(maxsize=16)
 @torch.inference_mode(False)
@@ -57,6 +59,10 @@ def turned(x: Float[Tensor, "*any K"], turns: Complex[Tensor, "*#any P"]) -> Flo
     In float32 at least, with a result of the type of `x`, and contiguous whatever the strides of `x`: one pass over the
     data, which sines and cosines of pairs would take six of.
     """
+    if x.is_cuda and turns.dtype == torch.complex64 and _kernels.usable(x):
+        from models._kernels import rotation
+
+        return rotation.turned(x, turns)
     exact = x.to(turns.dtype.to_real())
     return (_Turned.apply(exact, turns) if torch.is_grad_enabled() else _product(exact, turns)).to(x.dtype)
 

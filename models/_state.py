@@ -27,16 +27,22 @@ class Call:
     seen: int  # token slots, padding included, that earlier passes consumed
     keep_state: bool  # whether the state after this pass is wanted; without it a mixer may skip that work
     capacity: int | None  # token slots to reserve in states that grow; None: no more than this pass needs
+    position: Int[Tensor, ""] | None = None  # `seen` on the device, where the host's count stands still: see State
     shared: Any = None  # what `Model.share` made once for all layers
 
 
 @dataclasses.dataclass
 class State:
-    """What a model carries from one token to the next. The step that is given a state consumes it: clone to fork."""
+    """What a model carries from one token to the next. The step that is given a state consumes it: clone to fork.
+
+    With a `position`, a number on the device, a step takes its place from there and `seen` is only a lower bound: so
+    one step, captured in a graph, can be replayed at every position.
+    """
 
     seen: int
     padding: Int[Tensor, "B"] | None
     layers: list[LayerState]
+    position: Int[Tensor, ""] | None = None
 
     def tensors(self) -> Iterator[Tensor]:
         for layer in self.layers:
@@ -51,4 +57,5 @@ class State:
 
     def clone(self) -> "State":
         padding = None if self.padding is None else self.padding.clone()
-        return State(self.seen, padding, [{k: v.clone() for k, v in layer.items()} for layer in self.layers])
+        layers = [{k: v.clone() for k, v in layer.items()} for layer in self.layers]
+        return State(self.seen, padding, layers, None if self.position is None else self.position.clone())

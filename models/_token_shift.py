@@ -6,18 +6,26 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from models import _kernels
 from models._state import Call, LayerState
 
 
 def blends(
-    x: Float[Tensor, "B T D"], mix: Float[Tensor, "N D"], call: Call, state: LayerState, name: str
+    x: Float[Tensor, "B T D"], mix: Float[Tensor, "N D"], call: Call, state: LayerState, name: str, implementation: str
 ) -> tuple[Float[Tensor, "B T D"], ...]:
-    """The N blends of the tokens; the one before a sequence's first is zero. Keeps the last in `state[name]`."""
+    """The N blends of the tokens; the one before a sequence's first is zero. Keeps the last in `state[name]`.
+
+    By our own kernels where `implementation` is auto and the device has any.
+    """
     if call.valid is not None:
         x = x.masked_fill(~call.valid.unsqueeze(-1), 0)
     first = state[name] if name in state else torch.zeros_like(x[:, 0])
     if call.keep_state:
         state[name] = x[:, -1].clone()
+    if implementation == "auto" and x.is_cuda and _kernels.usable(x, _kernels.WITHOUT_PRODUCTS):
+        from models._kernels import token_shift
+
+        return token_shift.blend(x, first, mix)
     return Blend.apply(x, first, mix)
 
 

@@ -14,6 +14,7 @@ m cancels, gradients take it as given. A key of NOTHING has no weight.
 Given m, the sums p and q obey x_t <- l_t x_{t-1} + x_t with links l_t = e^{w + m_{t-1} - m_t} in [0, 1], and their
 gradients the same recurrence backwards in time. m itself obeys m_t <- max(w + m_{t-1}, m_t). So a form is a way to run
 a recurrence: `recurrent` token by token (the definition), `scan` in 2 log2(E) steps, `chunkwise` in 2 sqrt(E) steps.
+On a GPU the latter two are one program of `_kernels`, which scans over segments of time.
 """
 
 import math
@@ -25,9 +26,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from models import _kernels
+
 Triple = tuple[Float[Tensor, "B C"], Float[Tensor, "B C"], Float[Tensor, "B C"]]
 NOTHING = -1e38  # an exponent without weight; finite, so that the difference of two is not NaN, and known to bfloat16
 FAR = 60.0  # e^60 times a sum stays in range in float32, and 1 beside e^60 is below rounding even in float64
+IMPLEMENTATIONS = ("auto", "torch")  # of scan and chunkwise: by our own kernels where the device has any, or by torch
 
 
 def empty(batch: int, channels: int, like: Tensor) -> Triple:
@@ -59,12 +63,17 @@ def wkv(
     u: Float[Tensor, "C"],
     state: Triple,
     form: str,
+    implementation: str = "auto",
 ) -> tuple[Float[Tensor, "B T C"], Triple]:
     """The average at each token, in the dtype of v, and the state after the last one. Computed in the state's dtype.
 
     `form` is recurrent, scan or chunkwise.
     """
     dtype, exact = v.dtype, state[0].dtype
+    if implementation == "auto" and form != "recurrent" and fused(k, v, exact):
+        from models._kernels import wkv
+
+        return wkv.wkv(k, v, w.to(exact), u.to(exact), state)
     k, v, w, u = (tensor if tensor.dtype == exact else tensor.to(exact) for tensor in (k, v, w, u))
     if form == "recurrent":
         ys = []
@@ -76,6 +85,12 @@ def wkv(
         y, m, p, q = Average.apply(k, v, w, u, *state, SWEEPS[form])
         state = m, p, q
     return (y if dtype == exact else y.to(dtype)), state
+
+
+def fused(k: Tensor, v: Tensor, exact: torch.dtype) -> bool:
+    """Whether the programs of `_kernels` can take these."""
+    known = _kernels.WITHOUT_PRODUCTS
+    return k.is_cuda and exact == torch.float32 and _kernels.usable(k, known) and _kernels.usable(v, known)
 
 
 class Average(torch.autograd.Function):

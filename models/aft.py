@@ -30,7 +30,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import _average, _window, _wkv
+from models import _average, _gate, _window, _wkv
 from models._biases import Biases
 from models._cache import extend
 from models._cost import Chosen, CommonOptions, Count, Shape
@@ -46,10 +46,12 @@ class Options(CommonOptions):
     variant: str = "conv"
     window: int = 32  # W, of local and conv
     rank: int | None = None  # of the position biases of full and local; None: a whole table
+    implementation: str = "auto"  # gate, and simple's average: by our own kernels where there are any, or torch
 
     CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
         **CommonOptions.CHOICES,
         "variant": ("conv", "simple", "local", "full"),
+        "implementation": _wkv.IMPLEMENTATIONS,
     }
 
 
@@ -58,7 +60,7 @@ class Mixer(nn.Module):
 
     def __init__(self, shape: Shape, options: Options, layer: int = 0):
         super().__init__()
-        self.variant, self.layer = options.variant, layer
+        self.variant, self.implementation, self.layer = options.variant, options.implementation, layer
         self.into = nn.Linear(shape.width, 3 * shape.width, bias=False)  # q, k, v
         self.out = nn.Linear(shape.width, shape.width, bias=False)
         heads = shape.heads if options.variant == "conv" else None
@@ -73,12 +75,13 @@ class Mixer(nn.Module):
         lowered = torch.is_autocast_enabled(x.device.type)
         with torch.autocast(x.device.type, enabled=False) if lowered else contextlib.nullcontext():
             y = self.average(k, v, call, state)
-        return self.out(torch.sigmoid(q) * (y if y.dtype == q.dtype else y.to(q.dtype)))
+        own = "torch" if call.form == "recurrent" else self.implementation
+        return self.out(_gate.opened(q, y, own))
 
     def average(self, k: Keys, v: Keys, call: Call, state: LayerState) -> Keys:
         """The weighted averages of v at each token."""
         if self.variant == "simple":
-            return simple(k, v, call, state)
+            return simple(k, v, call, state, self.implementation)
         if self.variant != "conv" and call.seen + k.shape[1] > self.biases.max_length:
             raise ValueError(
                 f"a sequence of {call.seen + k.shape[1]} tokens has no position biases in AFT-{self.variant} with "
@@ -90,7 +93,7 @@ class Mixer(nn.Module):
         return _window.averages(self.biases, k, v, call, state, call.shared[self.layer] if call.shared else None)
 
 
-def simple(k: Keys, v: Keys, call: Call, state: LayerState) -> Keys:
+def simple(k: Keys, v: Keys, call: Call, state: LayerState, implementation: str) -> Keys:
     """WKV without decay, the current token counted as any other."""
     before = _wkv.empty(k.shape[0], k.shape[2], k)
     if state:
@@ -100,9 +103,9 @@ def simple(k: Keys, v: Keys, call: Call, state: LayerState) -> Keys:
         w = k.new_full((1, T, T), -torch.inf, dtype=exact).triu(1)
         y, after = _average.weighted(k.to(exact), v.to(exact), w, before), before
         if call.keep_state:
-            _, after = _wkv.wkv(k, v, zero, zero, before, "scan")
+            _, after = _wkv.wkv(k, v, zero, zero, before, "scan", implementation)
     else:
-        y, after = _wkv.wkv(k, v, zero, zero, before, call.form)
+        y, after = _wkv.wkv(k, v, zero, zero, before, call.form, implementation)
     if call.keep_state:
         state["max"], state["numerator"], state["denominator"] = after
     return y
@@ -154,6 +157,10 @@ class Model(LanguageModel):
         tables = torch.stack([part.table for part in self.modules() if isinstance(part, Biases)])
         exact = torch.promote_types(tables.dtype, torch.float32)
         return F.pad(tables.to(exact).flip(-1).mT, (0, 0, 1, 0)).unsqueeze(-1).unbind(0)
+
+    @classmethod
+    def counts_on_device(cls, options: Chosen) -> bool:
+        return options.variant in ("conv", "simple", "local")
 
     @classmethod
     def check(cls, shape: Shape, options: Chosen) -> None:

@@ -36,6 +36,7 @@ from models import _retention as retention
 from models._cost import Chosen, CommonOptions, Count, Shape, retention_flops
 from models._lm import LanguageModel
 from models._norm import rms_norm
+from models._projection import projected
 from models._rotary import rope_angles, turned, turns
 from models._state import Call, LayerState, state_dtype
 from models._traffic import Traffic, retention_traffic
@@ -103,8 +104,8 @@ class LinearAttention(nn.Module):
         options, shared = self.options, call.shared
         if x.shape[1] == 1 and call.form == "recurrent" and state and not torch.is_grad_enabled():
             return self.step(x, shared, state)
-        if torch.is_grad_enabled():  # the weight in parts: parts of the product would be gathered again going backward
-            qk, v = (F.linear(x, part) for part in self.into.weight.split(self.parts))
+        if torch.is_grad_enabled():
+            qk, v = projected(x, self.into.weight, self.parts)
         else:
             qk, v = self.into(x).split(self.parts, -1)
         qk, v = qk.unflatten(-1, (-1, self.K)), v.unflatten(-1, (-1, self.V))
@@ -191,14 +192,14 @@ class Model(LanguageModel):
             turn = turns(call.positions, angles, dtype).unsqueeze(-2)
             shared = Shared(None, turn) if maps.turns_features(options) else Shared(turn)
         if options.feature_map == "cosformer":
-            slots = call.seen + call.positions.shape[-1]
-            if slots > M and call.positions.max() >= M:
-                raise ValueError(
-                    f"cosformer weighs {M} positions; for {slots} tokens build it with a larger max_length"
-                )
-            angle = torch.tensor([math.pi / (2 * M)], dtype=torch.float64)
-            shared.wave = turns(call.positions, angle, dtype).unsqueeze(-2)
+            if (slots := call.seen + call.positions.shape[-1]) > M and call.positions.max() >= M:
+                raise ValueError(f"cosformer weighs {M} positions; for {slots} tokens choose a larger max_length")
+            shared.wave = turns(call.positions, torch.tensor([math.pi / (2 * M)]).double(), dtype).unsqueeze(-2)
         return shared
+
+    @classmethod
+    def counts_on_device(cls, options: Chosen) -> bool:
+        return options.feature_map != "cosformer"  # whose last position the host must watch
 
     @classmethod
     def check(cls, shape: Shape, options: Chosen) -> None:

@@ -17,7 +17,6 @@ Where this departs from the paper:
 """
 
 import dataclasses
-import functools
 from typing import Any, ClassVar
 
 import torch
@@ -25,8 +24,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import _decay, _gate, _norm, _retention, _rotary
+from models import _decay, _few, _gate, _norm, _projection, _retention, _retnet_tables, _rotary
 from models._cost import Chosen, CommonOptions, Count, Shape, retention_flops
+from models._layers import RMSNorm
 from models._lm import LanguageModel
 from models._state import Call, LayerState, state_dtype
 from models._traffic import Traffic, retention_traffic
@@ -35,6 +35,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "torchscale": {"value_factor": 1.6875, "gamma": "torchscale", "ffn": "swiglu"},
     "paper": {"value_factor": 2.0, "gamma": "paper", "ffn": "gelu"},
 }
+
+ANGLES = {"retnet": _rotary.retnet_angles, "rope": _rotary.rope_angles}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,8 +114,7 @@ class Retention(nn.Module):
             return self.step(x, call, state["S"])
         if call.valid is not None:
             x = x * call.valid.unsqueeze(-1)  # no biases: q = k = v = 0 on padding
-        # The weight in parts: parts of the product would be gathered again going backward.
-        q, k, v, *gate = (F.linear(x, part) for part in self.into.weight.split(self.parts))
+        q, k, v, *gate = _projection.projected(x, self.into.weight, self.parts)
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (q, k, v))
         turned = _rotary.turned if call.shared.turn.is_complex() else lambda part, turn: part * turn.to(part.dtype)
         q, k = (turned(part, turn) for part, turn in zip((q, k), call.shared.turn, strict=True))
@@ -143,6 +144,20 @@ class Retention(nn.Module):
         y = F.silu(gate[0]) * y.view(B, 1, -1) if gate else y.view(B, 1, -1)
         return self.out.forward(y.to(x.dtype))
 
+    def decode(
+        self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, norm: RMSNorm, call: Call, state: LayerState
+    ) -> _few.Pair:
+        """`forward` of one token by a few programs, overwriting the state."""
+        options, turn, values = self.options, call.shared.turn, self.heads * self.V
+        x, qkv = _few.read(x, delta, norm, self.into.weight)
+        gamma = call.shared.gamma if self.gamma_logit is None else self.gamma_logit.float().sigmoid()
+        turn = (turn.squeeze(2) if turn.dim() == 4 else turn) if turn.is_complex() else None
+        o = _few.step_(qkv, turn, self.K**-0.5, gamma, state["S"], call.positions)
+        gate = qkv[:, -values:] if options.gate else None
+        if not options.group_norm:
+            o = self.evened(o.unsqueeze(1), call).squeeze(1)
+        return _few.write(x, o.flatten(1), self.out.weight, gate, self.heads * options.group_norm, options.norm_eps)
+
     def log_decay(self, call: Call) -> Float[Tensor, "H"] | None:
         if self.gamma_logit is None:
             return call.shared.log_decay
@@ -152,24 +167,6 @@ class Retention(nn.Module):
         """o_n / sqrt(sum_{m<=n} gamma^(n-m)), the paper's second normalisation, which knows positions only."""
         sums = _decay.row_sums(self.log_decay(call), call.positions, state_dtype(o.dtype))
         return o * sums.rsqrt().unsqueeze(-1).to(o.dtype)
-
-
-@functools.lru_cache(maxsize=4)
-@torch.inference_mode(False)
-def tables(
-    options: Options, heads: int, K: int, length: int, dtype: torch.dtype, device: torch.device
-) -> tuple[Tensor | None, Tensor | None, Tensor]:
-    """ln gamma, gamma, and the turns of the first `length` positions: each pair's rotation, and K^-1/2 for k."""
-    log_decay = gamma = None
-    if options.gamma not in ("none", "learned"):
-        given = _decay.schedule(options.gamma, heads) if isinstance(options.gamma, str) else options.gamma
-        exact = torch.tensor(given, dtype=torch.float64, device=device)
-        log_decay, gamma = exact.log().to(dtype), exact.to(dtype)[:, None, None]
-    turn = torch.tensor([1.0, K**-0.5], dtype=dtype, device=device)[:, None, None]
-    if options.rotation != "none":
-        theta = (_rotary.retnet_angles if options.rotation == "retnet" else _rotary.rope_angles)(K, device=device)
-        turn = _rotary.turns(torch.arange(length, device=device), theta, dtype) * turn
-    return log_decay, gamma, turn
 
 
 class Model(LanguageModel):
@@ -195,14 +192,17 @@ class Model(LanguageModel):
 
     def share(self, call: Call) -> Shared:
         heads, K, _ = sizes(self.shape, self.options)
-        dtype, seen, length = state_dtype(self.head.weight.dtype), call.seen, call.positions.shape[-1]
-        reach = 1 << (seen + length).bit_length()  # so that decoding makes tables anew at powers of two only
-        log_decay, gamma, turn = tables(self.options, heads, K, reach, dtype, call.positions.device)
-        if turn.is_complex():
-            at = slice(seen, seen + length) if call.padding is None else call.positions.clamp(min=0).unsqueeze(1)
-            turn = turn[:, at]
-        D = None if log_decay is None or call.form != "parallel" else _decay.matrix(log_decay, length)
+        dtype, device = state_dtype(self.head.weight.dtype), call.positions.device
+        log_decay, gamma = _retnet_tables.decays(self.options.gamma, heads, dtype, device)
+        turn = _retnet_tables.turn(ANGLES.get(self.options.rotation), K, call, dtype)
+        D = None
+        if log_decay is not None and call.form == "parallel":
+            D = _decay.matrix(log_decay, call.positions.shape[-1])
         return Shared(turn, log_decay, gamma, D)
+
+    @classmethod
+    def counts_on_device(cls, options: Chosen) -> bool:
+        return True
 
     @classmethod
     def default_ffn_width(cls, width: int, options: Chosen) -> int:

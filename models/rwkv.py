@@ -24,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import _wkv
+from models import _gate, _wkv
 from models._cost import Chosen, CommonOptions, Count, Shape
 from models._lm import LanguageModel
 from models._state import Call, LayerState, state_dtype
@@ -36,27 +36,13 @@ from models._traffic import Traffic, average_traffic
 class Options(CommonOptions):
     ffn: str = "channel_mix"  # RWKV's own; the RetNet paper's Table 5 took the common feed-forward instead
     init: str = "declared"
+    implementation: str = "auto"  # scan and chunkwise: by our own kernels where the device has any, or by torch
 
     CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
         "ffn": ("channel_mix", "swiglu", "gelu"),
         "init": ("declared", "published"),
+        "implementation": _wkv.IMPLEMENTATIONS,
     }
-
-
-class SquaredReLU(torch.autograd.Function):
-    """relu(x)^2, which is also all that its gradient needs."""
-
-    @staticmethod
-    def forward(ctx: Any, x):
-        positive = torch.relu(x)
-        ctx.save_for_backward(positive)
-        return positive.square()
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient):
-        (positive,) = ctx.saved_tensors
-        return torch.mul(positive, gradient).mul_(2)
 
 
 def decoding(x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> bool:
@@ -71,6 +57,11 @@ def orthogonal_(matrix: Tensor, gain: float) -> None:
     matrix.copy_(nn.init.orthogonal_(torch.empty_like(matrix, dtype=state_dtype(matrix.dtype)), gain))
 
 
+def implementation(part: Any, call: Call) -> str:
+    """Of everything between the products: the form that is the definition is torch's."""
+    return "torch" if call.form == "recurrent" else part.implementation
+
+
 def start(drawn: list[Tensor], zeroed: list[Tensor], declared: bool) -> None:
     """Orthogonal matrices, scaled up where rows outnumber columns, and zeros; as published, no scale and no zeros."""
     for matrix in (*drawn, *zeroed):
@@ -82,8 +73,9 @@ def start(drawn: list[Tensor], zeroed: list[Tensor], declared: bool) -> None:
 class TimeMixing(nn.Module):
     """W_o (sigmoid(r) * wkv(k, v))."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, implementation: str = "auto"):
         super().__init__()
+        self.implementation = implementation
         self.mix = nn.Parameter(torch.empty(3, width))  # of k, v, r
         self.decay = nn.Parameter(torch.empty(width))  # w = -exp(decay)
         self.first = nn.Parameter(torch.empty(width))  # u
@@ -104,8 +96,8 @@ class TimeMixing(nn.Module):
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
         if decoding(x, call, state):
             return self.step(x[:, 0], state).unsqueeze(1)
-        weights = self.into.weight.chunk(3)
-        mixed = blends(x, self.mix, call, state, "time_input")
+        own, weights = implementation(self, call), self.into.weight.chunk(3)
+        mixed = blends(x, self.mix, call, state, "time_input", own)
         k, v, r = (F.linear(part, weight) for part, weight in zip(mixed, weights, strict=True))
         if call.valid is not None:
             k = k.masked_fill(~call.valid.unsqueeze(-1), _wkv.NOTHING)
@@ -114,10 +106,10 @@ class TimeMixing(nn.Module):
         else:
             before = _wkv.empty(x.shape[0], x.shape[2], k)
         w = -torch.exp(self.decay.to(before[0].dtype))
-        y, after = _wkv.wkv(k, v, w, self.first, before, call.form)
+        y, after = _wkv.wkv(k, v, w, self.first, before, call.form, own)
         if call.keep_state:
             state["max"], state["numerator"], state["denominator"] = after
-        return self.out(torch.sigmoid(r) * y)
+        return self.out(_gate.opened(r, y, own))
 
     def step(self, x: Float[Tensor, "B D"], state: LayerState) -> Float[Tensor, "B D"]:
         """The same for one token: `bmm` costs less than three products, no list of steps is made."""
@@ -133,8 +125,9 @@ class TimeMixing(nn.Module):
 class ChannelMixing(nn.Module):
     """sigmoid(r) * W_o relu(k)^2."""
 
-    def __init__(self, width: int, ffn_width: int):
+    def __init__(self, width: int, ffn_width: int, implementation: str = "auto"):
         super().__init__()
+        self.implementation = implementation
         self.mix = nn.Parameter(torch.empty(2, width))  # of k, r
         self.key = nn.Linear(width, ffn_width, bias=False)
         self.receptance = nn.Linear(width, width, bias=False)
@@ -148,8 +141,9 @@ class ChannelMixing(nn.Module):
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
         if decoding(x, call, state):
             return self.step(x[:, 0], state).unsqueeze(1)
-        for_k, for_r = blends(x, self.mix, call, state, "channel_input")
-        return torch.sigmoid(self.receptance(for_r)) * self.out(SquaredReLU.apply(self.key(for_k)))
+        own = implementation(self, call)
+        for_k, for_r = blends(x, self.mix, call, state, "channel_input", own)
+        return _gate.opened(self.receptance(for_r), self.out(_gate.squared_relu(self.key(for_k), own)), own)
 
     def step(self, x: Float[Tensor, "B D"], state: LayerState) -> Float[Tensor, "B D"]:
         for_k, for_r = torch.lerp(state["channel_input"], x, self.mix.unsqueeze(1)).unbind(0)
@@ -169,11 +163,11 @@ class Model(LanguageModel):
     Options = Options
 
     def build_mixer(self, layer: int) -> nn.Module:
-        return TimeMixing(self.shape.width)
+        return TimeMixing(self.shape.width, self.options.implementation)
 
     def build_ffn(self, layer: int) -> nn.Module:
         if self.options.ffn == "channel_mix":
-            return ChannelMixing(self.shape.width, self.shape.ffn_width)
+            return ChannelMixing(self.shape.width, self.shape.ffn_width, self.options.implementation)
         return super().build_ffn(layer)
 
     def build_norm(self) -> nn.Module:
@@ -193,6 +187,10 @@ class Model(LanguageModel):
             for part in block.children():
                 if isinstance(part, TimeMixing | ChannelMixing):
                     part.initialise(layer / max(L - 1, 1), 1 - layer / L, self.options.init == "declared")
+
+    @classmethod
+    def counts_on_device(cls, options: Chosen) -> bool:
+        return True
 
     @classmethod
     def default_ffn_width(cls, width: int, options: Chosen) -> int:

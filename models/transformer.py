@@ -22,24 +22,23 @@ costs four; that of `sdpa` computes the scores again, a fifth (see `Model.flops`
 """
 
 import dataclasses
-import math
 from typing import ClassVar
 
 import torch
-from jaxtyping import Bool, Complex, Float, Int
+from jaxtyping import Complex, Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from models import _few
+from models._attention import Visible, parallel, recurrent, reserved_slots, visible_slots
 from models._cache import extend
 from models._cost import Chosen, CommonOptions, Count, Shape
+from models._kernels import usable
+from models._layers import RMSNorm, added
 from models._lm import LanguageModel
+from models._projection import projected
 from models._rotary import rope_angles, turned, turns, xpos_scale
 from models._state import Call, LayerState
 from models._traffic import Traffic, attention_traffic
-
-Queries = Float[Tensor, "B H T K"]
-Keys = Float[Tensor, "B G S K"]
-Visible = Bool[Tensor, "*any #T S"] | None  # None: every slot, or in parallel form all up to the query's own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,52 +64,6 @@ class Shared:
     visible: Visible
 
 
-def visible_slots(call: Call, length: int, device: torch.device) -> Bool[Tensor, "*any T S"]:
-    """True where query n may look at slot m: not behind it, and not padding. [T, S], or [B, 1, T, S] with padding.
-
-    A query that is padding itself sees its own slot alone: its result is discarded, but must not be NaN.
-    """
-    slots = torch.arange(call.seen + length, device=device)
-    own = slots[call.seen :].unsqueeze(1)
-    if call.padding is None:
-        return slots <= own
-    real = slots >= call.padding.view(-1, 1, 1, 1)
-    return (slots <= own) & real | (slots == own)
-
-
-def attend(q: Queries, k: Keys, v: Keys, visible: Visible, causal: bool, implementation: str) -> Queries:
-    """softmax(q k^T / sqrt(K)) v over the visible slots, or up to each query's own; the softmax at least in float32."""
-    heads, groups = q.shape[1], k.shape[1]
-    if groups < heads and q.shape[2] == 1:  # the queries of one group are so many tokens over the same keys
-        out = attend(q.unflatten(1, (groups, -1)).squeeze(3), k, v, visible, False, implementation)
-        return out.flatten(1, 2).unsqueeze(2)
-    if implementation == "sdpa":
-        return F.scaled_dot_product_attention(q, k, v, visible, is_causal=causal, enable_gqa=groups < heads)
-    if groups < heads:
-        k, v = (x.repeat_interleave(heads // groups, 1) for x in (k, v))
-    scores = (q / math.sqrt(q.shape[-1])) @ k.mT
-    if visible is not None:
-        scores = scores.masked_fill(~visible, -math.inf)
-    return scores.softmax(-1, dtype=torch.promote_types(q.dtype, torch.float32)).to(v.dtype) @ v
-
-
-def recurrent(q: Queries, k: Keys, v: Keys, visible: Visible, implementation: str) -> Queries:
-    """The definition: one token after the other, each over the slots up to its own."""
-    T, S = q.shape[2], k.shape[2]
-    if T == 1:
-        return attend(q, k, v, visible, False, implementation)
-    out = []
-    for n, end in enumerate(range(S - T + 1, S + 1)):
-        row = None if visible is None else visible[..., n : n + 1, :end]
-        out.append(attend(q[:, :, n : n + 1], k[:, :, :end], v[:, :, :end], row, False, implementation))
-    return torch.cat(out, 2)
-
-
-def parallel(q: Queries, k: Keys, v: Keys, visible: Visible, implementation: str) -> Queries:
-    """All tokens at once. Without a mask the kernel is told that it is causal, which a single query need not be."""
-    return attend(q, k, v, visible, visible is None and q.shape[2] > 1, implementation)
-
-
 class Attention(nn.Module):
     """Queries, keys and values of every head, softmax attention, and the projection back."""
 
@@ -124,8 +77,10 @@ class Attention(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
         shared: Shared = call.shared
-        if torch.is_grad_enabled():  # the weight in parts: parts of the product would be gathered again going backward
-            qk, v = (F.linear(x, part) for part in self.into.weight.split(self.parts))
+        if self.programmed(x, call):
+            return self.out(self.step(self.into(x[:, 0]), call, state)).unsqueeze(1)
+        if torch.is_grad_enabled():
+            qk, v = projected(x, self.into.weight, self.parts)
         else:
             qk, v = self.into(x).split(self.parts, -1)
         qk, v = qk.unflatten(-1, (-1, self.size)), v.unflatten(-1, (-1, self.size))
@@ -136,11 +91,37 @@ class Attention(nn.Module):
         if call.keep_state or state:
             for name, new in (("k", k), ("v", v)):
                 state[name] = extend(state.get(name), new, call, self.options.cache)
-        if call.seen:
+        visible = shared.visible
+        if call.position is not None:
+            k, v = state["k"], state["v"]
+            visible = reserved_slots(call, k)
+        elif call.seen:
             end = call.seen + x.shape[1]
             k, v = state["k"][:, :, :end], state["v"][:, :, :end]
         form = parallel if call.form == "parallel" else recurrent
-        return self.out(form(q, k, v, shared.visible, self.options.implementation).transpose(1, 2).flatten(2))
+        return self.out(form(q, k, v, visible, self.options.implementation).transpose(1, 2).flatten(2))
+
+    def programmed(self, x: Tensor, call: Call) -> bool:
+        """Whether our own program does this step: it counts on the device, and torch's would read every slot."""
+        return call.position is not None and self.options.implementation == "sdpa" and x.is_cuda and usable(x)
+
+    def decode(
+        self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, norm: RMSNorm, call: Call, state: LayerState
+    ) -> _few.Pair:
+        """`forward` of one token by a few programs where the step counts on the device."""
+        if not self.programmed(x, call):
+            x, y = added(x, _few.summed(delta, x), norm)
+            return x, self.forward(y, call, state).transpose(0, 1)
+        x, qkv = _few.read(x, delta, norm, self.into.weight)
+        return _few.write(x, self.step(qkv, call, state), self.out.weight)
+
+    def step(self, qkv: Float[Tensor, "B _"], call: Call, state: LayerState) -> Float[Tensor, "B D"]:
+        """Attention of one token; writes its key and value into the cache."""
+        from models._kernels import attend
+
+        q, k, v = qkv.unflatten(-1, (-1, self.size)).split((self.heads, self.kv_heads, self.kv_heads), 1)
+        turn = call.shared.turn if call.shared.turn is None else call.shared.turn.squeeze(-3)
+        return attend.attend_(q, k, v, turn, state["k"], state["v"], call.position, call.padding).flatten(1)
 
 
 class Model(LanguageModel):
@@ -157,6 +138,8 @@ class Model(LanguageModel):
 
     def share(self, call: Call) -> Shared:
         length, device = call.positions.shape[-1], call.positions.device
+        if call.position is not None:
+            return Shared(self.turn(call.positions) if self.options.rotation != "none" else None, None)
         late = call.form == "parallel" and length > 1 and (call.seen > 0 or self.options.implementation == "eager")
         visible = visible_slots(call, length, device) if late or call.padding is not None else None
         return Shared(self.turn(call.positions) if self.options.rotation != "none" else None, visible)
@@ -173,6 +156,10 @@ class Model(LanguageModel):
             for part, n in ((scale, self.shape.heads), (1 / scale, kv_heads))
         )
         return turn * torch.cat((q, k), -2)
+
+    @classmethod
+    def counts_on_device(cls, options: Chosen) -> bool:
+        return options.cache == "preallocated"
 
     @classmethod
     def check(cls, shape: Shape, options: Chosen) -> None:

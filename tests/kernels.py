@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models import _retention
+from models import _retention, _rotary
 from models._kernels.plans import EXACT, Plan, Tile
 
 GAMMAS = (0.999, 1e-3, 1.0, 0.6)  # of the heads: slow, so fast that powers vanish, none, fast
@@ -120,27 +120,49 @@ def off(got: Tensor, right: Tensor) -> float:
     return ((got.double() - right.double()).norm() / right.double().norm()).nan_to_num(torch.inf).item()
 
 
+def turn_errors(device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
+    """Of the rotation: heads after tokens, tokens after heads, positions of each sequence, and two axes."""
+    from models._kernels import rotation
+
+    found = {}
+    shapes = {"BTHK": (5, 1, 12), "BHTK": (5, 12), "B1TK": (2, 1, 5, 12), "TK": (7, 12)}
+    for name, shape in shapes.items():
+        made = torch.Generator().manual_seed(len(name))
+        x = torch.randn((7, 24) if name == "TK" else (2, 5, 3, 24), generator=made).to(device, dtype)
+        x = (x.transpose(1, 2) if name in ("BHTK", "B1TK") else x).requires_grad_()
+        turns = torch.polar(torch.ones(shape), torch.randn(shape, generator=made)).to(device)
+        exact = x.detach().double().requires_grad_()
+        y, right = rotation.turned(x, turns), _rotary.turned(exact, turns.to(torch.complex128))
+        dy = torch.randn(y.shape, generator=made).to(device, dtype)
+        found[name] = off(y, right)
+        found[f"d{name}"] = off(*(torch.autograd.grad(a, b, dy.to(a.dtype))[0] for a, b in ((y, x), (right, exact))))
+    return found
+
+
 def gate_errors(device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
-    """Of the gate with and without a norm, where the rows of one input are not neighbours."""
+    """Of the gate with and without a norm, where the rows of one input are not neighbours; of sigmoid and square."""
     from models._kernels import elementwise
 
     found = {}
-    for eps in (None, 1e-3):
+    for eps, silu in ((None, True), (1e-3, True), (None, False)):
         made = torch.Generator().manual_seed(5)
         g, x = (torch.randn(shape, generator=made).to(device, dtype) for shape in ((3, 5, 2, 40), (3, 5, 4, 40)))
         given = [g.requires_grad_(), x[:, :, ::2].detach().requires_grad_()]
         exact = [z.detach().double().requires_grad_() for z in given]
-        y = elementwise.gated(*given, eps)
-        right = F.silu(exact[0]) * (exact[1] if eps is None else F.rms_norm(exact[1], (40,), None, eps))
+        y = elementwise.gated(*given, eps, silu)
+        opened = F.silu(exact[0]) if silu else torch.sigmoid(exact[0])
+        right = opened * (exact[1] if eps is None else F.rms_norm(exact[1], (40,), None, eps))
         dy = torch.randn(y.shape, generator=made).to(device, dtype)
         got, wanted = torch.autograd.grad(y, given, dy), torch.autograd.grad(right, exact, dy.double())
         pairs = zip(("y", "dg", "dx"), (y, *got), (right, *wanted), strict=True)
-        found |= {f"{name}, eps {eps}": off(a, b) for name, a, b in pairs}
-    return found
+        found |= {f"{name}, eps {eps}, silu {silu}": off(a, b) for name, a, b in pairs}
+    y, right = elementwise.squared_relu(given[0]), exact[0].relu().square()
+    got, wanted = torch.autograd.grad(y, given[0], dy), torch.autograd.grad(right, exact[0], dy.double())
+    return found | {"square": off(y, right), "d square": off(*got, *wanted)}
 
 
 if __name__ == "__main__":
     if os.environ.get("TRITON_INTERPRET") != "1":
         sys.exit("set TRITON_INTERPRET=1: without a GPU only Triton's interpreter runs these")
     told = {name: errors(case) for name, case in CASES.items()}
-    print(json.dumps(told | {"gates": gate_errors()}))
+    print(json.dumps(told | {"rotation": turn_errors(), "gates": gate_errors()}))

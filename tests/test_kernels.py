@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from models import _gate, _retention
+from models import _gate, _retention, _rotary
 from models._kernels.plans import TABLE, Plan, bucket, plan
 from tests import kernels
 from tests.tree import ROOT
@@ -31,7 +31,7 @@ def interpreted():
     return json.loads(run.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("case", [*kernels.CASES, "gates"])
+@pytest.mark.parametrize("case", [*kernels.CASES, "rotation", "gates"])
 def test_interpreted_programs_are_exact(interpreted, case):
     found = interpreted[case]
     assert len(found) >= 5
@@ -82,13 +82,11 @@ def test_every_pinned_plan_is_right(sizes, dtype):
 
 @on_a_gpu
 def test_results_repeat_bit_for_bit():
-    from models._kernels import retention
-
     case = kernels.Case(B=2, T=700, K=64, V=128)
     given, back = kernels.inputs(case, "cuda", torch.bfloat16)
 
     def run(q, k, v, log_decay, state):
-        return retention.retention(q, k, v, log_decay, state, True)
+        return _retention.fused(q, k, v, log_decay, state, True)
 
     first, again = (kernels.results(run, case, given, back) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
@@ -96,23 +94,35 @@ def test_results_repeat_bit_for_bit():
 
 @on_a_gpu
 @pytest.mark.parametrize("dtype", COMPILED, ids=str)
-def test_compiled_gates_are_right(dtype):
-    found = kernels.gate_errors("cuda", dtype)
-    assert {name: error for name, error in found.items() if not error <= COMPILED[dtype]} == {}
+@pytest.mark.parametrize("errors", [kernels.turn_errors, kernels.gate_errors])
+def test_compiled_passes_are_right(errors, dtype):
+    assert {name: error for name, error in errors("cuda", dtype).items() if not error <= COMPILED[dtype]} == {}
 
 
 @on_a_gpu
 def test_short_types_on_a_gpu_are_computed_by_the_programs(monkeypatch):
-    from models._kernels import elementwise, retention
+    from models._kernels import elementwise, retention, rotation
 
     called = []
-    for module, name in ((elementwise, "gated"), (retention, "retention")):
+    programs = (
+        (rotation, "turned"),
+        (elementwise, "gated"),
+        (elementwise, "squared_relu"),
+        (retention, "retention"),
+    )
+    for module, name in programs:
         kept = getattr(module, name)
-        monkeypatch.setattr(module, name, lambda *given, kept=kept, name=name: called.append(name) or kept(*given))
+        monkeypatch.setattr(
+            module, name, lambda *given, kept=kept, name=name, **more: called.append(name) or kept(*given, **more)
+        )
     x = torch.randn(1, 2, 9, 32, device="cuda", dtype=torch.bfloat16)
+    _rotary.turned(x, torch.ones(9, 16, dtype=torch.complex64, device="cuda"))
     _gate.gated(x, x)
     _retention.fused(x, x, x)
-    assert called == ["gated", "retention"]
+    for implementation in ("auto", "torch"):
+        _gate.opened(x, x, implementation)
+        _gate.squared_relu(x, implementation)
+    assert called == ["turned", "gated", "retention", "gated", "squared_relu"]
 
 
 # What needs neither ----------------------------------------------------------------------------------------------

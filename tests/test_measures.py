@@ -155,34 +155,6 @@ def test_off_cuda_nothing_is_captured(only_tiny):
     assert bench.graph is None
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("name", models.names())
-def test_a_captured_step_gives_what_a_step_gives(name):
-    """Steps from one state as a graph, beside the same steps from a copy of that state."""
-    options = dataclasses.asdict(models.load(name).Options())
-    bench = Bench(tiny.point("decode", name, options=options, device="cuda", max_length=64, sequence_length=19))
-    with torch.inference_mode():
-        model, tokens = bench.model(), bench.tokens(5, 3)
-        _, state = model.prefill(bench.tokens(3, 19), capacity=24)
-        held, start, logits = state.clone(), state.clone(), []
-
-        def decode():
-            now = state
-            logits.clear()
-            for token in tokens:
-                told, now = model.step(token, now)
-                logits.append(told)
-
-        replay = bench.captured(decode)
-        for kept, first in zip(state.tensors(), start.tensors(), strict=True):
-            kept.copy_(first)  # which warming up has changed
-        replay()
-        assert bench.graph is True
-        for token, told in zip(tokens, logits, strict=True):
-            wanted, held = model.step(token, held)
-            torch.testing.assert_close(told, wanted)
-
-
 def test_decoding_counts_the_tokens_that_it_decodes(only_tiny):
     limited = {**dataclasses.asdict(tiny.Options()), "limited": True}
     with pytest.raises(NotApplicable):

@@ -160,3 +160,17 @@ def test_nothing_in_the_harness_or_the_figures_names_a_model(name):
             node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Constant)
         )
         assert all(node.value != name for node in constants), path
+
+
+@every_model
+def test_hooks_on_a_block_see_what_goes_from_layer_to_layer(name):
+    """A pair: x, and what is still to be added to it. With the norm it is what the head reads."""
+    model, seen = Case(name).build(), []
+    for block in model.blocks:
+        block.register_forward_hook(lambda block, given, given_on: seen.append((given[:2], given_on)))
+    logits = model(tokens())
+    (first, ended), (second, (x, delta)) = seen
+    assert first[1] is None
+    assert all(map(torch.equal, second, ended))
+    assert torch.equal(model.head(model.norm(x + delta)), logits)
+    assert not torch.equal(model.head(model.norm(x)), logits)

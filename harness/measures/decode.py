@@ -1,38 +1,23 @@
 """How long one more token takes after a context of n tokens.
 
-The context is read in the model's default form; then `decoded_tokens` steps are timed together, each over the state
-that the one before left. Every sample starts at context n again: from the same `State`, whose tensors the sample before
-may have updated in place. Their values are then others, their sizes are not, and only those decide the time.
+The context is read in the model's default form; then `decoded_tokens` steps are timed together, each fed the likeliest
+token after the one before and over the state that it left. Every sample starts at context n again, see `Decoder`.
 
-On CUDA the steps are captured once and replayed as one graph where the model allows it, the same way for every model.
+On CUDA one step, the choice of the token included, is captured and replayed at every position where the model counts on
+the device; a cache that grows by copying, say, cannot be.
 
 `bytes_per_second` is what a step must read at least, each weight but the embedding table and the state once, over its
 time: beside the machine's measured bandwidth it says how far from the floor a step is.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from harness.measures import Metric, Progress, Sample
 from harness.point import Point
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from harness.bench import Bench
-    from models._lm import LanguageModel
-    from models._state import State
-
-
-def steps(model: "LanguageModel", tokens: "Tensor", context: "State") -> Callable[[], None]:
-    """What is timed: a step for each of the tokens [steps, batch], the first from the context."""
-
-    def decode() -> None:
-        state = context
-        for token in tokens:
-            _, state = model.step(token, state)
-
-    return decode
 
 
 class Measure:
@@ -51,15 +36,24 @@ class Measure:
     def run(self, point: Point, bench: "Bench") -> Iterator[Sample | Progress]:
         import torch
 
+        from harness.decoding import Decoder
+
         assert point.batch_size is not None
         assert point.sequence_length is not None
         model = bench.model()
         last = point.sequence_length + self.decoded_tokens
-        tokens = bench.tokens(self.decoded_tokens, point.batch_size)
         with torch.inference_mode(), bench.reaching(last):
-            context = bench.context(model, bench.tokens(point.batch_size, point.sequence_length), last)
+            contexts = bench.tokens(point.batch_size, point.sequence_length)
+            context = bench.context(model, contexts, last)
             read = sum(p.nbytes for p in model.parameters()) - model.embedding.weight.nbytes + context.nbytes
-            timed = bench.time(bench.captured(steps(model, tokens, context)))
+            decoder = Decoder(model, contexts[:, -1], context, bench.captured)
+
+            def decode() -> None:
+                decoder.again()
+                for _ in range(self.decoded_tokens):
+                    decoder.step()
+
+            timed = bench.time(decode)
         for repeat, seconds in enumerate(seconds / self.decoded_tokens for seconds in timed.seconds):
             yield Sample("token_ms", 1000 * seconds, repeat)
             yield Sample("tokens_per_second", point.batch_size / seconds, repeat)

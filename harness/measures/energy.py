@@ -34,18 +34,23 @@ class Measure:
         import torch
 
         from harness import training
+        from harness.bench import CAPTURE_WARM_CALLS
+        from harness.decoding import Decoder
 
         assert point.batch_size is not None
         assert point.sequence_length is not None
         batch, length = point.batch_size, point.sequence_length
         model, windows = bench.model(), bench.tokens(batch, length + 1)
         with bench.reaching(length), torch.inference_mode():
-            context = bench.context(model, windows[:, : max(1, length - 1)], length)
+            reserved = length + CAPTURE_WARM_CALLS
+            context = bench.context(model, windows[:, : max(1, length - 1)], reserved)
+            decoder = Decoder(model, windows[:, -1], context, bench.captured)
 
             def decode() -> None:
-                model.step(windows[:, -1], context)
+                decoder.again()
+                decoder.step()
 
-            spent = bench.energy(bench.captured(decode), WINDOWS, WINDOW_SECONDS)
+            spent = bench.energy(decode, WINDOWS, WINDOW_SECONDS)
         yield from told("decode", spent, batch)
         del context, spent
         settings = Training(sequence_length=length, batch_size=batch, learning_rate=1e-4)

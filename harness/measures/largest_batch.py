@@ -4,8 +4,9 @@ One sequence is read, and its state is repeated for the others: what they hold i
 and memory. What decoding 1 and `PROBE` sequences takes at the peak tells what each sequence adds; the first guess is as
 many as the device's memory, or the point's limit, has room for. It is then tried: where memory runs out the next guess
 is halfway down to the largest that worked, and halfway up again, until the two are within `NEAR`. The largest that
-worked is timed as `decode` times its steps. Beside a limit on the CPU a try too many ends the whole point, so `MARGIN`
-stays free.
+worked is timed, step by step from the context, each captured where `decode` captures it. A cache that is copied for
+every token is there twice meanwhile, before and after. Beside a limit on the CPU a try too many ends the whole point,
+so `MARGIN` stays free.
 """
 
 import dataclasses
@@ -14,7 +15,7 @@ import gc
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from harness.measures import Metric, NotApplicable, Progress, Sample, decode
+from harness.measures import Metric, NotApplicable, Progress, Sample
 from harness.point import Point
 
 if TYPE_CHECKING:
@@ -41,22 +42,24 @@ class Measure:
     factors = ("sequence_length", "dtype")
     trains = False
     reads_corpus = False
-    decoded_tokens = decode.Measure.decoded_tokens
+    decoded_tokens = 1
 
     def run(self, point: Point, bench: "Bench") -> Iterator[Sample | Progress]:
         import torch
 
+        from harness.bench import CAPTURE_WARM_CALLS
+
         assert point.sequence_length is not None
-        last = point.sequence_length + self.decoded_tokens
-        with torch.inference_mode(), bench.reaching(last):
+        length = point.sequence_length
+        with torch.inference_mode(), bench.reaching(length + self.decoded_tokens):
             model = bench.model()
-            seed = bench.context(model, bench.tokens(1, point.sequence_length), last)
-            crowd = Crowd(model, bench, moved(seed, "cpu"), self.decoded_tokens)
+            seed = bench.context(model, bench.tokens(1, length), length + CAPTURE_WARM_CALLS)
+            crowd = Crowd(model, bench, moved(seed, "cpu"))
             del seed
             batch = largest(crowd.fits, crowd.guess())
             timed, peak = crowd.timed(batch)
         yield Sample("largest_batch", batch)
-        for repeat, seconds in enumerate(seconds / self.decoded_tokens for seconds in timed.seconds):
+        for repeat, seconds in enumerate(timed.seconds):
             yield Sample("token_ms", 1000 * seconds, repeat)
             yield Sample("tokens_per_second", batch / seconds, repeat)
         if peak is not None:
@@ -66,9 +69,8 @@ class Measure:
 class Crowd:
     """Any number of sequences after one context, decoding."""
 
-    def __init__(self, model: "LanguageModel", bench: "Bench", seed: "State", steps: int):
+    def __init__(self, model: "LanguageModel", bench: "Bench", seed: "State"):
         self.model, self.bench, self.seed = model, bench, seed  # the state of one sequence, in the host's memory
-        self.steps = steps
 
     def guess(self) -> int:
         """As many sequences as there is memory for, by the peaks of few."""
@@ -84,9 +86,9 @@ class Crowd:
         return max(1, min(MOST, 1 + int(room / each)))
 
     def fits(self, batch: int) -> bool:
-        """Whether the steps of so many sequences run, as they are timed."""
+        """Whether a step of so many sequences runs, as it is timed."""
         try:
-            self.bench.captured(self.work(batch))()
+            self.once(batch)
         except RuntimeError as error:
             raise_others(error)
             return False
@@ -94,12 +96,15 @@ class Crowd:
             gc.collect()  # a captured graph holds its memory until it is gone itself
         return True
 
+    def once(self, batch: int) -> None:
+        self.work(batch)()
+
     def timed(self, batch: int) -> "tuple[Timing, Peak | None]":
-        """The steps' times, and the peak around all of it where something counts it."""
+        """The times of a step, and the peak around all of it where something counts it."""
         found: list[Timing] = []
 
         def work() -> None:
-            found.append(self.bench.time(self.bench.captured(self.work(batch))))
+            found.append(self.bench.time(self.work(batch)))
 
         try:
             peak = self.bench.peak(work)
@@ -108,13 +113,18 @@ class Crowd:
             return found[0], None
         return found[0], peak
 
-    def once(self, batch: int) -> None:
-        self.work(batch)()
-
     def work(self, batch: int) -> Callable[[], None]:
-        """The steps of so many sequences, each given tokens of its own."""
+        """One more token, always from the context, of so many sequences, each with a last token of its own."""
+        from harness.decoding import Decoder
+
         context = repeated(self.seed, batch, self.bench.point.device)
-        return decode.steps(self.model, self.bench.tokens(self.steps, batch), context)
+        decoder = Decoder(self.model, self.bench.tokens(batch, 1)[:, 0], context, self.bench.captured)
+
+        def step() -> None:
+            decoder.again()
+            decoder.step()
+
+        return step
 
 
 def largest(fits: Callable[[int], bool], guess: int) -> int:

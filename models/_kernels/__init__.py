@@ -7,14 +7,21 @@ import threading
 import torch
 from torch import Tensor
 
-DTYPES = (torch.bfloat16, torch.float16)  # with others the programs are right, but torch's own are quicker
+DTYPES = (torch.bfloat16, torch.float16)  # with others the programs are right, but torch's own products are quicker
+WITHOUT_PRODUCTS = (*DTYPES, torch.float32)  # of programs that have none
 OLDEST = (8, 0)  # compute capability: the products need it in bfloat16
 _thread = threading.local()
 
 
-def usable(x: Tensor) -> bool:
+def usable(x: Tensor, dtypes: tuple[torch.dtype, ...] = DTYPES) -> bool:
     """Whether the programs here can take a tensor like `x`, on a GPU; what they cannot is torch's."""
-    return x.dtype in DTYPES and _capable(x.device)
+    return x.dtype in dtypes and _capable(x.device)
+
+
+@functools.cache
+def processors(device: torch.device) -> int:
+    """Multiprocessors of the device."""
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
 
 
 @functools.cache
@@ -29,3 +36,20 @@ def bound(device: torch.device) -> None:
     if device.type == "cuda" and not hasattr(_thread, "bound"):
         torch.zeros(1, device=device)
         _thread.bound = True
+
+
+@functools.cache
+def early(device: torch.device) -> tuple[bool, dict[str, bool]]:
+    """Whether a kernel may begin before the one before it has ended, and wait for that itself; and how to launch it so.
+
+    Hopper's programmatic dependent launch. Before it waits, a program reads nothing but what no kernel of the same
+    step writes, so that every kernel can let the next one begin at once: each waits for the whole of the one before it,
+    and so for all before that.
+    """
+    can = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (9, 0)
+    return can, {"launch_pdl": True} if can else {}
+
+
+def empty(like: Tensor, *sizes: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Of these sizes, where `like` is."""
+    return torch.empty(sizes, dtype=dtype, device=like.device)

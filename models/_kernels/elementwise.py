@@ -1,4 +1,4 @@
-"""Passes over the data that torch would make several of: gates, and the norm of heads under a gate.
+"""Passes over the data that torch would make several of: gates, the norm of heads under a gate, squares.
 
 Letters: R rows, K numbers of a row. Everything is computed in float32 and written in the inputs' dtype;
 what a backward pass can compute again is not kept.
@@ -18,8 +18,8 @@ NUMBERS = 4096  # that one program takes
 
 
 @triton.jit(do_not_specialize=["R"])
-def _gate(g, x, y, R, strides, EPS: tl.constexpr, NORM: tl.constexpr, K: tl.constexpr, BLOCK: tl.constexpr,
-          ROWS: tl.constexpr):  # fmt: skip
+def _gate(g, x, y, R, strides, EPS: tl.constexpr, NORM: tl.constexpr, SILU: tl.constexpr, K: tl.constexpr,
+          BLOCK: tl.constexpr, ROWS: tl.constexpr):  # fmt: skip
     row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS)).to(tl.int64)[:, None]
     k = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)[None, :]
     inside = (row < R) & (k < K)
@@ -27,12 +27,14 @@ def _gate(g, x, y, R, strides, EPS: tl.constexpr, NORM: tl.constexpr, K: tl.cons
     b = tl.load(x + row * strides[1] + k, inside, 0.0).to(tl.float32)
     if NORM:
         b *= tl.rsqrt(tl.sum(b * b, 1) / K + EPS)[:, None]
-    tl.store(y + row * K + k, (a * tl.sigmoid(a) * b).to(y.dtype.element_ty), inside)
+    if SILU:
+        b *= a
+    tl.store(y + row * K + k, (tl.sigmoid(a) * b).to(y.dtype.element_ty), inside)
 
 
 @triton.jit(do_not_specialize=["R"])
-def _gate_back(dy, g, x, dg, dx, R, strides, EPS: tl.constexpr, NORM: tl.constexpr, K: tl.constexpr,
-               BLOCK: tl.constexpr, ROWS: tl.constexpr):  # fmt: skip
+def _gate_back(dy, g, x, dg, dx, R, strides, EPS: tl.constexpr, NORM: tl.constexpr, SILU: tl.constexpr,
+               K: tl.constexpr, BLOCK: tl.constexpr, ROWS: tl.constexpr):  # fmt: skip
     row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS)).to(tl.int64)[:, None]
     k = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)[None, :]
     inside = (row < R) & (k < K)
@@ -40,29 +42,48 @@ def _gate_back(dy, g, x, dg, dx, R, strides, EPS: tl.constexpr, NORM: tl.constex
     b = tl.load(x + row * strides[1] + k, inside, 0.0).to(tl.float32)
     d = tl.load(dy + row * K + k, inside, 0.0).to(tl.float32)
     s = tl.sigmoid(a)
-    db = d * a * s
+    db = d * a * s if SILU else d * s
     if NORM:
         r = tl.rsqrt(tl.sum(b * b, 1) / K + EPS)[:, None]
         b *= r
         db = r * (db - b * (tl.sum(db * b, 1) / K)[:, None])
-    tl.store(dg + row * K + k, (d * b * s * (1.0 + a * (1.0 - s))).to(dg.dtype.element_ty), inside)
+    slope = s * (1.0 + a * (1.0 - s)) if SILU else s * (1.0 - s)
+    tl.store(dg + row * K + k, (d * b * slope).to(dg.dtype.element_ty), inside)
     tl.store(dx + row * K + k, db.to(dx.dtype.element_ty), inside)
 
 
-def gated(g: Float[Tensor, "*any K"], x: Float[Tensor, "*any K"], eps: float | None) -> Float[Tensor, "*any K"]:
-    """silu(g) x; where `eps` is given, of x / sqrt(mean(x^2) + eps), the mean over the last axis."""
-    return _Gated.apply(g, x, eps)
+@triton.jit
+def _square(x, y, SIZE, BLOCK: tl.constexpr):
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    a = tl.maximum(tl.load(x + at, at < SIZE, 0.0).to(tl.float32), 0.0, propagate_nan=tl.PropagateNan.ALL)
+    tl.store(y + at, (a * a).to(y.dtype.element_ty), at < SIZE)
+
+
+@triton.jit
+def _square_back(dy, x, dx, SIZE, BLOCK: tl.constexpr):
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    a = tl.maximum(tl.load(x + at, at < SIZE, 0.0).to(tl.float32), 0.0, propagate_nan=tl.PropagateNan.ALL)
+    d = tl.load(dy + at, at < SIZE, 0.0).to(tl.float32)
+    tl.store(dx + at, (2.0 * a * d).to(dx.dtype.element_ty), at < SIZE)
+
+
+def gated(
+    g: Float[Tensor, "*any K"], x: Float[Tensor, "*any K"], eps: float | None = None, silu: bool = True
+) -> Float[Tensor, "*any K"]:
+    """silu(g) x, or sigmoid(g) x; where `eps` is given, of x / sqrt(mean(x^2) + eps), the mean over the last axis."""
+    return _Gated.apply(g, x, eps, silu)
 
 
 class _Gated(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, g, x, eps):
-        ctx.shape, ctx.eps = g.shape, eps
+    def forward(ctx, g, x, eps, silu):
+        ctx.shape, ctx.eps, ctx.silu = g.shape, eps, silu
         g, x = (_rows(z) for z in (g, x))
         ctx.save_for_backward(g, x)
         y = torch.empty(g.shape, dtype=g.dtype, device=g.device)
         grid, tiles = _tiles(g.shape[0], g.shape[1], eps is not None)
-        _gate[grid](g, x, y, g.shape[0], (g.stride(0), x.stride(0)), eps or 0.0, eps is not None, g.shape[1], *tiles)
+        strides = g.stride(0), x.stride(0)
+        _gate[grid](g, x, y, g.shape[0], strides, eps or 0.0, eps is not None, silu, g.shape[1], *tiles)
         return y.view(ctx.shape)
 
     @staticmethod
@@ -73,8 +94,33 @@ class _Gated(torch.autograd.Function):
         dg, dx = (torch.empty(g.shape, dtype=g.dtype, device=g.device) for _ in range(2))
         grid, tiles = _tiles(g.shape[0], g.shape[1], ctx.eps is not None)
         strides = g.stride(0), x.stride(0)
-        _gate_back[grid](dy, g, x, dg, dx, g.shape[0], strides, ctx.eps or 0.0, ctx.eps is not None, g.shape[1], *tiles)
-        return dg.view(ctx.shape), dx.view(ctx.shape), None
+        norm = ctx.eps or 0.0, ctx.eps is not None
+        _gate_back[grid](dy, g, x, dg, dx, g.shape[0], strides, *norm, ctx.silu, g.shape[1], *tiles)
+        return dg.view(ctx.shape), dx.view(ctx.shape), None, None
+
+
+def squared_relu(x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+    """relu(x)^2."""
+    return _Squared.apply(x)
+
+
+class _Squared(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        x = x.contiguous()
+        ctx.save_for_backward(x)
+        y = torch.empty_like(x)
+        _square[(triton.cdiv(x.numel(), NUMBERS),)](x, y, x.numel(), NUMBERS)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, dy):
+        (x,), dy = ctx.saved_tensors, dy.contiguous()
+        bound(x.device)
+        dx = torch.empty_like(x)
+        _square_back[(triton.cdiv(x.numel(), NUMBERS),)](dy, x, dx, x.numel(), NUMBERS)
+        return dx
 
 
 def _rows(x: Tensor) -> Float[Tensor, "R K"]:

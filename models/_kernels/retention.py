@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models._kernels import _scan, bound
+from models._kernels import _scan, bound, processors
 from models._kernels.blocks import aligned, blocks, empty
 from models._kernels.plans import Plan, Tile, bucket, plan
 
@@ -118,12 +118,6 @@ class _Retention(torch.autograd.Function):
         if ctx.needs_input_grad[3]:
             dlog = _decay_gradient(job, (q, dq), (k, dk), starts, ends, final, dfinal).to(log_decay.dtype)
         return dq.to(q.dtype), dk.to(k.dtype), dv, dlog, dstate, None, None, None, None
-
-
-@functools.cache
-def processors(device: torch.device) -> int:
-    """Multiprocessors of the device."""
-    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
 
 
 def segment(programs: int, T: int, C: int, learned: bool, device: torch.device) -> int:

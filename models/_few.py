@@ -1,0 +1,71 @@
+"""Linear maps of a few single tokens on a GPU, with what stands around them: see `models._kernels.few`.
+
+Letters: B sequences, D width, K inputs, N outputs. What is still to be added to x stands in S parts, [S, B, D].
+"""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from models import _kernels
+
+MOST = 64  # sequences: with more, torch's own products read the weights as fast
+
+Parts = Float[Tensor, "S B D"] | None
+Pair = tuple[Float[Tensor, "B 1 D"], Parts]
+
+
+def fits(x: Float[Tensor, "B T D"]) -> bool:
+    """Whether x is one token of few sequences, on a GPU, in 16 bits and without gradients."""
+    return x.is_cuda and x.shape[1] == 1 and len(x) <= MOST and not torch.is_grad_enabled() and _kernels.usable(x)
+
+
+def summed(delta: Parts, x: Float[Tensor, "B 1 D"]) -> Float[Tensor, "B 1 D"] | None:
+    """The parts as one, in the dtype of x."""
+    if delta is None or len(delta) == 1:
+        return delta if delta is None else delta.transpose(0, 1).to(x.dtype)
+    return delta.sum(0).to(x.dtype).unsqueeze(1)
+
+
+def read(
+    x: Float[Tensor, "B 1 D"], delta: Parts, norm: Any, weight: Float[Tensor, "_ D"], act: str | None = None
+) -> tuple[Float[Tensor, "B 1 D"], Float[Tensor, "B N"]]:
+    """x + delta, and act(weight norm(x + delta)), the norm an RMS norm."""
+    from models._kernels import few
+
+    x, y = few.read(x[:, 0], delta, norm.weight, norm.eps, weight, act)
+    return x.unsqueeze(1), y
+
+
+def write(
+    x: Float[Tensor, "B 1 D"],
+    a: Float[Tensor, "B K"],
+    weight: Float[Tensor, "D K"],
+    gate: Float[Tensor, "B K"] | None = None,
+    heads: int = 0,
+    eps: float = 0.0,
+) -> Pair:
+    """x and what to add: weight times a, or times silu(gate) a, where `heads` is not 0 after an RMS norm of each."""
+    from models._kernels import few
+
+    x, parts = few.write(x[:, 0], a, weight, gate, heads, eps)
+    return x.unsqueeze(1), parts
+
+
+def choose_(token: Int[Tensor, "B"], logits: Float[Tensor, "B N"]) -> None:
+    """Overwrites `token` by the first of the likeliest."""
+    if logits.is_cuda and _kernels.usable(logits) and logits.is_contiguous():
+        from models._kernels import few
+
+        few.likeliest(logits, token)
+    else:
+        torch.argmax(logits, -1, out=token)
+
+
+def step_(*given: Any) -> Float[Tensor, "B H V"]:
+    """See `models._kernels.step`."""
+    from models._kernels import step
+
+    return step.step_(*given)

@@ -1,0 +1,159 @@
+"""The Triton programs of linear maps of a few rows; `few` says what they compute, in its letters."""
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def _act(a, b, ACT: tl.constexpr):
+    if ACT == 1:
+        a = a * tl.sigmoid(a) * b
+    elif ACT == 2:
+        a = 0.5 * a * (1.0 + tl.math.erf(a * 0.7071067811865476))
+    return a
+
+
+@triton.jit
+def _fetch(at, size):
+    """Asks for `size` bytes from each address to be brought into the second level of cache."""
+    tl.inline_asm_elementwise(
+        "cp.async.bulk.prefetch.L2.global [$1], $2; // $0",
+        "=r,l,r",
+        [at, size],
+        dtype=tl.int32,
+        is_pure=False,
+        pack=1,
+    )
+
+
+@triton.jit
+def _pre(a, scale, g, eps, K, V, HEADS: tl.constexpr, BH: tl.constexpr, BV: tl.constexpr):
+    """pre(x) of one row; `scale` and the gate `g` as loaded, or None."""
+    if scale is not None:
+        a *= tl.rsqrt(tl.sum(a * a, 0) / K + eps) * scale
+    if HEADS > 0:
+        heads = a.reshape(BH, BV)
+        a = (heads * tl.rsqrt(tl.sum(heads * heads, 1) / V + eps)[:, None]).reshape(BH * BV)
+    if g is not None:
+        a *= g * tl.sigmoid(g)
+    return a
+
+
+@triton.jit(do_not_specialize=["N"])
+def one(x, parts, total, w, y, scale, gate, residual, N, eps, S: tl.constexpr, K: tl.constexpr, V: tl.constexpr,
+        HEADS: tl.constexpr, ACT: tl.constexpr, BN: tl.constexpr, BH: tl.constexpr, BV: tl.constexpr,
+        EARLY: tl.constexpr):  # fmt: skip
+    """[BN] outputs of one row. The inputs stand as [BH, BV]: heads, or all in one. For `parts` see `before`."""
+    if EARLY:
+        tl.extra.cuda.gdc_launch_dependents()
+    rn = tl.program_id(0) * BN + tl.arange(0, BN)
+    j = tl.arange(0, BH * BV)
+    rk = j // BV * V + j % BV
+    inside = (j % BV < V) & (rk < K)
+    at = w + rn[:, None].to(tl.int64) * K + rk[None, :]
+    asked = (rn < N)[:, None] & inside[None, :]
+    w_1 = tl.load(at, asked, 0.0)
+    w_2 = w_1
+    if ACT == 1:
+        w_2 = tl.load(at + N.to(tl.int64) * K, asked, 0.0)
+    s = None
+    if scale is not None:
+        s = tl.load(scale + rk, inside, 0.0).to(tl.float32)
+    if EARLY:
+        tl.extra.cuda.gdc_wait()
+    a = tl.load(x + rk, inside, 0.0).to(tl.float32)
+    g = None
+    if gate is not None:
+        g = tl.load(gate + rk, inside, 0.0).to(tl.float32)
+    r = tl.zeros((BN,), tl.float32)
+    if residual is not None:
+        r += tl.load(residual + rn, rn < N, 0.0).to(tl.float32)
+    if parts is not None:
+        for part in tl.static_range(S):
+            a += tl.load(parts + part * K + rk, inside, 0.0).to(tl.float32)
+        a = a.to(total.dtype.element_ty)
+        tl.store(total + rk, a, inside & (tl.program_id(0) == 0))
+        a = a.to(tl.float32)
+    a = _pre(a, s, g, eps, K, V, HEADS, BH, BV)
+    y_1 = tl.sum(w_1.to(tl.float32) * a[None, :], 1)
+    y_2 = y_1
+    if ACT == 1:
+        y_2 = tl.sum(w_2.to(tl.float32) * a[None, :], 1)
+    tl.store(y + rn, (_act(y_1, y_2, ACT) + r).to(y.dtype.element_ty), rn < N)
+
+
+@triton.jit(do_not_specialize=["B"])
+def before(x, parts, total, y, scale, gate, B, strides, eps, S: tl.constexpr, K: tl.constexpr, V: tl.constexpr,
+           HEADS: tl.constexpr, BH: tl.constexpr, BV: tl.constexpr, EARLY: tl.constexpr):  # fmt: skip
+    """pre(x) of one row. With `parts` [S, B, K], x is x plus their sum, and is written to `total`."""
+    b = tl.program_id(0).to(tl.int64)
+    j = tl.arange(0, BH * BV)
+    rk = j // BV * V + j % BV
+    inside = (j % BV < V) & (rk < K)
+    s = None
+    if scale is not None:
+        s = tl.load(scale + rk, inside, 0.0).to(tl.float32)
+    if EARLY:
+        tl.extra.cuda.gdc_launch_dependents()
+        tl.extra.cuda.gdc_wait()
+    a = tl.load(x + b * strides[0] + rk, inside, 0.0).to(tl.float32)
+    g = None
+    if gate is not None:
+        g = tl.load(gate + b * strides[1] + rk, inside, 0.0).to(tl.float32)
+    if parts is not None:
+        for part in tl.static_range(S):
+            a += tl.load(parts + (part * B + b) * K + rk, inside, 0.0).to(tl.float32)
+        a = a.to(total.dtype.element_ty)
+        tl.store(total + b * K + rk, a, inside)
+        a = a.to(tl.float32)
+    tl.store(y + b * K + rk, _pre(a, s, g, eps, K, V, HEADS, BH, BV).to(y.dtype.element_ty), inside)
+
+
+@triton.jit(do_not_specialize=["N", "B"])
+def few(x, w, weight, y, residual, N, B, K: tl.constexpr, S: tl.constexpr, ACT: tl.constexpr, BN: tl.constexpr,
+        BK: tl.constexpr, BB: tl.constexpr, STAGES: tl.constexpr, FETCH: tl.constexpr,
+        EARLY: tl.constexpr):  # fmt: skip
+    """[BN] outputs of all rows from part S of the inputs. x, w: descriptors of [BB, BK] and [BN, BK]."""
+    n, s = tl.program_id(0) * BN, tl.program_id(1)
+    each = tl.cdiv(tl.cdiv(K, BK), S)
+    rn, rb = n + tl.arange(0, BN), tl.arange(0, BB)
+    if EARLY:
+        tl.extra.cuda.gdc_launch_dependents()
+        if FETCH:
+            size = 2 * (tl.minimum((s + 1) * each * BK, K) - s * each * BK)
+            at = weight + tl.minimum(rn, N - 1).to(tl.int64) * K + s * each * BK
+            _fetch(at, size + rn * 0)
+            if ACT == 1:
+                _fetch(at + N.to(tl.int64) * K, size + rn * 0)
+        tl.extra.cuda.gdc_wait()
+    y_1 = tl.zeros((BN, BB), tl.float32)
+    y_2 = tl.zeros((BN, BB), tl.float32)
+    for i in tl.range(s * each, tl.minimum((s + 1) * each, tl.cdiv(K, BK)), num_stages=STAGES):
+        a = x.load([0, i * BK]).T
+        y_1 = tl.dot(w.load([n, i * BK]), a, y_1, input_precision="ieee")
+        if ACT == 1:
+            y_2 = tl.dot(w.load([N + n, i * BK]), a, y_2, input_precision="ieee")
+    y_1 = _act(y_1, y_2, ACT)
+    out = (s * B + rb[None, :]).to(tl.int64) * N + rn[:, None]
+    written = (rn < N)[:, None] & (rb < B)[None, :]
+    if residual is not None:
+        y_1 += tl.load(residual + out, written, 0.0).to(tl.float32)
+    tl.store(y + out, y_1.to(y.dtype.element_ty), written)
+
+
+@triton.jit
+def likeliest(logits, token, N, BLOCK: tl.constexpr, EARLY: tl.constexpr):
+    """The first of the largest numbers of a row."""
+    if EARLY:
+        tl.extra.cuda.gdc_launch_dependents()
+        tl.extra.cuda.gdc_wait()
+    b = tl.program_id(0).to(tl.int64)
+    best = tl.full((BLOCK,), float("-inf"), tl.float32)
+    where = tl.zeros((BLOCK,), tl.int32)
+    for at in tl.range(0, N, BLOCK):
+        rn = at + tl.arange(0, BLOCK)
+        x = tl.load(logits + b * N + rn, rn < N, float("-inf")).to(tl.float32)
+        where = tl.where(x > best, rn, where)
+        best = tl.maximum(x, best)
+    top = tl.max(best, 0)
+    tl.store(token + b, tl.min(tl.where(best == top, where, N), 0))

@@ -1,0 +1,108 @@
+"""One step of softmax attention over a cache whose slots are reserved: bound by reading the cache, which is read once.
+
+Letters: B batch, H query heads, G heads of keys and values, R = H/G queries over the same keys, K size of a head,
+P = K/2 pairs, S slots of the cache.
+
+    o = sum_s softmax_s(q . k_s / sqrt(K)) v_s     over the slots padding <= s <= position
+
+Which slot is the new token's is read on the device, so that a step recorded in a CUDA graph can be replayed: the host
+cuts the cache into shares by what it could hold, and `_attend` says what each program makes of the position. A second
+launch merges the shares, where there are several. Nothing is added up in an order that chance decides, so results
+repeat bit for bit.
+"""
+
+import dataclasses
+import math
+
+import torch
+from jaxtyping import Complex, Float, Int
+from torch import Tensor
+
+from models import _rotary
+from models._kernels import _attend, early, processors
+from models._kernels.plans import bucket
+
+SHORTEST = 128  # slots of a share, of a full cache: below, merging costs more than idle multiprocessors
+BLOCK_BYTES = 16384  # of keys, and as many of values, that a program asks for at once
+MERGED = 8192  # numbers of shares that a program which merges them holds at once
+ROWS = 16  # of the tensor cores' products, at least
+
+
+@dataclasses.dataclass(frozen=True)
+class Walk:
+    """Slots of a block, warps of a program, how many blocks are on their way at once, and programs of a multiprocessor
+    for which the cache is cut."""
+
+    slots: int
+    warps: int
+    stages: int
+    programs: int
+
+
+def walk(K: int, dtype: torch.dtype) -> Walk:
+    """As pinned, by the size of a head; three programs are what a multiprocessor has registers for."""
+    row_bytes = bucket(K) * dtype.itemsize
+    slots = max(16, min(128, BLOCK_BYTES // row_bytes))
+    return Walk(slots, 4, 3 if slots * row_bytes <= 2 * BLOCK_BYTES else 2, 3)
+
+
+@torch.compiler.disable
+def attend_(
+    q: Float[Tensor, "B H K"],
+    k: Float[Tensor, "B G K"],
+    v: Float[Tensor, "B G K"],
+    turn: Complex[Tensor, "*#any P"] | None,
+    keys: Float[Tensor, "B G S K"],
+    values: Float[Tensor, "B G S K"],
+    position: Int[Tensor, ""],
+    padding: Int[Tensor, "B"] | None = None,
+    how: Walk | None = None,
+    shares: int | None = None,
+) -> Float[Tensor, "B H K"]:
+    """Rotates q and k, writes k and v into slot `position` of the cache, and attends to the slots up to it.
+
+    `turn`, what pairs of features are multiplied by, is one for all, or has axes that fit [B, H + G, P]: rows for
+    queries, then for keys. Nothing here can check that the position, on the device, is one of the S slots: it must be.
+    `how` and `shares` overrule how the walk is cut. Raises ValueError for a cache whose slots are not neighbours in
+    memory, which could not be written in place.
+    """
+    (B, H, K), (G, S) = q.shape, keys.shape[1:3]
+    if turn is not None and turn.dtype != torch.complex64:
+        q, k = _rotary.turned(torch.cat((q, k), 1), turn).split((H, G), 1)
+        turn = None
+    q, k, v = (x if x.stride(-1) == 1 else x.contiguous() for x in (q, k, v))
+    by = None if turn is None else torch.view_as_real(turn).flatten(-2).expand(B, H + G, K)
+    steps = [step for cache in (keys, values) for step in _rows(cache)]
+    how = how or walk(K, keys.dtype)
+    shares = shares or cut(B * G, S, how, q.device)
+    wait, launch = early(q.device)
+    R, block, one = H // G, bucket(K), shares == 1
+    o = torch.empty(B, H, K, dtype=v.dtype, device=q.device)
+    parts = o if one else torch.empty(B * G, shares, R, K, device=q.device)
+    ends = None if one else torch.empty(B * G, shares, R, 2, device=q.device)
+    _attend.attend[(B * G, shares)](
+        *(q, k, v, by, keys, values, position, padding, parts, ends, math.log2(math.e) / math.sqrt(K)),
+        *(H, G, shares, *steps, *(x.stride()[:2] for x in (q, k, v)), (0, 0) if by is None else by.stride()[:2]),
+        *(R, 1 if R == 1 else bucket(R, ROWS), K, block, how.slots, how.stages),
+        *(by is not None, padding is not None, one, wait),
+        num_warps=how.warps,
+        **launch,
+    )
+    if not one:
+        _attend.merge[(B * H,)](parts, ends, o, shares, R, K, block, max(8, min(32, MERGED // block)), wait, **launch)
+    return o
+
+
+def cut(groups: int, S: int, how: Walk, device: torch.device) -> int:
+    """Shares of each group's slots: such that all programs fit on the device at once, by what the cache could hold."""
+    return max(1, min(how.programs * processors(device) // groups, S // SHORTEST))
+
+
+def _rows(cache: Float[Tensor, "B G S K"]) -> tuple[int, int]:
+    """Slots from sequence to sequence and from head to head."""
+    K = cache.shape[-1]
+    usual = zip(cache.shape, cache.stride(), (0, 0, K, 1), strict=True)
+    *steps, slot, one = (stride if n > 1 else alone for n, stride, alone in usual)
+    if (slot, one) != (K, 1) or any(step % K for step in steps):
+        raise ValueError(f"a cache of strides {cache.stride()}; its slots of {K} numbers must follow one another")
+    return steps[0] // K, steps[1] // K

@@ -1,0 +1,98 @@
+"""One token of retention: the state, read and written once, is all that counts.
+
+Letters: B batch, H heads, K size of a query or key head, P = K/2 pairs, V size of a value head.
+"""
+
+import torch
+import triton
+import triton.language as tl
+from jaxtyping import Float
+from torch import Tensor
+
+from models._kernels import early
+from models._kernels.plans import bucket
+
+HELD = 8192  # numbers of the state that a program holds
+WARPS = 4
+
+
+@triton.jit
+def _scrambled(x):
+    """A hash of 32 bits (Wellons' lowbias32): another number for each element of each step."""
+    x = (x ^ (x >> 16)) * 0x7FEB352D
+    x = (x ^ (x >> 15)) * 0x846CA68B
+    return x ^ (x >> 16)
+
+
+@triton.jit
+def _turned(x, turn, BK: tl.constexpr):
+    """Pairs (2i, 2i+1) as complex numbers, times `turn`."""
+    a, b = tl.split(x.reshape(BK // 2, 2))
+    c, s = tl.split(turn.reshape(BK // 2, 2))
+    return tl.join(a * c - b * s, a * s + b * c).reshape(BK)
+
+
+@triton.jit(do_not_specialize=["H"])
+def step(qkv, turn, gamma, state, o, position, row, turn_steps, factor, H, K: tl.constexpr, V: tl.constexpr,
+         BK: tl.constexpr, BV: tl.constexpr, DITHER: tl.constexpr, EARLY: tl.constexpr):  # fmt: skip
+    """A [BK, BV] tile of one head's state, all of its keys. `turn` [2, B or 1, K] is that of q and k, or None."""
+    if EARLY:
+        tl.extra.cuda.gdc_launch_dependents()
+    iv, bh = tl.program_id(0), tl.program_id(1)
+    b, h = bh // H, bh % H
+    rk, rv = tl.arange(0, BK), iv * BV + tl.arange(0, BV)
+    keys, values = rk < K, rv < V
+    number = bh.to(tl.int64) * K * V + rk[:, None] * V + rv[None, :]
+    inside = keys[:, None] & values[None, :]
+    S = tl.load(state + number, inside, 0.0).to(tl.float32)
+    if EARLY:
+        tl.extra.cuda.gdc_wait()
+    at = qkv + b.to(tl.int64) * row + h * K + rk
+    q = tl.load(at, keys, 0.0).to(tl.float32)
+    k = tl.load(at + H * K, keys, 0.0).to(tl.float32)
+    v = tl.load(qkv + b.to(tl.int64) * row + 2 * H * K + h * V + rv, values, 0.0).to(tl.float32)
+    if gamma is not None:
+        S *= tl.load(gamma + h).to(tl.float32)
+    if turn is not None:
+        of_q = tl.load(turn + b * turn_steps[1] + rk, keys, 0.0)
+        of_k = tl.load(turn + b * turn_steps[1] + turn_steps[0] + rk, keys, 0.0)
+        q, k = _turned(q, of_q, BK), _turned(k, of_k, BK)
+    else:
+        k *= factor
+    S += k[:, None] * v[None, :]
+    tl.store(o + bh.to(tl.int64) * V + rv, tl.sum(S * q[:, None], 0).to(o.dtype.element_ty), values)
+    if DITHER:  # to one of the two neighbours in bfloat16, by chance, so that what decays by less than half a step does
+        chance = _scrambled((number + tl.load(position) * 0x9E3779B1).to(tl.uint32)) >> 16
+        S = ((S.to(tl.uint32, bitcast=True) + chance) & 0xFFFF0000).to(tl.float32, bitcast=True)
+    tl.store(state + number, S.to(state.dtype.element_ty), inside)
+
+
+def step_(
+    qkv: Float[Tensor, "B M"],
+    turn: Tensor | None,
+    factor: float,
+    gamma: Float[Tensor, "H 1 1"] | None,
+    state: Float[Tensor, "B H K V"],
+    position: Tensor | None = None,
+) -> Float[Tensor, "B H V"]:
+    """`_retention.step_` of queries, keys and values as a projection gives them, side by side; overwrites `state`.
+
+    `turn` complex [2, B or 1, K/2] rotates q and k and scales k; without it `factor` scales k. A state in bfloat16 is
+    rounded up or down by chance, as `position`, that of the token, on the device, decides: rounded to the nearest, a
+    slow decay would be lost.
+    """
+    B, H, K, V = state.shape
+    o = torch.empty(B, H, V, dtype=torch.float32, device=state.device)
+    dither = state.dtype == torch.bfloat16
+    BK = bucket(K, 16)
+    BV = min(bucket(V, 16), max(8, HELD // BK))
+    real = None if turn is None else torch.view_as_real(turn)
+    steps = (0, 0) if real is None else (real.stride(0), real.stride(1) if real.shape[1] > 1 else 0)
+    wait, how = early(state.device)
+    step[(triton.cdiv(V, BV), B * H)](
+        *(qkv, real, gamma, state, o, position if dither else None, qkv.stride(0), steps, factor, H, K, V),
+        *(BK, BV, dither, wait),
+        num_warps=WARPS,
+        **how,
+    )
+    return o

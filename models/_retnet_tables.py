@@ -1,0 +1,63 @@
+"""What RetNet's layers have in common at the positions of one pass: decays, and what turns queries and keys.
+
+Letters: H heads, K size of a query or key head, P = K/2 pairs, B batch, T tokens.
+"""
+
+import functools
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from models import _decay, _rotary
+from models._state import Call
+
+Angles = Callable[..., Float[Tensor, "P"]]
+
+
+@functools.lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def decays(
+    gamma: str | tuple[float, ...], heads: int, dtype: torch.dtype, device: torch.device
+) -> tuple[Float[Tensor, "H"] | None, Float[Tensor, "H 1 1"] | None]:
+    """ln gamma and gamma; None where every gamma is 1, or each layer learns its own."""
+    if gamma in ("none", "learned"):
+        return None, None
+    given = _decay.schedule(gamma, heads) if isinstance(gamma, str) else gamma
+    exact = torch.tensor(given, dtype=torch.float64, device=device)
+    return exact.log().to(dtype), exact.to(dtype)[:, None, None]
+
+
+def turn(angles: Angles | None, K: int, call: Call, dtype: torch.dtype) -> Tensor:
+    """What q and k are multiplied by: each pair's rotation [2 T P] or with padding [2 B 1 T P], and K^-1/2 for k.
+
+    `angles` gives those of a head of size K; without any, real numbers, [2 1 1].
+    """
+    device = call.positions.device
+    if angles is None:
+        return _scales(K, dtype, device)
+    if call.position is not None:
+        positions = call.positions if call.padding is None else call.positions.clamp(min=0).unsqueeze(1)
+        return _turns(angles, K, positions, dtype)
+    seen, length = call.seen, call.positions.shape[-1]
+    reach = 1 << (seen + length).bit_length()  # so that decoding makes tables anew at powers of two only
+    table = _table(angles, K, reach, dtype, device)
+    return table[:, slice(seen, seen + length) if call.padding is None else call.positions.clamp(min=0).unsqueeze(1)]
+
+
+@functools.lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def _table(angles: Angles, K: int, length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return _turns(angles, K, torch.arange(length, device=device), dtype)
+
+
+def _turns(angles: Angles, K: int, positions: Tensor, dtype: torch.dtype) -> Tensor:
+    turns = _rotary.turns(positions, angles(K, device=positions.device), dtype)
+    return turns * _scales(K, dtype, positions.device).view(2, *[1] * turns.dim())
+
+
+@functools.lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def _scales(K: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "2 1 1"]:
+    return torch.tensor([1.0, K**-0.5], dtype=dtype, device=device)[:, None, None]

@@ -1,0 +1,164 @@
+"""What the Triton programs of decoding must do, as cases that give relative errors against float64.
+
+    TRITON_INTERPRET=1 python -m tests.decode_kernels     every case in float32 on the CPU, as JSON
+
+Letters: B rows, D and K inputs, N outputs, H heads, V inputs or values of one.
+"""
+
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Callable
+
+import torch
+from torch.nn import functional as F
+
+from models import _retention, _rotary
+from tests.kernels import off
+
+EPS = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class Read:
+    """act(W norm(x + parts)) of B rows, D wide."""
+
+    B: int = 1
+    D: int = 40
+    N: int = 48
+    parts: int = 0
+    act: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Write:
+    """x + W a of B rows, a normalised by head and gated."""
+
+    B: int = 1
+    D: int = 40
+    K: int = 72
+    heads: int = 0
+    gated: bool = False
+
+
+ROWS = (("one row", 1), ("three rows", 3), ("twenty rows", 20))
+READS = {
+    f"{rows}: {name}": dataclasses.replace(case, B=B)
+    for rows, B in ROWS
+    for name, case in {
+        "after a norm": Read(),
+        "a sum after a norm": Read(parts=3, D=200),
+        "swiglu": Read(act="swiglu", N=72),
+        "gelu of a sum": Read(act="gelu", D=56, parts=1),
+    }.items()
+}
+WRITES = {
+    f"{rows}: {name}": dataclasses.replace(case, B=B)
+    for rows, B in ROWS
+    for name, case in {
+        "bare": Write(),
+        "in parts": Write(K=1200),
+        "heads under a gate": Write(heads=3, gated=True),
+        "heads of a power of two": Write(heads=2, K=128),
+        "under a gate": Write(gated=True),
+    }.items()
+}
+
+
+def read_errors(case: Read, device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
+    from models._kernels import few
+
+    random = _drawn(case.N + case.D, device, dtype)
+    x, weight, scale = (
+        random(case.B, case.D),
+        random(case.N * (2 if case.act == "swiglu" else 1), case.D),
+        random(case.D),
+    )
+    parts = random(case.parts, case.B, case.D).float() if case.parts else None
+    total, y = few.read(x, parts, scale, EPS, weight, case.act)
+    exact = x.double() if parts is None else x.double() + parts.double().sum(0)
+    right = F.rms_norm(exact, (case.D,), scale.double(), EPS) @ weight.double().mT
+    if case.act == "swiglu":
+        right = F.silu(right[:, : case.N]) * right[:, case.N :]
+    return {"total": off(total, exact), "y": off(y, F.gelu(right) if case.act == "gelu" else right)}
+
+
+def write_errors(case: Write, device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
+    """What is gated and the gate are parts of wider rows, as projections give them."""
+    from models._kernels import few
+
+    random = _drawn(case.K, device, dtype)
+    x, weight, wide = random(case.B, case.D), random(case.D, case.K), random(case.B, 2 * case.K + 8)
+    a, gate = wide[:, 8:].split(case.K, 1)
+    y, parts = few.write(x, a, weight, gate if case.gated else None, case.heads, EPS)
+    if parts is not None:
+        y = y.double() + parts.double().sum(0)
+    exact = a.double()
+    if case.heads:
+        exact = F.rms_norm(exact.unflatten(1, (case.heads, -1)), (case.K // case.heads,), None, EPS).flatten(1)
+    exact = exact * F.silu(gate.double()) if case.gated else exact
+    return {"y": off(y, x.double() + exact @ weight.double().mT)}
+
+
+def _drawn(seed: int, device: str, dtype: torch.dtype) -> Callable[..., torch.Tensor]:
+    made = torch.Generator().manual_seed(seed)
+    return lambda *shape: torch.randn(shape, generator=made).to(device, dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    B: int = 2
+    H: int = 3
+    K: int = 32
+    V: int = 40
+    turned: str | None = "shared"  # or "each", a row for each sequence
+    decay: bool = True
+
+
+STEPS = {
+    "shared rotation": Step(),
+    "a rotation of each sequence": Step(turned="each", K=24),
+    "no rotation, no decay": Step(turned=None, decay=False, K=20, V=33),
+}
+
+
+def step_errors(
+    case: Step, device: str = "cpu", dtype: torch.dtype = torch.float32, held: torch.dtype = torch.float32
+) -> dict[str, float]:
+    from models._kernels import step
+
+    made = torch.Generator().manual_seed(case.K + case.V)
+    B, H, K, V = case.B, case.H, case.K, case.V
+    qkv = torch.randn(B, H * (2 * K + V) + 16, generator=made).to(device, dtype)
+    state = torch.randn(B, H, K, V, generator=made).to(device, held)
+    gamma = torch.tensor([0.9, 1.0, 0.5][:H], device=device)[:, None, None] if case.decay else None
+    turn = None
+    if case.turned is not None:
+        rows = 1 if case.turned == "shared" else B
+        turn = torch.polar(torch.ones(2, rows, K // 2), torch.randn(2, rows, K // 2, generator=made)).to(device)
+        turn[1] *= K**-0.5
+    q, k, v = qkv[:, : H * (2 * K + V)].double().split([H * K, H * K, H * V], 1)
+    q, k = (x.reshape(B, H, K) for x in (q, k))
+    if turn is None:
+        k = k * K**-0.5
+    else:
+        q, k = (_rotary.turned(x, t.unsqueeze(1).to(torch.complex128)) for x, t in zip((q, k), turn, strict=True))
+    S = state.double()
+    right = _retention.step_(q, k, v.reshape(B, H, V), None if gamma is None else gamma.double(), S)
+    o = step.step_(qkv, turn, K**-0.5, gamma, state, torch.tensor([7], device=device))
+    return {"o": off(o, right), "state": off(state, S)}
+
+
+if __name__ == "__main__":
+    if os.environ.get("TRITON_INTERPRET") != "1":
+        sys.exit("set TRITON_INTERPRET=1: without a GPU only Triton's interpreter runs these")
+    from models._kernels import few
+
+    torch.empty = lambda *sizes, kept=torch.empty, **how: kept(*sizes, **how).fill_(torch.nan)  # what nothing writes
+    logits = torch.randn(3, 9001).round(decimals=2)
+    few.likeliest(logits, token := torch.zeros(3, dtype=torch.int64))
+    assert torch.equal(token, logits.argmax(1)), "the first of the largest"
+    told = {f"read, {name}": read_errors(case) for name, case in READS.items()}
+    told |= {f"write, {name}": write_errors(case) for name, case in WRITES.items()}
+    print(json.dumps(told | {name: step_errors(case) for name, case in STEPS.items()}))

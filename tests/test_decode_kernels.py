@@ -1,0 +1,68 @@
+"""The Triton programs of decoding against float64: by Triton's interpreter, and as compiled where there is a GPU."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from tests import decode_kernels
+from tests.tree import ROOT
+
+INTERPRETED = 1e-6
+COMPILED = {torch.bfloat16: 1e-2, torch.float16: 2e-3, torch.float32: 1e-5}
+NAMES = [
+    *(f"read, {name}" for name in decode_kernels.READS),
+    *(f"write, {name}" for name in decode_kernels.WRITES),
+    *decode_kernels.STEPS,
+]
+on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@pytest.fixture(scope="module")
+def interpreted():
+    pytest.importorskip("triton", reason="Triton is for Linux")
+    environment = os.environ | {"TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-m", "tests.decode_kernels"]
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr[-3000:]
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_interpreted_programs_are_exact(interpreted, case):
+    assert {name: error for name, error in interpreted[case].items() if not error <= INTERPRETED} == {}
+
+
+@on_a_gpu
+@pytest.mark.parametrize("dtype", COMPILED, ids=str)
+@pytest.mark.parametrize("size", [120, 768, 3072])
+@pytest.mark.parametrize("case", [*decode_kernels.READS.values(), *decode_kernels.WRITES.values()], ids=str)
+def test_compiled_maps_are_right(case, size, dtype):
+    if isinstance(case, decode_kernels.Read):
+        found = decode_kernels.read_errors(dataclasses.replace(case, D=size, N=1000), "cuda", dtype)
+    else:
+        found = decode_kernels.write_errors(dataclasses.replace(case, K=size, D=1000), "cuda", dtype)
+    assert {name: error for name, error in found.items() if not error <= COMPILED[dtype]} == {}
+
+
+@on_a_gpu
+@pytest.mark.parametrize("dtype", COMPILED, ids=str)
+@pytest.mark.parametrize("sizes", [(32, 40), (256, 512), (64, 108)], ids=str)
+@pytest.mark.parametrize("case", decode_kernels.STEPS)
+def test_compiled_steps_are_right(case, sizes, dtype):
+    case = dataclasses.replace(decode_kernels.STEPS[case], K=sizes[0], V=sizes[1])
+    found = decode_kernels.step_errors(case, "cuda", dtype)
+    assert {name: error for name, error in found.items() if not error <= 1e-5} == {}, "all of it is in float32"
+
+
+@on_a_gpu
+def test_a_state_in_bfloat16_is_rounded_up_or_down():
+    """To a neighbour: within a step of 2^-8 of the exact one; and evenly, so that the mean is right."""
+    case = decode_kernels.Step(B=8, K=128, V=256)
+    found = decode_kernels.step_errors(case, "cuda", torch.bfloat16, torch.bfloat16)
+    assert found["o"] <= 1e-5, "read before it is rounded"
+    assert 1e-3 < found["state"] < 2**-8

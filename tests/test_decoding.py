@@ -1,0 +1,144 @@
+"""Decoding with the chosen token fed back: steps that count on the device are the steps that the host counts."""
+
+import dataclasses
+
+import pytest
+import torch
+
+import models
+from harness.bench import Bench
+from harness.decoding import Decoder
+from models._cost import Shape
+from tests import tiny
+
+SHAPE = Shape(width=32, layers=2, heads=2, ffn_width=48, vocabulary=97, max_length=64)
+VARIANTS = {
+    "retnet": {},
+    "retnet, learned": {"gamma": "learned", "group_norm": False},
+    "retnet, no rotation": {"rotation": "none", "gate": False, "ffn": "gelu"},
+    "transformer": {},
+    "transformer, grouped": {"kv_heads": 1, "rotation": "xpos"},
+    "transformer, eager": {"implementation": "eager", "rotation": "none"},
+    "linear_attention": {},
+    "linear_attention, favor": {"feature_map": "favor", "rotation": "none", "output_norm": True},
+    "rwkv": {},
+    "rwkv, common": {"ffn": "swiglu"},
+    "aft": {},
+    "aft, simple": {"variant": "simple"},
+    "aft, local": {"variant": "local"},
+}
+
+
+def build(name, dtype=torch.float64, device="cpu", shape=SHAPE):
+    kind = models.load(name.split(",")[0])
+    torch.manual_seed(3)
+    return kind(shape, kind.Options(**VARIANTS[name])).to(device, dtype)
+
+
+def chosen(decoder, steps):
+    """The tokens of each step, [steps, B]."""
+    found = []
+    for _ in range(steps):
+        decoder.step()
+        found.append(decoder.token.clone())
+    return torch.stack(found)
+
+
+@torch.inference_mode()
+def begun(model, device="cpu", padding=None, length=7):
+    tokens = torch.randint(0, 97, (3, length), generator=torch.Generator().manual_seed(1)).to(device)
+    padding = None if padding is None else torch.tensor(padding, device=device)
+    return tokens[:, -1], model.prefill(tokens[:, :-1], padding=padding, capacity=length + 20)[1]
+
+
+@pytest.mark.parametrize("padding", [None, (0, 2, 4)])
+@pytest.mark.parametrize("name", VARIANTS)
+@torch.inference_mode()
+def test_steps_in_place_choose_what_steps_choose(name, padding):
+    model = build(name)
+    token, context = begun(model, padding=padding)
+    plain, in_place = Decoder(model, token, context.clone()), Decoder(model, token, context, in_place=True)
+    wanted = chosen(plain, 12)
+    assert torch.equal(chosen(in_place, 12), wanted)
+    assert len(wanted.unique()) > 3, "a model that repeats itself would hide a wrong position"
+
+
+@pytest.mark.parametrize("name", ["transformer", "retnet", "aft", "rwkv", "linear_attention"])
+@torch.inference_mode()
+def test_a_step_in_place_leaves_every_tensor_where_it_is(name):
+    model = build(name)
+    token, context = begun(model)
+    places = [tensor.data_ptr() for tensor in context.tensors()]
+    decoder = Decoder(model, token, context, in_place=True)
+    chosen(decoder, 5)
+    assert [tensor.data_ptr() for tensor in context.tensors()] == places
+
+
+@torch.inference_mode()
+def test_again_is_the_same_position_again():
+    """Seen in the cache: the second round writes the slots of the first."""
+    model = build("transformer")
+    token, context = begun(model)
+    decoder = Decoder(model, token, context, in_place=True)
+    for _ in range(2):
+        decoder.again()
+        chosen(decoder, 3)
+    written = (context.layers[0]["k"] != 0).any(-1)[0, 0]
+    assert written.tolist() == [True] * (6 + 3) + [False] * (27 - 9)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("transformer", {"cache": "concatenated"}), ("aft", {"variant": "full"})], ids=str
+)
+@torch.inference_mode()
+def test_what_the_host_must_count_is_not_captured(name, options):
+    kind = models.load(name)
+    model = kind(SHAPE, kind.Options(**options))
+    token, context = begun(model)
+    decoder = Decoder(model, token, context, captured=pytest.fail, in_place=True)
+    assert len(chosen(decoder, 4)) == 4
+
+
+def test_a_position_too_far_would_be_seen():
+    """What the comparison above rests on: another position chooses other tokens."""
+    with torch.inference_mode():
+        model = build("retnet")
+        token, context = begun(model)
+        right, wrong = (Decoder(model, token, context.clone(), in_place=True) for _ in range(2))
+        wrong._position.add_(9)
+        assert not torch.equal(chosen(right, 12), chosen(wrong, 12))
+
+
+# On a GPU --------------------------------------------------------------------------------------------------------
+
+WIDE = dataclasses.replace(SHAPE, width=256, ffn_width=384)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("padding", [None, (0, 2, 4)])
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_replayed_graph_gives_the_logits_of_steps(name, dtype, padding):
+    """In bfloat16 beside the same weights in float64 on the CPU, fed the same tokens."""
+    exact = build(name, torch.float64, shape=WIDE)
+    model = build(name, torch.float64, shape=WIDE).to("cuda", dtype)
+    exact.load_state_dict(model.state_dict())
+    bench, told = Bench(tiny.point("noop", "aft", options={}, device="cuda")), []
+    with torch.inference_mode():
+        token, context = begun(model, "cuda", padding)
+        wanted_token, held = begun(exact, "cpu", padding)
+        step = model.step
+        model.step = lambda *given: (told.append(given), step(*given))[1]
+        decoder = Decoder(model, token, context.clone(), bench.captured)
+        assert bench.graph is True
+        for old, new in zip(decoder._state.tensors(), context.tensors(), strict=True):
+            old.copy_(new)
+        decoder.token.copy_(token)
+        calls = len(told)
+        for _ in range(6):
+            logits, held = exact.step(wanted_token, held)
+            decoder.step()
+            best = logits.gather(1, decoder.token.cpu().unsqueeze(1)).squeeze(1)
+            assert (logits.amax(1) - best < (0.05 if dtype == torch.bfloat16 else 1e-4) * logits.std()).all()
+            wanted_token = decoder.token.cpu()
+        assert len(told) == calls, "replayed, not run"
