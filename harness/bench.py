@@ -25,9 +25,12 @@ from harness.telemetry import Circumstances, EnergyMeter, Gauges
 if TYPE_CHECKING:
     from harness.corpus import Corpus
     from models._lm import LanguageModel
+    from models._state import State
 
 CAPTURE_WARM_CALLS = 3  # so that tables and workspaces are there before a graph is captured
 MARGIN = 0.05  # of the limit, kept for what comes after the last sample
+MOST_MOVED = 10**9  # parameters: a larger model is made where it works
+PIECE_PAIRS = 2**25  # of a token of a piece and a slot of its context: attention that writes its scores holds them all
 
 
 class Bench:
@@ -53,9 +56,32 @@ class Bench:
         return self.point.form or self.kind.training_form(self.options)
 
     def model(self) -> "LanguageModel":
-        """The model on its device. The seed decides its weights, the same ones on every device."""
+        """The model on its device. The seed decides its weights, the same ones on every device up to `MOST_MOVED`.
+
+        A larger one is made on the device, in the point's dtype: by way of the host's memory it would take minutes.
+        """
         torch.manual_seed(self.point.seed)
-        return self.kind(self.shape, self.options).to(device=self.point.device, dtype=self.dtype)
+        if self.kind.parameters_count(self.shape, self.options) <= MOST_MOVED:
+            return self.kind(self.shape, self.options).to(device=self.point.device, dtype=self.dtype)
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(self.dtype)
+        try:
+            with torch.device(self.point.device):
+                return self.kind(self.shape, self.options).to(device=self.point.device, dtype=self.dtype)
+        finally:
+            torch.set_default_dtype(before)
+
+    def context(self, model: "LanguageModel", prompts: torch.Tensor, capacity: int) -> "State":
+        """The state after the prompts [batch, length], with slots reserved for `capacity` tokens.
+
+        Read in pieces of as many tokens as batch times piece times length is at most `PIECE_PAIRS`, the same for every
+        model, so that what is passing while a prompt is read stays small beside the state that it leaves.
+        """
+        first, *later = prompts.split(max(1, PIECE_PAIRS // prompts.numel()), 1)
+        _, state = model.prefill(first, self.form, capacity=capacity)
+        for piece in later:
+            _, state = model.prefill(piece, self.form, state=state, capacity=capacity)
+        return state
 
     def tokens(self, batch: int, length: int) -> torch.Tensor:
         """The next random tokens [batch, length] on the device. Never zeros: those can be faster than real ones."""
@@ -65,7 +91,8 @@ class Bench:
     def captured(self, work: Callable[[], Any]) -> Callable[[], Any]:
         """`work` as one CUDA graph that does the same again when it is called: launches cost the host nothing then.
 
-        Itself off CUDA, and where something in it cannot be captured; `graph` in points.csv says so.
+        Itself off CUDA, and where something in it cannot be captured; `graph` in points.csv says so. Memory that runs
+        out while it is captured is no such thing.
         """
         if self.point.device != "cuda":
             return work
@@ -79,8 +106,10 @@ class Bench:
         try:
             with torch.cuda.graph(graph):
                 work()
-        except RuntimeError:
+        except RuntimeError as error:
             torch.cuda.synchronize()
+            if any(isinstance(each, torch.OutOfMemoryError) for each in (error, error.__context__)):
+                raise
             return work
         self.graph = True
         return graph.replay

@@ -54,7 +54,7 @@ def main(connection: Connection, output: str, work: Callable[..., Iterable[Any]]
     except NotApplicable as error:
         end = End("not_applicable", _line(error))
     except BaseException as error:
-        end = End("oom" if _is_out_of_memory(error) else "error", told(error))
+        end = End("oom" if is_out_of_memory(error) else "error", told(error))
         if end.status == "error":
             traceback.print_exc()
     connection.send(end)
@@ -116,7 +116,8 @@ def _line(error: BaseException) -> str:
     return " ".join(str(error).partition(ADVICE)[0].split())[:500]
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the device or the system had no more memory to give."""
     import torch
 
     if isinstance(error, MemoryError | torch.OutOfMemoryError):

@@ -31,6 +31,10 @@ class Job:
     devices: int = 1
     tensor_parallel: int = 1
 
+    def __post_init__(self) -> None:
+        if self.options.recompute:  # the model's own option asks for it as well
+            object.__setattr__(self, "recompute", True)
+
     @property
     def replicas(self) -> int:
         return self.devices // self.tensor_parallel

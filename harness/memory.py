@@ -9,11 +9,14 @@ import contextlib
 import ctypes
 import dataclasses
 import gc
+import math
 import pathlib
 import re
 import sys
 from collections.abc import Callable
 from typing import Any
+
+import psutil
 
 from harness.measures import NotApplicable
 
@@ -38,6 +41,19 @@ class Memory:
         if device == "cpu":
             _return_freed()
         self.before = _anonymous_bytes() if device == "cpu" and STATUS.exists() else 0
+
+    def most(self, limit: int | None = None) -> float:
+        """Bytes that a peak may come to: what is free beside what is held, and no more than `limit` of the process."""
+        if self.device == "cuda":
+            import torch
+
+            free = torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved()
+            return min(free, limit or math.inf)
+        if self.device != "cpu" or not STATUS.exists():
+            return min(psutil.virtual_memory().available, limit or math.inf)
+        held = _anonymous_bytes() - self.before
+        beside = self.before + _status_bytes("RssFile")
+        return min(psutil.virtual_memory().available + held, (limit or math.inf) - beside)
 
     def peak(self, work: Callable[[], Any]) -> Peak:
         """Does `work` and tells the peak meanwhile. Raises NotApplicable where nothing counts this device's memory."""

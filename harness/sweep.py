@@ -96,8 +96,8 @@ class Sweep:
         for smaller in self._full.get(_series(point), []):
             sizes = [(getattr(smaller, name) or 0, getattr(point, name) or 0) for name in GROWING]
             if all(least <= size for least, size in sizes) and not _wider(point.limit_bytes, smaller.limit_bytes):
-                told = f"batch size {smaller.batch_size} with {smaller.sequence_length} tokens did; --no-skip tries it"
-                return OUTGROWN + told
+                batch = f"batch size {smaller.batch_size} with " if smaller.batch_size else ""
+                return f"{OUTGROWN}{batch}{smaller.sequence_length} tokens did; --no-skip tries it"
         return None
 
     def _keep(self, point: Point, name: str, outcome: Outcome) -> None:

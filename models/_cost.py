@@ -28,6 +28,7 @@ class CommonOptions:
     """What every architecture lets one choose; each adds its own. Values are checked by `Model.check`."""
 
     ffn: str = "swiglu"  # swiglu | gelu, and what an architecture adds
+    recompute: bool = False  # in training, keep each block's input alone and go through it again going backward
 
     CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {"ffn": ("swiglu", "gelu")}
 

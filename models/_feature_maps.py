@@ -84,7 +84,7 @@ def orthogonal_directions(size: int, features: int) -> Float[Tensor, "K F"]:
     """
     blocks = []
     for _ in range(-(-features // size)):
-        Q, R = torch.linalg.qr(torch.randn(size, size))
+        Q, R = torch.linalg.qr(torch.randn(size, size, dtype=torch.float32))
         blocks.append(Q * R.diagonal().sign())
     lengths = torch.randn(size, features).norm(dim=0)
     return (torch.cat(blocks, 1)[:, :features] * lengths).bfloat16().float()

@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from models import _few, _loss
 from models._cost import Chosen, CommonOptions, Cost, Shape
@@ -196,6 +197,11 @@ class LanguageModel(Cost, nn.Module):
         call.shared = self.share(call)
         x, delta = self.embedding_norm(self.embedding(tokens)), None
         layers = [dict(layer) for layer in state.layers] or [{} for _ in self.blocks]
+        again = self.options.recompute and torch.is_grad_enabled() and not (keep_state or state.layers)
         for block, layer in zip(self.blocks, layers, strict=True):
-            x, delta = block(x, delta, call, layer)
+            if again:
+                x = x if delta is None else x + delta  # one tensor to keep
+                x, delta = checkpoint(block, x, None, call, layer, use_reentrant=False, preserve_rng_state=False)
+            else:
+                x, delta = block(x, delta, call, layer)
         return x, delta, State(state.seen + length, state.padding, layers, state.position)

@@ -27,7 +27,7 @@ from torch.nn import functional as F
 from models import _gate, _wkv
 from models._cost import Chosen, CommonOptions, Count, Shape
 from models._lm import LanguageModel
-from models._state import Call, LayerState
+from models._state import Call, LayerState, state_dtype
 from models._token_shift import blends
 from models._traffic import Traffic, average_traffic
 
@@ -51,6 +51,12 @@ def decoding(x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> bool:
     return alone and call.form == "recurrent" and not torch.is_grad_enabled()
 
 
+@torch.no_grad()
+def orthogonal_(matrix: Tensor, gain: float) -> None:
+    """By way of float32 at least: torch finds none in bfloat16."""
+    matrix.copy_(nn.init.orthogonal_(torch.empty_like(matrix, dtype=state_dtype(matrix.dtype)), gain))
+
+
 def implementation(part: Any, call: Call) -> str:
     """Of everything between the products: the form that is the definition is torch's."""
     return "torch" if call.form == "recurrent" else part.implementation
@@ -59,7 +65,7 @@ def implementation(part: Any, call: Call) -> str:
 def start(drawn: list[Tensor], zeroed: list[Tensor], declared: bool) -> None:
     """Orthogonal matrices, scaled up where rows outnumber columns, and zeros; as published, no scale and no zeros."""
     for matrix in (*drawn, *zeroed):
-        nn.init.orthogonal_(matrix, gain=math.sqrt(max(matrix.shape[0] / matrix.shape[1], 1)) if declared else 1.0)
+        orthogonal_(matrix, math.sqrt(max(matrix.shape[0] / matrix.shape[1], 1)) if declared else 1.0)
     for matrix in zeroed if declared else []:
         nn.init.zeros_(matrix)
 
@@ -175,8 +181,8 @@ class Model(LanguageModel):
         """RWKV's own values; a common feed-forward starts as in the other models."""
         super().initialise()
         D, V, L = self.shape.width, self.shape.vocabulary, self.shape.layers
-        nn.init.orthogonal_(self.embedding.weight, gain=1e-4 * math.sqrt(max(V, D)))
-        nn.init.orthogonal_(self.head.weight, gain=0.5 * math.sqrt(max(V / D, 1)))
+        orthogonal_(self.embedding.weight, 1e-4 * math.sqrt(max(V, D)))
+        orthogonal_(self.head.weight, gain=0.5 * math.sqrt(max(V / D, 1)))
         for layer, block in enumerate(self.blocks):
             for part in block.children():
                 if isinstance(part, TimeMixing | ChannelMixing):

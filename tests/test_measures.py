@@ -10,7 +10,7 @@ import torch
 import models
 from harness import corpus, measures
 from harness.bench import Bench
-from harness.measures import NotApplicable, Progress, Sample, self_test
+from harness.measures import NotApplicable, Progress, Sample, largest_batch, self_test
 from harness.measures.decode import Measure as Decode
 from harness.point import SEQUENCE_FACTORS, Training
 from harness.timing import Timing
@@ -33,9 +33,11 @@ def _small_corpus(monkeypatch, tmp_path):
 
 @pytest.fixture
 def brief(monkeypatch):
-    """A self-test too short to be exact; `tests/test_self_test.py` holds one of its usual size to its word."""
+    """A self-test too short to be exact; `tests/test_self_test.py` holds one of its usual size to its word. And few
+    sequences at most."""
     monkeypatch.setattr(self_test, "PAUSE_SECONDS", 0.005)
     monkeypatch.setattr(self_test, "ALLOCATED_BYTES", 16 * 2**20)
+    monkeypatch.setattr(largest_batch, "MOST", 40)
 
 
 def point(measure, model="tiny", **factors):

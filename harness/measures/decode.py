@@ -44,7 +44,7 @@ class Measure:
         last = point.sequence_length + self.decoded_tokens
         with torch.inference_mode(), bench.reaching(last):
             contexts = bench.tokens(point.batch_size, point.sequence_length)
-            _, context = model.prefill(contexts, bench.form, capacity=last)
+            context = bench.context(model, contexts, last)
             read = sum(p.nbytes for p in model.parameters()) - model.embedding.weight.nbytes + context.nbytes
             decoder = Decoder(model, contexts[:, -1], context, bench.captured)
 

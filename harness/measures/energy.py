@@ -43,7 +43,7 @@ class Measure:
         model, windows = bench.model(), bench.tokens(batch, length + 1)
         with bench.reaching(length), torch.inference_mode():
             reserved = length + CAPTURE_WARM_CALLS
-            _, context = model.prefill(windows[:, : max(1, length - 1)], bench.form, capacity=reserved)
+            context = bench.context(model, windows[:, : max(1, length - 1)], reserved)
             decoder = Decoder(model, windows[:, -1], context, bench.captured)
 
             def decode() -> None:

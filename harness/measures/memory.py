@@ -1,7 +1,8 @@
 """What inference holds in memory: weights, the state after a context of n tokens, and the peak on the way there.
 
 A pass apart from timing. The prompt is read all but its last token in the given form, with slots reserved for n tokens,
-and the last token is a decode step: so the peak is that of both, and the state is that of n tokens exactly.
+and the last token is a decode step: so the peak is that of both, and the state is that of n tokens exactly. A long
+prompt is read in pieces, as a server would: see `Bench.context`.
 """
 
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ class Measure:
         model, prompts = bench.model(), bench.tokens(point.batch_size, length)
 
         def infer() -> "State":
-            _, state = model.prefill(prompts[:, : max(1, length - 1)], bench.form, capacity=length)
+            state = bench.context(model, prompts[:, : max(1, length - 1)], length)
             return model.step(prompts[:, -1], state)[1] if length > 1 else state
 
         with torch.inference_mode(), bench.reaching(length):

@@ -1,4 +1,8 @@
-"""How fast a model trains: whole optimiser steps on random tokens, forward, backward, clipping and AdamW."""
+"""How fast a model trains: whole optimiser steps on random tokens, forward, backward, clipping and AdamW.
+
+FLOPs are those of the model's own count. What `recompute` does twice counts once: it is work that memory saves and that
+no result needs.
+"""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
