@@ -15,6 +15,7 @@ for every model:
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -106,6 +107,15 @@ class LanguageModel(Cost, nn.Module):
     def available_forms(cls, options: Chosen) -> tuple[str, ...]:
         """The forms that these options can be computed in."""
         return cls.forms
+
+    @classmethod
+    def operation(
+        cls, shape: Shape, options: Chosen, batch: int, length: int, like: Tensor
+    ) -> tuple[Callable[..., Tensor], list[Tensor]] | None:
+        """What one mixer does over time, by itself, in its training form: a function, and inputs for it from torch's
+        random state, of the dtype and on the device of `like`. None where a model names none.
+        """
+        return None
 
     @classmethod
     def training_form(cls, options: Chosen) -> str:

@@ -136,4 +136,10 @@ def fused(
     return retention.retention(q, k, v, log_decay, state, keep_state)
 
 
+def drawn(like: Tensor, batch: int, length: int, heads: int, *sizes: int) -> list[Float[Tensor, "B H T _"]]:
+    """Random q, k or v of those sizes, laid out as a projection gives them."""
+    made = [torch.randn(batch, length, heads, size, dtype=like.dtype, device=like.device) for size in sizes]
+    return [x.transpose(1, 2) for x in made]
+
+
 CHUNKWISE = {"auto": fused, "torch": chunkwise}  # by implementation

@@ -17,6 +17,7 @@ Letters: B batch, T tokens, D width, F feed-forward width, L layers.
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -191,6 +192,19 @@ class Model(LanguageModel):
     @classmethod
     def counts_on_device(cls, options: Chosen) -> bool:
         return True
+
+    @classmethod
+    def operation(
+        cls, shape: Shape, options: Chosen, batch: int, length: int, like: Tensor
+    ) -> tuple[Callable[..., Tensor], list[Tensor]]:
+        k, v = torch.randn(2, batch, length, shape.width, dtype=like.dtype, device=like.device)
+        w, u = -torch.rand(shape.width, device=like.device), torch.randn(shape.width, device=like.device)
+        before = _wkv.empty(batch, shape.width, k)
+
+        def run(k: Tensor, v: Tensor, w: Tensor, u: Tensor) -> Tensor:
+            return _wkv.wkv(k, v, w, u, before, cls.default_form, options.implementation)[0]
+
+        return run, [k, v, w, u]
 
     @classmethod
     def default_ffn_width(cls, width: int, options: Chosen) -> int:

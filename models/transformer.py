@@ -22,6 +22,7 @@ costs four; that of `sdpa` computes the scores again, a fifth (see `Model.flops`
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -160,6 +161,18 @@ class Model(LanguageModel):
     @classmethod
     def counts_on_device(cls, options: Chosen) -> bool:
         return options.cache == "preallocated"
+
+    @classmethod
+    def operation(
+        cls, shape: Shape, options: Chosen, batch: int, length: int, like: Tensor
+    ) -> tuple[Callable[..., Tensor], list[Tensor]]:
+        K, groups = shape.width // shape.heads, options.kv_heads or shape.heads
+        parts = [torch.randn(batch, length, n, K, dtype=like.dtype, device=like.device).transpose(1, 2)
+                 for n in (shape.heads, groups, groups)]  # fmt: skip
+        visible = None
+        if options.implementation == "eager":
+            visible = torch.ones(length, length, dtype=torch.bool, device=like.device).tril()
+        return lambda q, k, v: parallel(q, k, v, visible, options.implementation), parts
 
     @classmethod
     def check(cls, shape: Shape, options: Chosen) -> None:

@@ -1,0 +1,51 @@
+"""What mixers do over time, taken apart: the operation that is timed is the one that the model computes."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+import models
+from harness.bench import Bench
+from harness.measures import NotApplicable
+from harness.measures.operation import Measure
+from models import _wkv
+from models._cost import Shape
+from tests import tiny
+
+SHAPE = Shape(width=24, layers=1, heads=2, ffn_width=32, vocabulary=97, max_length=64)
+EXACT = torch.empty(0, dtype=torch.float64)
+NAMED = ["transformer", "rwkv"]
+
+
+def taken(name, **options):
+    kind = models.load(name)
+    torch.manual_seed(3)
+    return kind.operation(SHAPE, kind.Options(**options), 3, 19, EXACT)
+
+
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+@pytest.mark.parametrize("kv_heads", [None, 1])
+def test_the_transformers_is_causal_attention(implementation, kv_heads):
+    run, (q, k, v) = taken("transformer", implementation=implementation, kv_heads=kv_heads)
+    torch.testing.assert_close(run(q, k, v), F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True))
+
+
+def test_rwkvs_is_the_average_by_channel():
+    run, (k, v, w, u) = taken("rwkv")
+    right, _ = _wkv.wkv(k, v, w, u, _wkv.empty(3, 24, k), "recurrent")
+    torch.testing.assert_close(run(k, v, w, u), right)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_an_operation_is_timed_with_and_without_gradients(name):
+    bench = Bench(tiny.point("operation", name, options={}, batch_size=3, sequence_length=19, repeats=2))
+    found = {sample.metric: sample.value for sample in Measure().run(bench.point, bench)}
+    assert set(found) == set(Measure.metrics)
+    assert all(value > 0 for value in found.values())
+    assert found["token_ns"] == pytest.approx(1e6 * found["forward_ms"] / (bench.point.batch_size * 19))
+
+
+def test_a_model_that_names_none_is_told():
+    bench = Bench(tiny.point("operation", "aft", options={}, batch_size=3, sequence_length=19))
+    with pytest.raises(NotApplicable, match="AFT names no operation"):
+        next(Measure().run(bench.point, bench))
