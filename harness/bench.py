@@ -88,6 +88,15 @@ class Bench:
         drawn = torch.randint(0, self.shape.vocabulary, (batch, length), generator=self._generator)
         return drawn.to(self.point.device)
 
+    def step_bytes(self, model: "LanguageModel", state: "State") -> float:
+        """That a decode step moves at least: each weight but the embedding table once, the state as it must."""
+        weights = sum(parameter.nbytes for parameter in model.parameters()) - model.embedding.weight.nbytes
+        return weights + self.kind.state_passes(self.options, least=True) * state.nbytes
+
+    def step_flops(self, batch: int, context: int) -> int:
+        """That a decode step takes, by the model's own count."""
+        return batch * self.kind.flops(self.shape, self.options, "recurrent", 1, context=context)
+
     def captured(self, work: Callable[[], Any]) -> Callable[[], Any]:
         """`work` as one CUDA graph that does the same again when it is called: launches cost the host nothing then.
 

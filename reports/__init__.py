@@ -12,6 +12,6 @@ from typing import Any
 
 def build(result_sets: Iterable[Any], out: pathlib.Path) -> list[pathlib.Path]:
     """Writes every page into the folder `out` and returns what was written. Raises OSError where it cannot write."""
-    from reports.build import write
+    from reports.pages import write
 
     return write(list(result_sets), pathlib.Path(out))

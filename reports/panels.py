@@ -31,34 +31,54 @@ class Swept:
     measure: ClassVar[str]
     metric: ClassVar[str]
     over: ClassVar[str]  # the factor on the x axis
-    panel: ClassVar[str]  # the factor that panels are for
+    panel: ClassVar[str | None]  # the factor that panels are for; None where the measure depends on no other
     axes: ClassVar[tuple[str, str]]  # what stands at the axes, with units
     words: ClassVar[tuple[str, str]]  # the unit after a value, and what the x axis is called in a sentence
-    peak: ClassVar[str | None] = None  # the column of environments.csv to divide by
     form: Form = staticmethod(wording.number)
 
     @property
     def value(self) -> str:
         """The column that is drawn."""
-        return self.metric if self.peak is None else f"share_of_{self.peak}"
+        return self.metric
 
     def data(self, result_set: Any) -> pd.DataFrame | None:
-        table = rows.summary(result_set, self.measure, self.metric, self.peak)
-        if table is None or not {self.over, self.panel} <= set(table):
+        table = self.table(result_set)
+        if table is None or not {self.over, self.panel or self.over} <= set(table):
             return None
-        swept = table[self.over].nunique() > 1 and (table.groupby(self.panel)[self.over].nunique() > 1).any()
+        groups = [table] if self.panel is None else [group for _, group in table.groupby(self.panel)]
+        swept = any(group[self.over].nunique() > 1 for group in groups)
         return table if swept or self.over == "sequence_length" else None
+
+    def table(self, result_set: Any) -> pd.DataFrame | None:
+        """What is drawn, however little it is."""
+        return rows.summary(result_set, self.measure, self.metric)
 
     def draw(self, data: pd.DataFrame, style: Style) -> Figure:
         panel = panel_of(data, self.panel, self.over)
         form = wording.short if self.form is wording.number else self.form
-        beside = ", ".join(wording.number(value) for value in data.sort_values(self.over)[self.panel].unique())
-        heading = f"{NOUNS[self.panel]} {beside}" if panel is None else ""
+        heading = ""
+        if panel is None and self.panel is not None:
+            beside = ", ".join(wording.number(value) for value in data.sort_values(self.over)[self.panel].unique())
+            heading = f"{NOUNS[self.panel]} {beside}"
         return lines(data, style, self.over, self.value, self.axes, panel, form, heading=heading)
 
     def text(self, data: pd.DataFrame) -> str:
         panel = panel_of(data, self.panel, self.over)
         return told(data, self.over, self.value, *self.words, panel, self.form)
+
+
+class Floor(Swept):
+    """A figure of how near the floor a measure comes."""
+
+    metric = rows.SHARE
+    note = (
+        "The least time over the measured time: 1 is the floor. The least time is that of the FLOPs by the model's own "
+        "count, at the speed of a matrix product in the same number format on the same machine, or that of the bytes "
+        f"that must be moved, at the bandwidth of a copy: the longer one. {TIMED_NOTE}"
+    )
+
+    def table(self, result_set: Any) -> pd.DataFrame | None:
+        return rows.floor(result_set, self.measure)
 
 
 def grid(names: list[str], count: int = 1, strips: int = 0, high: float = HIGH) -> tuple[Figure, list[Axes]]:
@@ -109,8 +129,10 @@ def _groups(data: pd.DataFrame, x: str, panel: str | None) -> list[tuple[Any, pd
     return [(value, group) for value, group in groups if group[x].nunique() > 1] or groups
 
 
-def panel_of(data: pd.DataFrame, other: str, x: str) -> str | None:
+def panel_of(data: pd.DataFrame, other: str | None, x: str) -> str | None:
     """`other`, unless every `x` has a value of its own, as where batch times length is held equal."""
+    if other is None:
+        return None
     alone = data[other].nunique() == 1
     return other if alone or (data.groupby(x)[other].nunique() > 1).any() else None
 

@@ -23,6 +23,8 @@ SAME_POINT = ["measure", "label", *FACTORS, "device", "training_sequence_length"
 LAUNCHES = (
     "Decoding was timed on CUDA without a captured graph: such times are of kernel launches and rank no architectures."
 )
+FLOOR = (("flops_per_second", "peak_flops"), ("bytes_per_second", "peak_bytes_per_second"))  # of environments.csv
+SHARE = "share_of_floor"
 SEVERITY = ("ok", "not_applicable", "skipped", "timeout", "oom", "error")
 STATUS_TEXT = {
     "ok": "ok",
@@ -118,18 +120,27 @@ def samples_of(result_set: Any, points: pd.DataFrame, metric: str) -> pd.DataFra
 
 
 @once
-def summary(result_set: Any, measure: str, metric: str, peak: str | None = None) -> pd.DataFrame | None:
+def summary(result_set: Any, measure: str, metric: str) -> pd.DataFrame | None:
     """The median of one metric over repeats and seeds for every combination of factors; None where there is no row.
-
-    With `peak`, a column of environments.csv, it is the metric's share of what that environment reaches at best.
 
     A combination without any value keeps its line, with the worst status and its reason. Combinations that ran but do
     not give this metric have no line.
     """
     points = of_measure(result_set, measure)
-    samples = samples_of(result_set, points, metric)
-    if peak is not None:
-        samples, metric = _shares(result_set, samples, peak), f"share_of_{peak}"
+    return _medians(points, samples_of(result_set, points, metric), metric)
+
+
+@once
+def floor(result_set: Any, measure: str) -> pd.DataFrame | None:
+    """The same of the share of the floor: the least time that a machine with these measured rates allows over the time
+    that was measured. What must be computed and what must be moved each set a floor; the higher one counts."""
+    points = of_measure(result_set, measure)
+    shares = [_shares(result_set, samples_of(result_set, points, metric), peak) for metric, peak in FLOOR]
+    highest = pd.concat(shares).sort_values("value").drop_duplicates(["point", "repeat"], keep="last")
+    return _medians(points, highest, SHARE)
+
+
+def _medians(points: pd.DataFrame, samples: pd.DataFrame, metric: str) -> pd.DataFrame | None:
     lines = []
     for _, group in points.groupby(["label", "model", *FACTORS], dropna=False, sort=True):
         values = samples.loc[samples["point"].isin(group["point"]), "value"].to_numpy(float)

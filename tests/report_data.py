@@ -86,6 +86,7 @@ class Builder:
             self.samples(point, "token_ms", [1e3 * batch / speed for speed in speeds], "ms")
         if measure == "prefill":
             self.samples(point, "prefill_ms", [1e3 * batch * length / speed for speed in speeds], "ms")
+            self.samples(point, "flops_per_second", [8e5 * speed for speed in speeds], "FLOP/s")
         if measure == "training":
             self.samples(point, "flops_per_second", [2.4e6 * speed for speed in speeds], "FLOP/s")
             self.samples(point, "peak_bytes", [length * batch * 4e4], "bytes")

@@ -8,8 +8,11 @@ import pytest
 from reports import claims, intervals
 from reports.claims import CONTRADICTED, MIXED, SUPPORTED, UNTESTABLE, _evidence, _slopes
 from reports.rows import LAUNCHES
-from tests.claim_cases import CASES, LAUNCHED, REPLAYED, Made, bits, lengths, noisy, on, speeds
+from tests import claim_cases, paper_data
+from tests.claim_cases import LAUNCHED, REPLAYED, Made, bits, lengths, noisy, on, speeds
 from tests.report_data import Builder, ResultSet
+
+CASES = [*claim_cases.CASES, *paper_data.CASES]
 
 
 def made(*tables: Made) -> ResultSet:

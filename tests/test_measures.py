@@ -201,8 +201,19 @@ def test_decoding_starts_at_the_same_context_every_time(only_tiny, monkeypatch):
     monkeypatch.setattr(Bench, "time", lambda self, work: timing(*(1.0 for _ in range(3) if work() is None)))
     rows = measured("decode")
     assert seen == [*range(19, 19 + Decode.decoded_tokens)] * 3
-    read = tiny.Model.parameters_count(tiny.SHAPE, tiny.Options()) * 4 - 256 * 12 * 4 + 2 * 2 * 12 * 4
-    assert values(rows, "bytes_per_second") == pytest.approx([read * Decode.decoded_tokens] * 3)
+    moved = tiny.Model.parameters_count(tiny.SHAPE, tiny.Options()) * 4 - 256 * 12 * 4 + 2 * (2 * 2 * 12 * 4)
+    assert values(rows, "bytes_per_second") == pytest.approx([moved * Decode.decoded_tokens] * 3), "the state twice"
+    flops = 2 * tiny.Model.flops(tiny.SHAPE, tiny.Options(), "recurrent", 1, context=19)
+    assert values(rows, "flops_per_second") == pytest.approx([flops * Decode.decoded_tokens] * 3)
+
+
+def test_prefill_counts_the_head_for_the_last_tokens_alone(only_tiny, monkeypatch):
+    monkeypatch.setattr(Bench, "time", lambda self, work: timing(work() and 0.5))
+    rows, shape = measured("prefill"), tiny.SHAPE
+    layers = 2 * (tiny.Model.parameters_count(shape, tiny.Options()) - 2 * 256 * 12 - 5 * 12)
+    assert values(rows, "flops_per_second") == [2 * (19 * layers + 2 * 256 * 12) / 0.5]
+    moved = 4 * (tiny.Model.parameters_count(shape, tiny.Options()) - 256 * 12) + 2 * 2 * 12 * 4
+    assert values(rows, "bytes_per_second") == [moved / 0.5]
 
 
 def test_slots_for_the_decoded_tokens_are_there_before_they_are_timed(only_tiny, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 
 from harness.tables import VERSION
 from reports import figures, intervals, labels, language, rows, sections, style, wording
-from reports.figures import learning_rates, loss_curves, utilisation
+from reports.figures import learning_rates, loss_curves, training_floor
 from tests.report_data import Builder, triangle
 
 
@@ -124,21 +124,38 @@ def test_long_curves_are_thinned_and_keep_their_end() -> None:
     assert (table["step"].iloc[0], table["step"].iloc[-1]) == (1, 5000)
 
 
-def test_utilisation_is_a_share_of_what_the_machine_reaches() -> None:
+def test_training_is_a_share_of_what_the_machine_reaches() -> None:
     made = Builder()
     made.speed("training", "retnet", 64, 2, 5e4, repeats=1)
     made.speed("training", "retnet", 128, 2, 5e4, repeats=1)
-    table = utilisation.Figure().data(made.build())
+    table = training_floor.Figure().data(made.build())
     assert table is not None
     shares = 2.4e6 * 5e4 * (1 + 0.02 * np.sin([64, 128])) / 1.5e11
-    assert list(table["share_of_peak_flops"]) == pytest.approx(list(shares))
+    assert list(table["share_of_floor"]) == pytest.approx(list(shares))
     made.speed("training", "retnet", 64, 2, 5e4, repeats=1, dtype="bfloat16")
     made.speed("training", "retnet", 64, 2, 5e4, repeats=1, dtype="float64")
-    table = utilisation.Figure().data(made.build())
+    table = training_floor.Figure().data(made.build())
     assert table is not None
-    told = dict(zip(table["dtype"] + table["sequence_length"].astype(str), table["share_of_peak_flops"], strict=True))
+    told = dict(zip(table["dtype"] + table["sequence_length"].astype(str), table["share_of_floor"], strict=True))
     assert told["bfloat1664"] == pytest.approx(shares[0] / 4)  # its own peak is four times that of float32
     assert "float6464" not in told  # no peak is measured for it: no number rather than a wrong one
+
+
+def test_the_higher_floor_counts_and_each_repeat_for_itself() -> None:
+    made = Builder()
+    for batch in (1, 2):  # memory is the longer at one, products at two
+        point = made.point("prefill", "retnet", sequence_length=64, batch_size=batch)
+        made.samples(point, "bytes_per_second", [1e10 / batch, 1.2e10 / batch, 1.1e10 / batch])
+        made.samples(point, "flops_per_second", [1.5e10 * batch**2 for _ in range(3)])
+    made.point("prefill", "retnet", "oom", "no room", sequence_length=128, batch_size=2)
+    table = rows.floor(made.build(), "prefill")
+    assert table is not None
+    told = table.set_index(["sequence_length", "batch_size"])["share_of_floor"]
+    assert told[64, 1] == pytest.approx(1.1e10 / 2e10)
+    assert told[64, 2] == pytest.approx(6e10 / 1.5e11)
+    assert np.isnan(told[128, 2])
+    assert list(table["repeats"]) == [3, 3, 0]
+    assert rows.floor(made.build(), "decode") is None
 
 
 def test_intervals_do_not_depend_on_the_order() -> None:
@@ -203,8 +220,11 @@ def test_intervals_of_times_say_that_they_are_of_one_process() -> None:
         "prefill",
         "training_batch",
         "training_length",
-        "utilisation",
-        "bandwidth",
+        "training_floor",
+        "prefill_floor",
+        "decode_floor",
+        "decode_throughput",
+        "largest_batch_speed",
     )
     for note in (sections.SIDE_NOTE, *(figures.load(name).note for name in timed)):
         assert "over repeats in one process" in note

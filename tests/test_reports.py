@@ -17,6 +17,7 @@ import pytest
 import models
 import reports
 from reports import figures, sections, wording
+from tests.paper_data import fig6, table4
 from tests.report_data import Builder, ResultSet, gammas, known, triangle
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -45,7 +46,7 @@ def nasty() -> ResultSet:
 
 def sets() -> list[ResultSet]:
     here = [triangle(), triangle(device="nvidia-made-up", models=("retnet", "transformer", "rwkv")), gammas()]
-    return [*here, single(), nasty(), Builder("empty").build(), known()]
+    return [*here, single(), nasty(), Builder("empty").build(), known(), fig6(), table4()]
 
 
 SCRIPT = """
@@ -128,7 +129,7 @@ def htmls(pages: dict[str, str]) -> dict[str, str]:
 
 
 def test_there_is_a_page_for_everything(pages: dict[str, str]) -> None:
-    experiments = {"triangle", "gamma_sweep", "single", "na-sty", "empty", "known"}
+    experiments = {"triangle", "gamma_sweep", "single", "na-sty", "empty", "known"} | {"paper_fig6", "paper_t4"}
     expected = {f"experiment-{name}.html" for name in experiments}
     assert set(pages) == expected | {"index.html", "triangle.html", "claims.html", "triangle.svg"}
     for name in expected:

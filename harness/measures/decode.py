@@ -6,8 +6,9 @@ token after the one before and over the state that it left. Every sample starts 
 On CUDA one step, the choice of the token included, is captured and replayed at every position where the model counts on
 the device; a cache that grows by copying, say, cannot be.
 
-`bytes_per_second` is what a step must read at least, each weight but the embedding table and the state once, over its
-time: beside the machine's measured bandwidth it says how far from the floor a step is.
+`bytes_per_second` is what a step must move at least, each weight but the embedding table once, the state once or, where
+it changes as a whole, twice; and `flops_per_second` what it computes, over its time. The larger share of what the
+machine was measured to reach of either says how far from the floor a step is.
 """
 
 from collections.abc import Iterator
@@ -26,7 +27,8 @@ class Measure:
         "token_ms": Metric("ms", "lower", "time of one step, which gives each sequence of the batch one more token"),
         "device_token_ms": Metric("ms", "lower", "the same by events on the device's queue; CUDA alone has them"),
         "tokens_per_second": Metric("tokens/s", "higher", "tokens decoded per second, over the whole batch"),
-        "bytes_per_second": Metric("bytes/s", "higher", "weights and state, read once a step, over its time"),
+        "bytes_per_second": Metric("bytes/s", "higher", "weights and state, as a step must move them, over its time"),
+        "flops_per_second": Metric("FLOP/s", "higher", "of a step, by the model's own count"),
     }
     factors = ("batch_size", "sequence_length", "dtype")
     trains = False
@@ -45,7 +47,7 @@ class Measure:
         with torch.inference_mode(), bench.reaching(last):
             contexts = bench.tokens(point.batch_size, point.sequence_length)
             context = bench.context(model, contexts, last)
-            read = sum(p.nbytes for p in model.parameters()) - model.embedding.weight.nbytes + context.nbytes
+            moved = bench.step_bytes(model, context)
             decoder = Decoder(model, contexts[:, -1], context, bench.captured)
 
             def decode() -> None:
@@ -54,9 +56,11 @@ class Measure:
                     decoder.step()
 
             timed = bench.time(decode)
+        flops = bench.step_flops(point.batch_size, point.sequence_length)
         for repeat, seconds in enumerate(seconds / self.decoded_tokens for seconds in timed.seconds):
             yield Sample("token_ms", 1000 * seconds, repeat)
             yield Sample("tokens_per_second", point.batch_size / seconds, repeat)
-            yield Sample("bytes_per_second", read / seconds, repeat)
+            yield Sample("bytes_per_second", moved / seconds, repeat)
+            yield Sample("flops_per_second", flops / seconds, repeat)
         for repeat, seconds in enumerate(timed.device_seconds):
             yield Sample("device_token_ms", 1000 * seconds / self.decoded_tokens, repeat)

@@ -37,6 +37,8 @@ class Measure:
         "largest_batch": Metric("sequences", "higher", "that fit in memory while each is given one more token"),
         "tokens_per_second": Metric("tokens/s", "higher", "tokens decoded per second, over that batch"),
         "token_ms": Metric("ms", "lower", "time of one step, which gives each sequence of that batch one more token"),
+        "bytes_per_second": Metric("bytes/s", "higher", "weights and state, as a step must move them, over its time"),
+        "flops_per_second": Metric("FLOP/s", "higher", "of a step, by the model's own count"),
         "peak_bytes": Metric("bytes", None, "peak at that batch: held by tensors on cuda, resident on the cpu"),
     }
     factors = ("sequence_length", "dtype")
@@ -58,10 +60,14 @@ class Measure:
             del seed
             batch = largest(crowd.fits, crowd.guess())
             timed, peak = crowd.timed(batch)
+            touched = bench.step_bytes(model, repeated(crowd.seed, batch, "meta"))
+            flops = bench.step_flops(batch, length)
         yield Sample("largest_batch", batch)
         for repeat, seconds in enumerate(timed.seconds):
             yield Sample("token_ms", 1000 * seconds, repeat)
             yield Sample("tokens_per_second", batch / seconds, repeat)
+            yield Sample("bytes_per_second", touched / seconds, repeat)
+            yield Sample("flops_per_second", flops / seconds, repeat)
         if peak is not None:
             yield Sample("peak_bytes", held(peak))
 

@@ -1,4 +1,8 @@
-"""How long a model reads a prompt: from tokens to the logits after the last one and the state there."""
+"""How long a model reads a prompt: from tokens to the logits after the last one and the state there.
+
+FLOPs are by the model's own count, the head's for the last tokens alone; bytes are what must be moved at least, each
+weight but the embedding table and the state once.
+"""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -16,6 +20,8 @@ class Measure:
         "prefill_ms": Metric("ms", "lower", "time to read the prompts of one batch, state included"),
         "device_prefill_ms": Metric("ms", "lower", "the same by events on the device's queue; CUDA alone has them"),
         "tokens_per_second": Metric("tokens/s", "higher", "prompt tokens read per second"),
+        "flops_per_second": Metric("FLOP/s", "higher", "of a batch of prompts, by the model's own count"),
+        "bytes_per_second": Metric("bytes/s", "higher", "weights and state, each once, over the time of a batch"),
     }
     factors = ("form", "batch_size", "sequence_length", "dtype")
     trains = False
@@ -26,11 +32,19 @@ class Measure:
 
         assert point.batch_size is not None
         assert point.sequence_length is not None
-        model, prompts = bench.model(), bench.tokens(point.batch_size, point.sequence_length)
-        with torch.inference_mode(), bench.reaching(point.sequence_length):
+        batch, length = point.batch_size, point.sequence_length
+        model, prompts = bench.model(), bench.tokens(batch, length)
+        with torch.inference_mode(), bench.reaching(length):
             timed = bench.time(lambda: model.prefill(prompts, bench.form))
+        kind, shape = bench.kind, bench.shape
+        flops = batch * kind.flops(shape, bench.options, bench.form, length)
+        flops -= batch * (length - 1) * 2 * shape.vocabulary * shape.width
+        moved = sum(parameter.nbytes for parameter in model.parameters()) - model.embedding.weight.nbytes
+        moved += kind.state_bytes(shape, bench.options, batch, length, bench.dtype.itemsize)
         for repeat, seconds in enumerate(timed.seconds):
             yield Sample("prefill_ms", 1000 * seconds, repeat)
-            yield Sample("tokens_per_second", prompts.numel() / seconds, repeat)
+            yield Sample("tokens_per_second", batch * length / seconds, repeat)
+            yield Sample("flops_per_second", flops / seconds, repeat)
+            yield Sample("bytes_per_second", moved / seconds, repeat)
         for repeat, seconds in enumerate(timed.device_seconds):
             yield Sample("device_prefill_ms", 1000 * seconds, repeat)

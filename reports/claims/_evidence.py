@@ -98,7 +98,7 @@ def ratio(
         text += f"{metric.replace('_', ' ')} {wording.interval(value, low, high)} times"
         text += "" if counted or pd.isna(low) else f", {IN_ONE}"
         verdict = by_margin(*((value, value) if counted else (low, high)), margin, better)
-        return Finding(verdict, f"{text}.", pd.DataFrame([_line(part, metric) for part in parts]))
+        return Finding(verdict, f"{text}.", pd.DataFrame([line(part, metric) for part in parts]))
 
     return unless_launches(told, judge)
 
@@ -117,7 +117,8 @@ def _place(cell: Any) -> str:
     return f" at {', '.join(places)}" if places else ""
 
 
-def _line(part: pd.DataFrame, metric: str) -> dict[str, Any]:
+def line(part: pd.DataFrame, metric: str) -> dict[str, Any]:
+    """The line of a finding's table for the samples of one entry."""
     low, high = intervals.bootstrap(part["value"])
     first = part.iloc[0]
     return {

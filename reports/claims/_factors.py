@@ -1,0 +1,94 @@
+"""Factors that the paper states: how many times better RetNet is than a Transformer, and than which.
+
+The paper does not say how its Transformer was decoded. So there are two: one as a library of its time would, eager
+attention over a cache that is copied for every token, and one as well as it can be, fused attention over reserved slots
+in a captured graph. A claim holds where RetNet reaches the factor against both.
+"""
+
+from typing import Any
+
+import pandas as pd
+
+from reports import intervals, rows, wording
+from reports.claims import CONTRADICTED, MIXED, SUPPORTED, Finding, _evidence, together
+
+LENGTH = 8192  # tokens, the paper's longest
+PARAMETERS = 6_000_000_000  # the least that stand for the paper's 6.7B
+DECODED = {
+    "a naive Transformer": {"implementation": "eager", "cache": "concatenated"},
+    "a good Transformer": {"implementation": "sdpa", "cache": "preallocated"},
+}
+WRITTEN_OUT = {"a Transformer whose scores are written out": {"implementation": "eager"}}
+RECOMPUTE = "option.recompute"
+RULE = (
+    f"Against each Transformer, the median of RetNet over its own, of models of {PARAMETERS:,} parameters or more at "
+    f"a length of {LENGTH:,} and the largest batch that both ran: reached where the whole 95% interval is no more than "
+    f"{_evidence.MARGIN:.0%} below the factor, missed where all of it is. Supported where it is reached against both, "
+    "contradicted where against neither, mixed otherwise."
+)
+
+
+def judge(
+    result_set: Any, measure: str, metrics: tuple[str, ...], factor: float, better: str = "higher",
+    rivals: dict[str, dict[str, str]] = DECODED, least: int = PARAMETERS,
+) -> Finding | None:  # fmt: skip
+    """The finding against every rival that there is; of several metrics, which are bytes, the sum."""
+    told = _measured(result_set, measure, metrics)
+    told = told[(told["parameters"].fillna(0) >= least) & (told["sequence_length"] == LENGTH)]
+    found = [_against(told, name, wanted, "+".join(metrics), factor, better) for name, wanted in rivals.items()]
+    kept = [each for each in found if each is not None]
+    if not kept:
+        return None
+    table = pd.concat([each.table for each in kept]).drop_duplicates(ignore_index=True)
+    return Finding(together(each.verdict for each in kept), " ".join(each.text for each in kept), table)
+
+
+def _measured(result_set: Any, measure: str, metrics: tuple[str, ...]) -> pd.DataFrame:
+    """As `_evidence.measured`, with parameters and the models' options."""
+    each = [_evidence.measured(result_set, measure, metric) for metric in metrics]
+    told = each[0]
+    if len(each) > 1:  # counted, one value a point
+        same = [name for name in told if name != "value"]
+        told = pd.concat(each).groupby(same, dropna=False, sort=False)["value"].sum().reset_index()
+    points = result_set.points.drop_duplicates("point", keep="last")
+    options = [name for name in points if str(name).startswith("option.")]
+    return told.merge(points[["point", "parameters", *options]], on="point")
+
+
+def _against(
+    told: pd.DataFrame, rival: str, wanted: dict[str, str], metric: str, factor: float, better: str
+) -> Finding | None:
+    columns = {f"option.{option}": value for option, value in wanted.items()}
+    if not set(columns) <= set(told):
+        return None
+    told = told.assign(batch=told["batch_size"].fillna(0))  # 0: the measure finds one for each model
+    theirs = rows.alike(told[told["model"] == "transformer"], columns)
+    mine, theirs = _alike_recomputed(told[told["model"] == "retnet"], theirs)
+    batch = max(set(mine["batch"]) & set(theirs["batch"]), default=None)
+    if batch is None:
+        return None
+    mine, theirs = (part[part["batch"] == batch] for part in (mine, theirs))
+    above, below = (mine, theirs) if better == "higher" else (theirs, mine)
+    value, low, high = intervals.ratio(above["value"], below["value"])
+    text = f"Against {rival}, {f'batch {wording.number(batch)}' if batch else 'each at its own largest batch'}: "
+    text += f"{wording.interval(value, low, high)} times {'more' if better == 'higher' else 'less'}"
+    text += "" if pd.isna(low) else f", {_evidence.IN_ONE}"
+    text += ", its steps not captured as a graph" if theirs["launches"].any() else ""
+    ends = (value, value) if pd.isna(low) else (low, high)
+    table = pd.DataFrame([_evidence.line(part, metric) for part in (mine, theirs)])
+    return Finding(_reached(*ends, factor * (1 - _evidence.MARGIN)), f"{text}.", table)
+
+
+def _alike_recomputed(mine: pd.DataFrame, rival: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Of training that goes through blocks again and of training that does not, what both ran; rather without."""
+    if RECOMPUTE not in mine:
+        return mine, rival
+    kinds = [part[RECOMPUTE].fillna("false").astype(str).str.lower() for part in (mine, rival)]
+    both = sorted(set(kinds[0]) & set(kinds[1]))
+    if not both:
+        return mine.iloc[:0], rival.iloc[:0]
+    return mine[kinds[0] == both[0]], rival[kinds[1] == both[0]]
+
+
+def _reached(low: float, high: float, bound: float) -> str:
+    return SUPPORTED if low >= bound else CONTRADICTED if high < bound else MIXED
