@@ -1,15 +1,16 @@
-"""Decoding, the chosen token fed back: each step with the choice as one CUDA graph where the model allows it.
+"""Decoding, the chosen token or a given one fed back: each step with that as one CUDA graph where the model allows it.
 
-Letters: B sequences of the batch.
+Letters: B sequences of the batch, T tokens.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from harness.bench import CAPTURE_WARM_CALLS
 from models._few import choose_
 from models._lm import LanguageModel
 from models._state import State
@@ -22,6 +23,8 @@ class Decoder:
     state's tensors. So the step can be captured once and replayed at every position. `again` starts over: the state's
     numbers are then others, their sizes are not, and only those decide the time.
     """
+
+    logits: Float[Tensor, "B N"]  # of the last step; the next one of a graph overwrites them
 
     def __init__(
         self,
@@ -49,15 +52,58 @@ class Decoder:
             self._position.fill_(self.context.seen)
 
     def _step(self) -> None:
-        logits, self._state = self.model.step(self.token, self._state)
-        choose_(self.token, logits)
+        self.logits, self._state = self.model.step(self.token, self._state)
+        self._feed()
 
     def _step_in_place(self) -> None:
         assert self._position is not None
         kept = list(self._state.tensors())
-        logits, after = self.model.step(self.token, self._state)
+        self.logits, after = self.model.step(self.token, self._state)
         moved = [(old, new) for old, new in zip(kept, after.tensors(), strict=True) if old is not new]
         if moved:
             torch._foreach_copy_([old for old, _ in moved], [new for _, new in moved])
-        choose_(self.token, logits)
         self._position.add_(1)
+        self._feed()
+
+    def _feed(self) -> None:
+        """Overwrites `token` by the next one."""
+        choose_(self.token, self.logits)
+
+
+class Follower(Decoder):
+    """Reads given tokens, the first one as a prompt and each other one by a step."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        tokens: Int[Tensor, "B T"],
+        captured: Callable[[Callable[[], Any]], Callable[[], Any]] = lambda step: step,
+        in_place: bool | None = None,
+    ):
+        self.tokens = tokens.T.contiguous()
+        _, context = model.prefill(tokens[:, :1], capacity=tokens.shape[1] + CAPTURE_WARM_CALLS)
+        start = context.clone()
+        super().__init__(model, self.tokens[1], context, captured, in_place)
+        for held, first in zip(self._state.tensors(), start.tensors(), strict=True):
+            held.copy_(first)  # a step that is captured has run before
+        self.token.copy_(self.tokens[1])
+        self.read = 1
+
+    @property
+    def states(self) -> list[Tensor]:
+        """The tensors of the state after the tokens that were read."""
+        return list(self._state.tensors())
+
+    def read_to(self, length: int) -> None:
+        """Goes on until `length` tokens are read."""
+        while self.read < length:
+            self.step()
+            self.read += 1
+
+    def _feed(self) -> None:
+        last = len(self.tokens) - 1
+        if self._position is None:
+            self.token.copy_(self.tokens[min(self._state.seen, last)])
+        else:
+            at = self._position.clamp(max=last).unsqueeze(0)
+            self.token.copy_(self.tokens.index_select(0, at).squeeze(0))

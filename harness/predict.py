@@ -43,25 +43,31 @@ def memory_bytes(point: Point) -> float:
         return cost.training(job(point), machine).memory_bytes
     if not measure.factors:
         return OWN_SIZES_BYTES
-    return cost.prefill(job(point), machine).memory_bytes
+    phase = cost.decode if _stepping(measure) else cost.prefill
+    return phase(job(point), machine).memory_bytes
 
 
 def job(point: Point) -> Job:
     """What the point has the model do; of accumulated passes, one."""
-    chosen, training = options.build(point.model, point.options), point.training
+    chosen, training, measure = options.build(point.model, point.options), point.training, measures.load(point.measure)
     batch, length, dtype = point.batch_size or 1, point.sequence_length or SHORTEST, point.dtype
     if training is not None:
         batch, length = training.batch_size // training.accumulate, training.sequence_length
         dtype = "bfloat16" if training.autocast else dtype
-    form = None if checks.decoded(measures.load(point.measure)) else point.form
+    form = None if checks.decoded(measure) else point.form
     autocast = training is not None and training.autocast
-    graph = point.device == "cuda" and checks.decoded(measures.load(point.measure)) > 0
+    graph = point.device == "cuda" and checks.decoded(measure) + _stepping(measure) > 0
     return Job(models.load(point.model), point.shape, chosen, batch, length, dtype, form, autocast, graph=graph)
 
 
 def _optimises(measure: Measure) -> bool:
     """Whether it times whole optimiser steps."""
     return bool(getattr(measure, "optimises", False))
+
+
+def _stepping(measure: Measure) -> int:
+    """Models that read the whole sequence token by token; 0 for most."""
+    return int(getattr(measure, "stepping_models", 0))
 
 
 def _trained(point: Point, training: Training, machine: Machine) -> float:
@@ -74,7 +80,9 @@ def _trained(point: Point, training: Training, machine: Machine) -> float:
 
 
 def _measured(point: Point, measure: Measure, asked: Job, machine: Machine) -> float:
-    decoded = checks.decoded(measure)
+    decoded, stepping = checks.decoded(measure), _stepping(measure)
+    if stepping:
+        return stepping * asked.length * cost.decode(asked, machine).seconds
     phase = cost.training if _optimises(measure) else cost.prefill
     before = cost.prefill(asked, machine).seconds if decoded else 0.0
     call = decoded * cost.decode(asked, machine).seconds if decoded else phase(asked, machine).seconds

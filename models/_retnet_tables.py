@@ -3,6 +3,7 @@
 Letters: H heads, K size of a query or key head, P = K/2 pairs, B batch, T tokens.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable
 
@@ -14,6 +15,27 @@ from models import _decay, _rotary
 from models._state import Call
 
 Angles = Callable[..., Float[Tensor, "P"]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Shared:
+    """What all layers of one pass have in common."""
+
+    turn: Tensor  # what q and k are multiplied by: complex [2 T K/2] or [2 B 1 T K/2], or without rotation [2 1 1]
+    log_decay: Float[Tensor, "H"] | None  # None: every gamma is 1, or each layer learns its own
+    gamma: Float[Tensor, "H 1 1"] | None
+    D: Float[Tensor, "H T T"] | None  # for the parallel form
+
+
+def shared(
+    gamma: str | tuple[float, ...], angles: Angles | None, heads: int, K: int, call: Call, dtype: torch.dtype
+) -> Shared:
+    """Of the option `gamma` and of the angles, None without rotation."""
+    log_decay, gammas = decays(gamma, heads, dtype, call.positions.device)
+    D = None
+    if log_decay is not None and call.form == "parallel":
+        D = _decay.matrix(log_decay, call.positions.shape[-1])
+    return Shared(turn(angles, K, call, dtype), log_decay, gammas, D)
 
 
 @functools.lru_cache(maxsize=4)

@@ -30,6 +30,11 @@ class Call:
     position: Int[Tensor, ""] | None = None  # `seen` on the device, where the host's count stands still: see State
     shared: Any = None  # what `Model.share` made once for all layers
 
+    @property
+    def last(self) -> Int[Tensor, ""]:
+        """The position of the first sequence's last token, on the device."""
+        return self.positions[..., -1].flatten()[0]
+
 
 @dataclasses.dataclass
 class State:

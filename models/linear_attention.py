@@ -194,7 +194,8 @@ class Model(LanguageModel):
         if options.feature_map == "cosformer":
             if (slots := call.seen + call.positions.shape[-1]) > M and call.positions.max() >= M:
                 raise ValueError(f"cosformer weighs {M} positions; for {slots} tokens choose a larger max_length")
-            shared.wave = turns(call.positions, torch.tensor([math.pi / (2 * M)]).double(), dtype).unsqueeze(-2)
+            angle = torch.tensor([math.pi / (2 * M)], dtype=torch.float64)
+            shared.wave = turns(call.positions, angle, dtype).unsqueeze(-2)
         return shared
 
     @classmethod

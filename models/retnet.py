@@ -24,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import _decay, _few, _gate, _norm, _projection, _retention, _retnet_tables, _rotary
+from models import _decay, _few, _gate, _norm, _projection, _retention, _retnet_tables, _rotary, _rounding
 from models._cost import Chosen, CommonOptions, Count, Shape, retention_flops
 from models._layers import RMSNorm
 from models._lm import LanguageModel
@@ -57,6 +57,7 @@ class Options(CommonOptions):
     rotation: str = "retnet"
     head_size: int | None = None  # K, whence H = D/K; None: the shape's heads
     chunk_size: int = _retention.CHUNK
+    state_dtype: str = "float32"  # of the state between tokens, float32 at least; bfloat16: see `_rounding`
     implementation: str = "auto"  # chunkwise: by our own kernels where the device has any, or by torch
 
     CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
@@ -64,6 +65,7 @@ class Options(CommonOptions):
         **CommonOptions.CHOICES,
         "gamma": ("torchscale", "paper", "none", "single", "learned"),
         "rotation": ("retnet", "rope", "none"),
+        "state_dtype": ("float32", "bfloat16"),
         "implementation": tuple(_retention.CHUNKWISE),
     }
 
@@ -77,16 +79,6 @@ def sizes(shape: Shape, options: Options) -> tuple[int, int, int]:
     """H, K and V."""
     heads = shape.heads if options.head_size is None else shape.width // options.head_size
     return heads, shape.width // heads, round(shape.width * options.value_factor / heads)
-
-
-@dataclasses.dataclass(frozen=True)
-class Shared:
-    """What all layers of one pass have in common."""
-
-    turn: Tensor  # what q and k are multiplied by: complex [2 T K/2] or [2 B 1 T K/2], or without rotation [2 1 1]
-    log_decay: Float[Tensor, "H"] | None  # None: every gamma is 1, or each layer learns its own
-    gamma: Float[Tensor, "H 1 1"] | None
-    D: Float[Tensor, "H T T"] | None  # for the parallel form
 
 
 class Retention(nn.Module):
@@ -118,7 +110,8 @@ class Retention(nn.Module):
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (q, k, v))
         turned = _rotary.turned if call.shared.turn.is_complex() else lambda part, turn: part * turn.to(part.dtype)
         q, k = (turned(part, turn) for part, turn in zip((q, k), call.shared.turn, strict=True))
-        given, options = (q, k, v, self.log_decay(call), state.get("S"), call.keep_state), self.options
+        held = state["S"].to(state_dtype(v.dtype)) if "S" in state else None
+        given, options = (q, k, v, self.log_decay(call), held, call.keep_state), self.options
         if call.form == "parallel":
             o, S = _retention.parallel(*given, call.shared.D)
         elif call.form == "chunkwise":
@@ -126,20 +119,23 @@ class Retention(nn.Module):
         else:
             o, S = _retention.recurrent(*given)
         if S is not None:
-            state["S"] = S
+            state["S"] = _rounding.dithered(S, call.last) if options.state_dtype == "bfloat16" else S
         o, eps = o.transpose(1, 2), options.norm_eps if options.group_norm else None
         y = o if options.group_norm else self.evened(o, call)
         return self.out(_gate.gated(gate[0].view_as(y) if gate else None, y, eps).flatten(2))
 
     def step(self, x: Float[Tensor, "B 1 D"], call: Call, S: Float[Tensor, "B H K V"]) -> Float[Tensor, "B 1 D"]:
         """`forward` of one token, overwriting the state, in few operations: in a small model their overhead counts."""
-        B, H, turn = len(x), self.heads, call.shared.turn
+        B, H, turn, held = len(x), self.heads, call.shared.turn, S
+        S = held.to(state_dtype(self.into.weight.dtype))  # itself where it is not rounded
         qk, v, *gate = self.into.forward(x).to(S.dtype).split([2 * x.shape[2], *self.parts[2:]], 2)
         qk = qk.contiguous().view(B, 2, H, self.K).view(turn.dtype)  # as complex numbers, if they are to be rotated
         q, k = (qk * (turn if turn.dim() == 3 else turn.squeeze(2).transpose(0, 1))).view(S.dtype).unbind(1)
         logit, gamma = self.gamma_logit, call.shared.gamma
         gamma = gamma if logit is None else logit.to(S.dtype).sigmoid()[:, None, None]
         o = _retention.step_(q, k, v.view(B, H, self.V), gamma, S)
+        if S is not held:
+            held.copy_(_rounding.dithered(S, call.last))
         y = _norm.rms_norm(o, None, self.options.norm_eps) if self.options.group_norm else self.evened(o[:, None], call)
         y = F.silu(gate[0]) * y.view(B, 1, -1) if gate else y.view(B, 1, -1)
         return self.out.forward(y.to(x.dtype))
@@ -190,19 +186,31 @@ class Model(LanguageModel):
         for weight in (self.embedding.weight, self.head.weight):
             nn.init.normal_(weight, std=self.shape.width**-0.5)
 
-    def share(self, call: Call) -> Shared:
-        heads, K, _ = sizes(self.shape, self.options)
-        dtype, device = state_dtype(self.head.weight.dtype), call.positions.device
-        log_decay, gamma = _retnet_tables.decays(self.options.gamma, heads, dtype, device)
-        turn = _retnet_tables.turn(ANGLES.get(self.options.rotation), K, call, dtype)
-        D = None
-        if log_decay is not None and call.form == "parallel":
-            D = _decay.matrix(log_decay, call.positions.shape[-1])
-        return Shared(turn, log_decay, gamma, D)
+    def share(self, call: Call) -> _retnet_tables.Shared:
+        (heads, K, _), options = sizes(self.shape, self.options), self.options
+        dtype = state_dtype(self.head.weight.dtype)
+        return _retnet_tables.shared(options.gamma, ANGLES.get(options.rotation), heads, K, call, dtype)
 
     @classmethod
     def counts_on_device(cls, options: Chosen) -> bool:
         return True
+
+    @classmethod
+    def operation(
+        cls, shape: Shape, options: Chosen, batch: int, length: int, like: Tensor
+    ) -> tuple[Callable[..., Tensor], list[Tensor]]:
+        """A gamma that is learned is one of the inputs."""
+        heads, K, V = sizes(shape, options)
+        inputs = _retention.drawn(like, batch, length, heads, K, K, V)
+        log_decay, _ = _retnet_tables.decays(options.gamma, heads, state_dtype(like.dtype), like.device)
+        if options.gamma == "learned":
+            start = _decay.schedule(PRESETS[options.preset]["gamma"], heads)
+            inputs.append(torch.tensor(start, dtype=torch.float64).log().to(like.device, state_dtype(like.dtype)))
+
+        def run(q: Tensor, k: Tensor, v: Tensor, decay: Tensor | None = log_decay) -> Tensor:
+            return _retention.CHUNKWISE[options.implementation](q, k, v, decay, None, False, options.chunk_size)[0]
+
+        return run, inputs
 
     @classmethod
     def default_ffn_width(cls, width: int, options: Chosen) -> int:
@@ -223,7 +231,7 @@ class Model(LanguageModel):
     @classmethod
     def layer_state_bytes(cls, shape: Shape, options: Chosen, batch: int, capacity: int, itemsize: int) -> int:
         heads, K, V = sizes(shape, options)
-        return batch * heads * K * V * max(itemsize, 4)
+        return batch * heads * K * V * (2 if options.state_dtype == "bfloat16" else max(itemsize, 4))
 
     @classmethod
     def mixer_traffic(cls, shape: Shape, options: Chosen, form: str, length: int, backward: bool = False) -> Traffic:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional as F
 
-from models import _retention, _rotary
+from models import _retention, _rotary, _rounding
 from tests.kernels import off
 
 EPS = 1e-3
@@ -150,6 +150,21 @@ def step_errors(
     return {"o": off(o, right), "state": off(state, S)}
 
 
+def rounding_errors(device: str = "cpu") -> dict[str, float]:
+    """How many numbers of a state that only decays are rounded in another way than `_rounding` does, of all."""
+    from models._kernels import step
+
+    told = {}
+    for position in (0, 7, 99_999):
+        state = torch.randn(2, 3, 20, 33, generator=torch.Generator().manual_seed(position)).to(device, torch.bfloat16)
+        gamma = torch.tensor([0.9, 1 - 2**-9, 0.5], device=device)[:, None, None]
+        at = torch.tensor([position, 3], device=device)
+        wanted = _rounding.dithered(state.float() * gamma, at[0])
+        step.step_(torch.zeros(2, 3 * (40 + 33), device=device), None, 1.0, gamma, state, at)
+        told[f"at {position}"] = (state != wanted).double().mean().item()
+    return told
+
+
 if __name__ == "__main__":
     if os.environ.get("TRITON_INTERPRET") != "1":
         sys.exit("set TRITON_INTERPRET=1: without a GPU only Triton's interpreter runs these")
@@ -165,4 +180,5 @@ if __name__ == "__main__":
     assert (turns - right).abs().max() < 1e-6, "far out"
     told = {f"read, {name}": read_errors(case) for name, case in READS.items()}
     told |= {f"write, {name}": write_errors(case) for name, case in WRITES.items()}
+    told["rounding"] = rounding_errors()
     print(json.dumps(told | {name: step_errors(case) for name, case in STEPS.items()}))

@@ -37,6 +37,10 @@ def test_interpreted_programs_are_exact(interpreted, case):
     assert {name: error for name, error in interpreted[case].items() if not error <= INTERPRETED} == {}
 
 
+def test_an_interpreted_step_rounds_as_torch_does(interpreted):
+    assert interpreted["rounding"] == {"at 0": 0.0, "at 7": 0.0, "at 99999": 0.0}
+
+
 @on_a_gpu
 @pytest.mark.parametrize("dtype", COMPILED, ids=str)
 @pytest.mark.parametrize("size", [120, 768, 3072])
@@ -66,3 +70,8 @@ def test_a_state_in_bfloat16_is_rounded_up_or_down():
     found = decode_kernels.step_errors(case, "cuda", torch.bfloat16, torch.bfloat16)
     assert found["o"] <= 1e-5, "read before it is rounded"
     assert 1e-3 < found["state"] < 2**-8
+
+
+@on_a_gpu
+def test_a_compiled_step_rounds_as_torch_does():
+    assert set(decode_kernels.rounding_errors("cuda").values()) == {0.0}

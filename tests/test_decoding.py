@@ -6,15 +6,17 @@ import pytest
 import torch
 
 import models
-from harness.bench import Bench
-from harness.decoding import Decoder
+from harness.bench import CAPTURE_WARM_CALLS, Bench
+from harness.decoding import Decoder, Follower
 from models._cost import Shape
 from tests import tiny
+from tests.contract import relative
 
 SHAPE = Shape(width=32, layers=2, heads=2, ffn_width=48, vocabulary=97, max_length=64)
 VARIANTS = {
     "retnet": {},
     "retnet, learned": {"gamma": "learned", "group_norm": False},
+    "retnet, rounded": {"state_dtype": "bfloat16"},
     "retnet, no rotation": {"rotation": "none", "gate": False, "ffn": "gelu"},
     "transformer": {},
     "transformer, grouped": {"kv_heads": 1, "rotation": "xpos"},
@@ -97,6 +99,42 @@ def test_what_the_host_must_count_is_not_captured(name, options):
     token, context = begun(model)
     decoder = Decoder(model, token, context, captured=pytest.fail, in_place=True)
     assert len(chosen(decoder, 4)) == 4
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize("name", VARIANTS)
+@torch.inference_mode()
+def test_given_tokens_are_read_as_steps_read_them(name, in_place):
+    """Even though a step that is captured runs a few times before: what those read is forgotten."""
+    model = build(name)
+    given = torch.randint(0, 97, (3, 15), generator=torch.Generator().manual_seed(2))
+
+    def captured(step):
+        for _ in range(CAPTURE_WARM_CALLS):
+            step()
+        return step
+
+    follower = Follower(model, given, captured, in_place)
+    _, state = model.prefill(given[:, :1], capacity=15 + CAPTURE_WARM_CALLS)
+    for length, token in enumerate(given.T[1:], 2):
+        logits, state = model.step(token, state)
+        follower.read_to(length)
+        for found, wanted in zip([follower.logits, *follower.states], [logits, *state.tensors()], strict=True):
+            assert relative(found, wanted) < 1e-12, length
+    assert follower.read == 15
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+@torch.inference_mode()
+def test_only_the_tokens_asked_for_are_read(in_place):
+    model, given = build("retnet"), torch.arange(20).view(2, 10)
+    seen, step = [], model.step
+    model.step = lambda token, state: (seen.append(token.tolist()), step(token, state))[1]
+    follower = Follower(model, given, in_place=in_place)
+    follower.read_to(4)
+    follower.read_to(3)
+    follower.read_to(6)
+    assert seen == [[n, 10 + n] for n in range(1, 6)]
 
 
 def test_a_position_too_far_would_be_seen():

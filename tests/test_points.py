@@ -135,6 +135,15 @@ def test_training_takes_its_budget():
     assert 7 < predict.seconds(timed) < 14
 
 
+def test_models_that_step_through_a_sequence_take_their_steps():
+    given = of(points("measures=[state_drift]", "sweep.sequence_length=[5000]", "limits={}"), "state_drift")[0]
+    step = cost.decode(predict.job(given), hardware.here("cpu"))
+    assert predict.seconds(given) == pytest.approx(2 * 5000 * step.seconds + predict.STARTED_SECONDS["cpu"])
+    assert predict.memory_bytes(given) == step.memory_bytes
+    assert not predict.job(given).graph
+    assert predict.job(dataclasses.replace(given, device="cuda")).graph
+
+
 def test_every_point_of_every_device_can_be_predicted():
     for device in ("cpu", "cuda", "mps"):
         for point in points("measures=[forms,training,prefill,decode,memory,noop,language]", device=device):

@@ -16,7 +16,7 @@ def test_prefill_then_step_equals_one_pass(case, form):
         whole = model(tokens(), form)
         logits, state = model.prefill(tokens()[:, :7], form)
         assert relative(logits, whole[:, 6]) < EXACT
-        assert relative(continued(model, state, tokens()[:, 7:]), whole[:, 7:]) < EXACT
+        assert relative(continued(model, state, tokens()[:, 7:]), whole[:, 7:]) < case.carried
 
 
 @every_form
@@ -26,8 +26,8 @@ def test_a_form_starts_from_a_state(case, form):
         whole = model(tokens(), "recurrent")
         _, state = model.prefill(tokens()[:, :5], "recurrent")
         logits, state = model.prefill(tokens()[:, 5:11], form, state=state)
-        assert relative(logits, whole[:, 10]) < EXACT
-        assert relative(continued(model, state, tokens()[:, 11:]), whole[:, 11:]) < EXACT
+        assert relative(logits, whole[:, 10]) < case.carried
+        assert relative(continued(model, state, tokens()[:, 11:]), whole[:, 11:]) < case.carried
 
 
 @every_case
@@ -55,7 +55,7 @@ def test_left_padding_changes_nothing(case, form):
             alone, alone_state = model.prefill(prompt[None], form)
             assert relative(whole[i, padding[i] :], model(prompt[None], form)[0]) < EXACT
             assert relative(logits[i], alone[0]) < EXACT
-            assert relative(after[i], continued(model, alone_state, more[i : i + 1])[0]) < EXACT
+            assert relative(after[i], continued(model, alone_state, more[i : i + 1])[0]) < case.carried
 
 
 @every_form

@@ -54,8 +54,9 @@ class NotApplicable(Exception):
 class Measure(Protocol):
     """What a file in this folder holds.
 
-    One that decodes tokens one by one after `sequence_length` also states how many, as `decoded_tokens`; one that takes
-    whole optimiser steps in training's place states `optimises = True`; one that takes its time whatever the model, its
+    One that decodes tokens one by one after `sequence_length` also states how many, as `decoded_tokens`; one that reads
+    the sequence itself token by token, how many models do so, as `stepping_models`; one that takes whole optimiser
+    steps in training's place states `optimises = True`; one that takes its time whatever the model, its
     `least_seconds`.
     """
 

@@ -25,6 +25,17 @@ def _scrambled(x):
 
 
 @triton.jit
+def _dithered(x, number, position):
+    """To one of the two neighbours in bfloat16, by chance, so that what decays by less than half a step does.
+
+    As `models._rounding`; NaN, whose bits may be all ones, stays NaN.
+    """
+    chance = _scrambled((number + position * 0x9E3779B1).to(tl.uint32)) >> 16
+    bits = (x.to(tl.uint32, bitcast=True) + chance) & 0xFFFF0000
+    return tl.where(x == x, bits.to(tl.float32, bitcast=True), x)
+
+
+@triton.jit
 def _turned(x, turn, BK: tl.constexpr):
     """Pairs (2i, 2i+1) as complex numbers, times `turn`."""
     a, b = tl.split(x.reshape(BK // 2, 2))
@@ -60,11 +71,9 @@ def step(qkv, turn, gamma, state, o, position, row, turn_steps, factor, H, K: tl
     else:
         k *= factor
     S += k[:, None] * v[None, :]
-    a = tl.sum(S * q[:, None], 0)
-    tl.store(o + bh.to(tl.int64) * V + rv, a, values)
-    if DITHER:  # to one of the two neighbours in bfloat16, by chance, so that what decays by less than half a step does
-        chance = _scrambled((number + tl.load(position) * 0x9E3779B1).to(tl.uint32)) >> 16
-        S = ((S.to(tl.uint32, bitcast=True) + chance) & 0xFFFF0000).to(tl.float32, bitcast=True)
+    tl.store(o + bh.to(tl.int64) * V + rv, tl.sum(S * q[:, None], 0), values)
+    if DITHER:
+        S = _dithered(S, number, tl.load(position))
     tl.store(state + number, S.to(state.dtype.element_ty), inside)
 
 
@@ -79,8 +88,7 @@ def step_(
     """`_retention.step_` of queries, keys and values as a projection gives them, side by side; overwrites `state`.
 
     `turn` complex [2, B or 1, K/2] rotates q and k and scales k; without it `factor` scales k. A state in bfloat16 is
-    rounded up or down by chance, as `position`, that of the token, on the device, decides: rounded to the nearest, a
-    slow decay would be lost.
+    rounded up or down by chance, as the first of `position`, on the device, decides.
     """
     B, H, K, V = state.shape
     o = torch.empty(B, H, V, dtype=torch.float32, device=state.device)
