@@ -28,6 +28,8 @@ from models._cost import Chosen, CommonOptions, Cost, Shape
 from models._layers import Block, FeedForward, RMSNorm, added
 from models._state import Call, State
 
+Operation = tuple[Callable[..., Tensor], list[Tensor]]  # a function of tensors, and its inputs
+
 
 class LanguageModel(Cost, nn.Module):
     """The shell. An architecture subclasses it as `Model` and states what follows.
@@ -109,9 +111,7 @@ class LanguageModel(Cost, nn.Module):
         return cls.forms
 
     @classmethod
-    def operation(
-        cls, shape: Shape, options: Chosen, batch: int, length: int, like: Tensor
-    ) -> tuple[Callable[..., Tensor], list[Tensor]] | None:
+    def operation(cls, shape: Shape, options: Chosen, batch: int, length: int, like: Tensor) -> Operation | None:
         """What one mixer does over time, by itself, in its training form: a function, and inputs for it from torch's
         random state, of the dtype and on the device of `like`. None where a model names none.
         """

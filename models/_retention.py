@@ -20,6 +20,8 @@ column is then the normaliser of the others, phi(q_n) . sum_m phi(k_m), and the 
 States are float32 at least. Products over tokens run in the inputs' dtype, which autocast does not change here.
 """
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -140,6 +142,15 @@ def drawn(like: Tensor, batch: int, length: int, heads: int, *sizes: int) -> lis
     """Random q, k or v of those sizes, laid out as a projection gives them."""
     made = [torch.randn(batch, length, heads, size, dtype=like.dtype, device=like.device) for size in sizes]
     return [x.transpose(1, 2) for x in made]
+
+
+def operation(
+    run: Callable[..., tuple[Values, States | None]], inputs: list[Tensor], log_decay: Decays | None, learned: bool
+) -> tuple[Callable[..., Values], list[Tensor]]:
+    """`run`, a form, for its outputs alone, and its inputs: q, k, v, and where it is `learned` the decay."""
+    if learned and log_decay is not None:
+        return lambda q, k, v, decay: run(q, k, v, decay)[0], [*inputs, log_decay.clone()]
+    return lambda q, k, v: run(q, k, v, log_decay)[0], inputs
 
 
 CHUNKWISE = {"auto": fused, "torch": chunkwise}  # by implementation

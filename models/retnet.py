@@ -17,6 +17,7 @@ Where this departs from the paper:
 """
 
 import dataclasses
+import functools
 from typing import Any, ClassVar
 
 import torch
@@ -27,7 +28,7 @@ from torch.nn import functional as F
 from models import _decay, _few, _gate, _norm, _projection, _retention, _retnet_tables, _rotary, _rounding
 from models._cost import Chosen, CommonOptions, Count, Shape, retention_flops
 from models._layers import RMSNorm
-from models._lm import LanguageModel
+from models._lm import LanguageModel, Operation
 from models._state import Call, LayerState, state_dtype
 from models._traffic import Traffic, retention_traffic
 
@@ -196,21 +197,13 @@ class Model(LanguageModel):
         return True
 
     @classmethod
-    def operation(
-        cls, shape: Shape, options: Chosen, batch: int, length: int, like: Tensor
-    ) -> tuple[Callable[..., Tensor], list[Tensor]]:
+    def operation(cls, shape: Shape, options: Chosen, batch: int, length: int, like: Tensor) -> Operation:
         """A gamma that is learned is one of the inputs."""
-        heads, K, V = sizes(shape, options)
-        inputs = _retention.drawn(like, batch, length, heads, K, K, V)
-        log_decay, _ = _retnet_tables.decays(options.gamma, heads, state_dtype(like.dtype), like.device)
-        if options.gamma == "learned":
-            start = _decay.schedule(PRESETS[options.preset]["gamma"], heads)
-            inputs.append(torch.tensor(start, dtype=torch.float64).log().to(like.device, state_dtype(like.dtype)))
-
-        def run(q: Tensor, k: Tensor, v: Tensor, decay: Tensor | None = log_decay) -> Tensor:
-            return _retention.CHUNKWISE[options.implementation](q, k, v, decay, None, False, options.chunk_size)[0]
-
-        return run, inputs
+        H, K, V = sizes(shape, options)
+        learned, start = options.gamma == "learned", PRESETS[options.preset]["gamma"]
+        decay, _ = _retnet_tables.decays(start if learned else options.gamma, H, state_dtype(like.dtype), like.device)
+        run = functools.partial(_retention.CHUNKWISE[options.implementation], chunk=options.chunk_size)
+        return _retention.operation(run, _retention.drawn(like, batch, length, H, K, K, V), decay, learned)
 
     @classmethod
     def default_ffn_width(cls, width: int, options: Chosen) -> int:

@@ -17,7 +17,6 @@ Letters: B batch, T tokens, D width, F feed-forward width, L layers.
 
 import dataclasses
 import math
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -27,7 +26,7 @@ from torch.nn import functional as F
 
 from models import _gate, _wkv
 from models._cost import Chosen, CommonOptions, Count, Shape
-from models._lm import LanguageModel
+from models._lm import LanguageModel, Operation
 from models._state import Call, LayerState, state_dtype
 from models._token_shift import blends
 from models._traffic import Traffic, average_traffic
@@ -194,9 +193,7 @@ class Model(LanguageModel):
         return True
 
     @classmethod
-    def operation(
-        cls, shape: Shape, options: Chosen, batch: int, length: int, like: Tensor
-    ) -> tuple[Callable[..., Tensor], list[Tensor]]:
+    def operation(cls, shape: Shape, options: Chosen, batch: int, length: int, like: Tensor) -> Operation:
         k, v = torch.randn(2, batch, length, shape.width, dtype=like.dtype, device=like.device)
         w, u = -torch.rand(shape.width, device=like.device), torch.randn(shape.width, device=like.device)
         before = _wkv.empty(batch, shape.width, k)

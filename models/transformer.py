@@ -22,7 +22,6 @@ costs four; that of `sdpa` computes the scores again, a fifth (see `Model.flops`
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -35,7 +34,7 @@ from models._cache import extend
 from models._cost import Chosen, CommonOptions, Count, Shape
 from models._kernels import usable
 from models._layers import RMSNorm, added
-from models._lm import LanguageModel
+from models._lm import LanguageModel, Operation
 from models._projection import projected
 from models._rotary import rope_angles, turned, turns, xpos_scale
 from models._state import Call, LayerState
@@ -163,9 +162,7 @@ class Model(LanguageModel):
         return options.cache == "preallocated"
 
     @classmethod
-    def operation(
-        cls, shape: Shape, options: Chosen, batch: int, length: int, like: Tensor
-    ) -> tuple[Callable[..., Tensor], list[Tensor]]:
+    def operation(cls, shape: Shape, options: Chosen, batch: int, length: int, like: Tensor) -> Operation:
         K, groups = shape.width // shape.heads, options.kv_heads or shape.heads
         parts = [torch.randn(batch, length, n, K, dtype=like.dtype, device=like.device).transpose(1, 2)
                  for n in (shape.heads, groups, groups)]  # fmt: skip

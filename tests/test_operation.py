@@ -8,13 +8,13 @@ import models
 from harness.bench import Bench
 from harness.measures import NotApplicable
 from harness.measures.operation import Measure
-from models import _wkv
+from models import _decay, _retention, _wkv
 from models._cost import Shape
 from tests import tiny
 
 SHAPE = Shape(width=24, layers=1, heads=2, ffn_width=32, vocabulary=97, max_length=64)
 EXACT = torch.empty(0, dtype=torch.float64)
-NAMED = ["transformer", "rwkv"]
+NAMED = ["retnet", "transformer", "rwkv"]
 
 
 def taken(name, **options):
@@ -28,6 +28,16 @@ def taken(name, **options):
 def test_the_transformers_is_causal_attention(implementation, kv_heads):
     run, (q, k, v) = taken("transformer", implementation=implementation, kv_heads=kv_heads)
     torch.testing.assert_close(run(q, k, v), F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True))
+
+
+@pytest.mark.parametrize("gamma", ["paper", "learned", "none"])
+def test_retnets_is_retention(gamma):
+    run, (q, k, v, *decay) = taken("retnet", gamma=gamma, value_factor=2.0)
+    assert len(decay) == (gamma == "learned")
+    assert (q.shape, v.shape) == ((3, 2, 19, 12), (3, 2, 19, 24))
+    name = "torchscale" if gamma == "learned" else gamma  # where the default preset starts from
+    decay = torch.tensor(_decay.schedule(name, 2), dtype=torch.float64).log() if not decay else decay[0]
+    torch.testing.assert_close(run(q, k, v, *[decay] * (gamma == "learned")), _retention.recurrent(q, k, v, decay)[0])
 
 
 def test_rwkvs_is_the_average_by_channel():

@@ -31,7 +31,7 @@ OUTPUTS, INPUTS = 64, 128  # of the weights' tile in `few`
 PROGRAMS = 128  # of `few` at least, where the inputs can be cut
 SHARED = 200_000  # bytes of shared memory for tiles on their way
 WARPS, STAGES = 4, 4
-CHOICES = 8192  # logits that a program reads at once
+CHOICES = 32768  # logits that a program reads at once
 ACTS = {None: 0, "swiglu": 1, "gelu": 2}
 
 
@@ -93,7 +93,7 @@ def write(
 def likeliest(logits: Float[Tensor, "B N"], token: Int[Tensor, "B"]) -> None:
     """Writes the first of the largest of each row to `token`."""
     wait, how = early(logits.device)
-    _few.likeliest[(len(logits),)](logits, token, logits.shape[1], CHOICES, wait, num_warps=16, **how)
+    _few.likeliest[(len(logits),)](logits, token, logits.shape[1], CHOICES, wait, num_warps=32, **how)
 
 
 def _heads(K: int, heads: int) -> tuple[int, int, int, int]:
