@@ -50,9 +50,12 @@ def size(value: float) -> str:
 
 
 def clipped(text: str, most: int = 30) -> str:
-    """The text as it can stand in a picture: where it is too long without the names of options, then without its
-    middle."""
-    told = re.sub(r"\w+=", "", text) if len(text) > most else text
+    """The text as it can stand in a picture: where it is too long without the names of options, of those that are true
+    or false by whether they are named, then without its middle."""
+    told = text
+    if len(text) > most:
+        told = re.sub(r" \w+=false\b", "", re.sub(r"(\w+)=true\b", r"\1", text))
+        told = re.sub(r"\w+=", "", told)
     return told if len(told) <= most else f"{told[: most - 9]}…{told[-8:]}"
 
 

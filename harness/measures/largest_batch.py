@@ -98,11 +98,10 @@ class Crowd:
         except RuntimeError as error:
             raise_others(error)
             return False
-        finally:
-            gc.collect()  # a captured graph holds its memory until it is gone itself
         return True
 
     def once(self, batch: int) -> None:
+        gc.collect()  # what was tried before, and its captured graph, hold their memory until they are gone themselves
         self.work(batch)()
 
     def timed(self, batch: int) -> "tuple[Timing, Peak | None]":
