@@ -94,7 +94,7 @@ def step_(
     o = torch.empty(B, H, V, dtype=torch.float32, device=state.device)
     dither = state.dtype == torch.bfloat16
     BK = bucket(K, 16)
-    BV = min(bucket(V, 16), max(8, HELD // BK))
+    BV = min(bucket(V, 16), max(8, HELD * (1 if B == 1 else 2) // BK))
     real = None if turn is None else torch.view_as_real(turn)
     steps = (0, 0) if real is None else (real.stride(0), real.stride(1) if real.shape[1] > 1 else 0)
     wait, how = early(state.device)
