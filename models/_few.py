@@ -32,10 +32,10 @@ def summed(delta: Parts, x: Float[Tensor, "B 1 D"]) -> Float[Tensor, "B 1 D"] | 
 def read(
     x: Float[Tensor, "B 1 D"], delta: Parts, norm: Any, weight: Float[Tensor, "_ D"], act: str | None = None
 ) -> tuple[Float[Tensor, "B 1 D"], Float[Tensor, "B N"]]:
-    """x + delta, and act(weight norm(x + delta)), the norm an RMS norm."""
+    """x + delta, and act(weight norm(x + delta)), the norm an RMS norm, or one with a bias a layer norm."""
     from models._kernels import few
 
-    x, y = few.read(x[:, 0], delta, norm.weight, norm.eps, weight, act)
+    x, y = few.read(x[:, 0], delta, norm.weight, norm.eps, weight, act, getattr(norm, "bias", None))
     return x.unsqueeze(1), y
 
 
@@ -46,12 +46,26 @@ def write(
     gate: Float[Tensor, "B K"] | None = None,
     heads: int = 0,
     eps: float = 0.0,
+    **more: Any,
 ) -> Pair:
-    """x and what to add: weight times a, or times silu(gate) a, where `heads` is not 0 after an RMS norm of each."""
+    """x and what to add: weight times a, or times silu(gate) a, where `heads` is not 0 after an RMS norm of each.
+
+    `few.write` says what more there is.
+    """
     from models._kernels import few
 
-    x, parts = few.write(x[:, 0], a, weight, gate, heads, eps)
+    x, parts = few.write(x[:, 0], a, weight, gate, heads, eps, **more)
     return x.unsqueeze(1), parts
+
+
+def shifted(
+    x: Float[Tensor, "B 1 D"], delta: Parts, norm: Any, *maps: Any
+) -> tuple[Float[Tensor, "B 1 D"], list[Tensor], Any]:
+    """x + delta, and maps of blends of its norm with that of the token before: see `models._kernels.shifted`."""
+    from models._kernels import shifted
+
+    x, outputs, moved = shifted.read(x[:, 0], delta, norm, *maps)
+    return x.unsqueeze(1), outputs, moved
 
 
 def choose_(token: Int[Tensor, "B"], logits: Float[Tensor, "B N"]) -> None:

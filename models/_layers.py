@@ -48,6 +48,13 @@ class FeedForward(nn.Module):
         return _few.write(x, hidden, self.out.weight)
 
 
+def readable(norm: nn.Module) -> bool:
+    """Whether `_few.read` computes this norm."""
+    if isinstance(norm, nn.LayerNorm):
+        return type(norm).forward is nn.LayerNorm.forward and norm.bias is not None and norm.weight.dim() == 1
+    return isinstance(norm, RMSNorm) and type(norm).forward is RMSNorm.forward
+
+
 def added(
     x: Float[Tensor, "B T D"], delta: Float[Tensor, "B T D"] | None, norm: nn.Module
 ) -> tuple[Float[Tensor, "B T D"], Float[Tensor, "B T D"]]:
@@ -89,9 +96,10 @@ class Block(nn.Module):
         return x, self.ffn.forward(y, call, state)
 
     def decode(self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, call: Call, state: LayerState) -> _few.Pair:
+        begun = bool(state)  # a first token is left to what knows how to start
         for part, norm in ((self.mixer, self.mixer_norm), (self.ffn, self.ffn_norm)):
             decode = getattr(part, "decode", None)
-            if decode is not None and isinstance(norm, RMSNorm):
+            if decode is not None and begun and readable(norm):
                 x, delta = decode(x, delta, norm, call, state)
             else:
                 x, y = added(x, _few.summed(delta, x), norm)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from models import _few, _loss
 from models._cost import Chosen, CommonOptions, Cost, Shape
-from models._layers import Block, FeedForward, RMSNorm, added
+from models._layers import Block, FeedForward, RMSNorm, added, readable
 from models._state import Call, State
 
 
@@ -152,7 +152,7 @@ class LanguageModel(Cost, nn.Module):
         """Logits after one more token of each sequence. Consumes `state`."""
         x, delta, after = self.passed(token.unsqueeze(1), "recurrent", state)
         if _few.fits(x):
-            if isinstance(self.norm, RMSNorm):
+            if readable(self.norm):
                 return _few.read(x, delta, self.norm, self.head.weight)[1], after
             delta = _few.summed(delta, x)
         return self.head(added(x, delta, self.norm)[1][:, 0]), after

@@ -4,7 +4,7 @@ Letters: B rows, at most `MOST`; K inputs, N outputs; H heads of V inputs each, 
 S parts of the inputs.
 
     y = residual + act(W pre(x))     pre: a norm of all inputs, or silu(gate) times x, normalised by head
-                                     act: none, gelu, or silu(W_1 .) * W_2 .
+                                     act: none, gelu, relu squared, or silu(W_1 .) * W_2 ., and times sigmoid(opened)
 
 One row: a program holds all the weights of a few outputs at once, so that as many loads are on their way as registers
 allow, and asks for them before it waits for the kernel that makes x (Hopper's programmatic dependent launch). More
@@ -31,7 +31,9 @@ FEW_WARPS, FEW_STAGES = 4, 4
 FETCH = True  # ask for the weights before waiting for the inputs
 SHARED = 200_000  # bytes of shared memory for tiles on their way
 PROGRAMS = 128  # of `few` at least, where the inputs can be cut
-ACTS = {None: 0, "swiglu": 1, "gelu": 2}
+ACTS = {None: 0, "swiglu": 1, "gelu": 2, "squared_relu": 3}
+
+Moved = tuple[Float[Tensor, "B D"], Float[Tensor, "B D"]]
 
 
 def read(
@@ -41,19 +43,20 @@ def read(
     eps: float,
     weight: Float[Tensor, "_ D"],
     act: str | None = None,
+    bias: Float[Tensor, "D"] | None = None,
 ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B N"]]:
     """x plus the sum of the parts, and act(weight norm(that)), the norm an RMS norm with `scale`; no gradients.
 
-    With act `swiglu` the first half of the weight's rows are the gate's.
+    With a bias it is a layer norm. With act `swiglu` the first half of the weight's rows are the gate's.
     """
     total = x if parts is None else torch.empty(x.shape, dtype=x.dtype, device=x.device)
     N = len(weight) // (2 if act == "swiglu" else 1)
     y = torch.empty(len(x), N, dtype=weight.dtype, device=x.device)
     given = x, None if parts is None else parts.contiguous(), total
     if len(x) == 1:
-        map_one(*given, weight, y, scale, None, None, eps, 0, act)
+        map_one(*given, weight, y, scale, bias, None, None, eps, 0, act)
     else:
-        map_few(prepared(*given, scale, None, eps, 0, weight.dtype), weight, y, None, 1, act)
+        map_few(prepared(*given, scale, bias, None, eps, 0, weight.dtype), weight, y, None, 1, act)
     return total, y
 
 
@@ -64,22 +67,25 @@ def write(
     gate: Float[Tensor, "B K"] | None = None,
     heads: int = 0,
     eps: float = 0.0,
+    opened: Float[Tensor, "B D"] | None = None,
+    moved: Moved | None = None,
 ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "S B D"] | None]:
     """x and the parts of what is to be added to it: or their sum and None.
 
     That is weight times a; or times silu(gate) a; and where `heads` is not 0, of the RMS norm of each of so many parts
-    of a.
+    of a; and where `opened` is given, sigmoid(opened) times all that. Of `moved` the first is copied to the second: a
+    state that programs before this one read, so that none of them could overwrite it.
     """
     B, D = x.shape
     if B == 1:
         y = torch.empty(1, D, dtype=weight.dtype, device=x.device)
-        map_one(a, None, None, weight, y, None, gate, x, eps, heads, None)
+        map_one(a, None, None, weight, y, None, None, gate, x, eps, heads, None, opened, moved)
         return y, None
     if gate is not None or heads or a.dtype != weight.dtype or not a.is_contiguous():
-        a = prepared(a, None, None, None, gate, eps, heads, weight.dtype)
+        a = prepared(a, None, None, None, None, gate, eps, heads, weight.dtype)
     S = max(1, min(PROGRAMS // triton.cdiv(D, OUTPUTS), triton.cdiv(a.shape[1], 4 * INPUTS)))
     y = torch.empty(S, B, D, dtype=weight.dtype if S == 1 else torch.float32, device=x.device)
-    map_few(a, weight, y, x.contiguous() if S == 1 else None, S, None)
+    map_few(a, weight, y, x.contiguous() if S == 1 else None, S, None, opened, moved)
     return (y[0], None) if S == 1 else (x, y)
 
 
@@ -95,35 +101,47 @@ def _heads(K: int, heads: int) -> tuple[int, int, int, int]:
     return V, heads, bucket(max(heads, 1), 1), bucket(V, 16)
 
 
-def map_one(x, parts, total, weight, y, scale, gate, residual, eps, heads, act) -> None:
+def map_one(x, parts, total, weight, y, scale, bias, gate, residual, eps, heads, act, opened=None, moved=None) -> None:
     K, N, S = x.shape[1], y.shape[1], 0 if parts is None else len(parts)
     V, H, BH, BV = _heads(K, heads)
     BN = max(1, HELD // (BH * BV) // (2 if act == "swiglu" else 1))
     wait, how = early(x.device)
-    given = x, parts, total, weight, y, scale, gate, residual, N, eps, S, K, V, H, ACTS[act], BN, BH, BV, wait
-    _few.one[(triton.cdiv(N, BN),)](*given, num_warps=ONE_WARPS, **how)
+    kept, held = moved or (None, None)
+    _few.one[(triton.cdiv(N, BN),)](
+        *(x, parts, total, weight, y, scale, bias, gate, residual, opened, kept, held),
+        *(0 if held is None else held.stride(1), N, eps, S, K, V, H, ACTS[act], BN, BH, BV, wait),
+        num_warps=ONE_WARPS,
+        **how,
+    )
 
 
-def prepared(x, parts, total, scale, gate, eps, heads, dtype) -> Tensor:
+def prepared(x, parts, total, scale, bias, gate, eps, heads, dtype) -> Tensor:
     B, K = x.shape
     V, H, BH, BV = _heads(K, heads)
     y = torch.empty(B, K, dtype=dtype, device=x.device)
     wait, how = early(x.device)
     strides, S = (x.stride(0), 0 if gate is None else gate.stride(0)), 0 if parts is None else len(parts)
-    _few.before[(B,)](x, parts, total, y, scale, gate, B, strides, eps, S, K, V, H, BH, BV, wait, num_warps=8, **how)
+    given = x, parts, total, y, scale, bias, gate, B, strides, eps, S, K, V, H, BH, BV, wait
+    _few.before[(B,)](*given, num_warps=8, **how)
     return y
 
 
-def map_few(x, weight, y, residual, S, act) -> None:
+def map_few(x, weight, y, residual, S, act, opened=None, moved=None, P=1) -> None:
+    """P maps of as many rows of their own: x [P B, K], weight [P N, K] and y [P, B, N]."""
     N, items = y.shape[-1], ALIGNED // x.element_size()
     if x.shape[1] % items:  # the copy engine reads rows that begin at multiples of 16 bytes
         x, weight = (torch.nn.functional.pad(z, (0, -z.shape[1] % items)) for z in (x, weight))
-    B, K = x.shape
+    B, K = len(x) // P, x.shape[1]
     BB, BK = bucket(B, 16), min(INPUTS, bucket(K, 16))
     stage = (BB + OUTPUTS * (2 if act == "swiglu" else 1)) * BK * x.element_size()
     wait, how = early(x.device)
     tiles = (TensorDescriptor.from_tensor(z, [rows, BK]) for z, rows in ((x, BB), (weight, OUTPUTS)))
     stages = max(2, min(FEW_STAGES, SHARED // stage))
     fetch = FETCH and x.element_size() == 2
-    given = *tiles, weight, y, residual, N, B, K, S, ACTS[act], OUTPUTS, BK, BB, stages, fetch, wait
-    _few.few[(triton.cdiv(N, OUTPUTS), S)](*given, num_warps=FEW_WARPS, **how)
+    kept, held = moved or (None, None)
+    _few.few[(triton.cdiv(N, OUTPUTS), S, P)](
+        *(*tiles, weight, y, residual, opened, kept, held, (0, 0) if held is None else held.stride()),
+        *(N, B, K, S, ACTS[act], OUTPUTS, BK, BB, stages, fetch, wait),
+        num_warps=FEW_WARPS,
+        **how,
+    )
