@@ -16,7 +16,8 @@ def extend(
     """
     end, reserved = call.seen + new.shape[2], 0 if old is None else old.shape[2]
     if kind == "concatenated":
-        return new.contiguous() if old is None else torch.cat((old, new), 2)
+        new = new.contiguous()  # or torch would copy all of the cache number by number
+        return new if old is None else torch.cat((old, new), 2)
     wanted = max(end, call.capacity or 0)
     if wanted > reserved:  # to what is asked for, else twice the size, so that steps seldom copy
         more = (wanted if call.capacity else max(wanted, 2 * reserved)) - reserved

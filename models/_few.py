@@ -1,6 +1,6 @@
 """Linear maps of a few single tokens on a GPU, with what stands around them: see `models._kernels.few`.
 
-Letters: B sequences, D width, K inputs, N outputs.
+Letters: B sequences, D width, K inputs, N outputs. What is still to be added to x stands in S parts, [S, B, D].
 """
 
 from typing import Any
@@ -13,8 +13,8 @@ from models import _kernels
 
 MOST = 64  # sequences: with more, torch's own products read the weights as fast
 
-Rest = Any  # of a token's x: what is still to be added to it, [B, 1, D], or in terms, or None
-Pair = tuple[Float[Tensor, "B 1 D"], Rest]
+Parts = Float[Tensor, "S B D"] | None
+Pair = tuple[Float[Tensor, "B 1 D"], Parts]
 
 
 def fits(x: Float[Tensor, "B T D"]) -> bool:
@@ -22,28 +22,50 @@ def fits(x: Float[Tensor, "B T D"]) -> bool:
     return x.is_cuda and x.shape[1] == 1 and len(x) <= MOST and not torch.is_grad_enabled() and _kernels.usable(x)
 
 
-def alone(rest: Rest, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"] | None:
-    """What is to be added as one tensor like x."""
-    return rest if rest is None or isinstance(rest, Tensor) else rest.each.sum(0).to(x.dtype).unsqueeze(1)
+def summed(delta: Parts, x: Float[Tensor, "B 1 D"]) -> Float[Tensor, "B 1 D"] | None:
+    """The parts as one, in the dtype of x."""
+    if delta is None or len(delta) == 1:
+        return delta if delta is None else delta.transpose(0, 1).to(x.dtype)
+    return delta.sum(0).to(x.dtype).unsqueeze(1)
 
 
 def read(
-    x: Float[Tensor, "B 1 D"], rest: Rest, norm: Any, weight: Float[Tensor, "_ D"], act: str | None = None
+    x: Float[Tensor, "B 1 D"], delta: Parts, norm: Any, weight: Float[Tensor, "_ D"], act: str | None = None
 ) -> tuple[Float[Tensor, "B 1 D"], Float[Tensor, "B N"]]:
-    """x and what is to be added to it, and act(weight norm(that)), the norm an RMS norm."""
+    """x + delta, and act(weight norm(x + delta)), the norm an RMS norm, or one with a bias a layer norm."""
     from models._kernels import few
 
-    terms = rest.each if isinstance(rest, few.Terms) else None if rest is None else rest.transpose(0, 1)
-    x, y = few.read(x[:, 0], terms, norm.weight, norm.eps, weight, act)
+    x, y = few.read(x[:, 0], delta, norm.weight, norm.eps, weight, act, getattr(norm, "bias", None))
     return x.unsqueeze(1), y
 
 
-def write(x: Float[Tensor, "B 1 D"], a: Float[Tensor, "B K"], weight: Float[Tensor, "D K"], *pre: Any) -> Pair:
-    """x and what to add: weight times a. For `pre`, what is done to a before, see `models._kernels.few`."""
+def write(
+    x: Float[Tensor, "B 1 D"],
+    a: Float[Tensor, "B K"],
+    weight: Float[Tensor, "D K"],
+    gate: Float[Tensor, "B K"] | None = None,
+    heads: int = 0,
+    eps: float = 0.0,
+    **more: Any,
+) -> Pair:
+    """x and what to add: weight times a, or times silu(gate) a, where `heads` is not 0 after an RMS norm of each.
+
+    `few.write` says what more there is.
+    """
     from models._kernels import few
 
-    x, rest = few.write(x[:, 0], a, weight, *pre)
-    return x.unsqueeze(1), rest
+    x, parts = few.write(x[:, 0], a, weight, gate, heads, eps, **more)
+    return x.unsqueeze(1), parts
+
+
+def shifted(
+    x: Float[Tensor, "B 1 D"], delta: Parts, norm: Any, *maps: Any
+) -> tuple[Float[Tensor, "B 1 D"], list[Tensor], Any]:
+    """x + delta, and maps of blends of its norm with that of the token before: see `models._kernels.shifted`."""
+    from models._kernels import shifted
+
+    x, outputs, moved = shifted.read(x[:, 0], delta, norm, *maps)
+    return x.unsqueeze(1), outputs, moved
 
 
 def choose_(token: Int[Tensor, "B"], logits: Float[Tensor, "B N"]) -> None:

@@ -42,17 +42,23 @@ class FeedForward(nn.Module):
         return F.linear(F.gelu(F.linear(x, self.into.weight)), self.out.weight)
 
     def decode(
-        self, x: Float[Tensor, "B 1 D"], rest: _few.Rest, norm: RMSNorm, call: Call, state: LayerState
+        self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, norm: RMSNorm, call: Call, state: LayerState
     ) -> _few.Pair:
-        x, hidden = _few.read(x, rest, norm, self.into.weight, self.kind)
+        x, hidden = _few.read(x, delta, norm, self.into.weight, self.kind)
         return _few.write(x, hidden, self.out.weight)
 
 
+def readable(norm: nn.Module) -> bool:
+    """Whether `_few.read` computes this norm."""
+    if isinstance(norm, nn.LayerNorm):
+        return type(norm).forward is nn.LayerNorm.forward and norm.bias is not None and norm.weight.dim() == 1
+    return isinstance(norm, RMSNorm) and type(norm).forward is RMSNorm.forward
+
+
 def added(
-    x: Float[Tensor, "B T D"], delta: _few.Rest, norm: nn.Module
+    x: Float[Tensor, "B T D"], delta: Float[Tensor, "B T D"] | None, norm: nn.Module
 ) -> tuple[Float[Tensor, "B T D"], Float[Tensor, "B T D"]]:
     """x + delta and its norm: on a GPU in one pass over the data, and in one pass back."""
-    delta = _few.alone(delta, x)
     if delta is None:
         return x, norm.forward(x)
     if x.is_cuda and x.dtype == delta.dtype and _kernels.usable(x) and isinstance(norm, RMSNorm | nn.LayerNorm):
@@ -73,7 +79,7 @@ class Block(nn.Module):
 
     Parts are called through `forward`, without the hooks of a module's call: four of those a layer are 5% of a decode
     step of a small model. Hooks on a block as a whole work; what it gives is such a pair. Of a few single tokens on a
-    GPU a part that has a `decode` takes and gives such a pair itself.
+    GPU what is to be added stands in terms, [S, B, D], and a part that has a `decode` adds them up itself.
     """
 
     def __init__(self, mixer_norm: nn.Module, mixer: nn.Module, ffn_norm: nn.Module, ffn: nn.Module):
@@ -89,12 +95,13 @@ class Block(nn.Module):
         x, y = added(x, self.mixer.forward(y, call, state), self.ffn_norm)
         return x, self.ffn.forward(y, call, state)
 
-    def decode(self, x: Float[Tensor, "B 1 D"], rest: _few.Rest, call: Call, state: LayerState) -> _few.Pair:
+    def decode(self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, call: Call, state: LayerState) -> _few.Pair:
+        begun = bool(state)  # a first token is left to what knows how to start
         for part, norm in ((self.mixer, self.mixer_norm), (self.ffn, self.ffn_norm)):
             decode = getattr(part, "decode", None)
-            if decode is not None and isinstance(norm, RMSNorm):
-                x, rest = decode(x, rest, norm, call, state)
+            if decode is not None and begun and readable(norm):
+                x, delta = decode(x, delta, norm, call, state)
             else:
-                x, y = added(x, rest, norm)
-                rest = part.forward(y, call, state)
-        return x, rest
+                x, y = added(x, _few.summed(delta, x), norm)
+                delta = part.forward(y, call, state).transpose(0, 1)
+        return x, delta

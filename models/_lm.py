@@ -25,7 +25,7 @@ from torch.utils.checkpoint import checkpoint
 
 from models import _few, _loss
 from models._cost import Chosen, CommonOptions, Cost, Shape
-from models._layers import Block, FeedForward, RMSNorm, added
+from models._layers import Block, FeedForward, RMSNorm, added, readable
 from models._state import Call, State
 
 Operation = tuple[Callable[..., Tensor], list[Tensor]]  # a function of tensors, and its inputs
@@ -162,8 +162,10 @@ class LanguageModel(Cost, nn.Module):
     def step(self, token: Int[Tensor, "B"], state: State) -> tuple[Float[Tensor, "B V"], State]:
         """Logits after one more token of each sequence. Consumes `state`."""
         x, delta, after = self.passed(token.unsqueeze(1), "recurrent", state)
-        if _few.fits(x) and isinstance(self.norm, RMSNorm):
-            return _few.read(x, delta, self.norm, self.head.weight)[1], after
+        if _few.fits(x):
+            if readable(self.norm):
+                return _few.read(x, delta, self.norm, self.head.weight)[1], after
+            delta = _few.summed(delta, x)
         return self.head(added(x, delta, self.norm)[1][:, 0]), after
 
     def run(
@@ -179,6 +181,7 @@ class LanguageModel(Cost, nn.Module):
         Raises ValueError for a form that the model's options do not offer.
         """
         x, delta, after = self.passed(tokens, form, state, keep_state, capacity)
+        delta = _few.summed(delta, x) if x.shape[1] == 1 and _few.fits(x) else delta
         return added(x, delta, self.norm)[1], after
 
     def passed(

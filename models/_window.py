@@ -1,4 +1,4 @@
-"""Averages over a window of keys with biases and over all older keys without: AFT's `conv` and `local`.
+"""Averages over a window of keys with biases and over all older keys without: AFT's `conv` and `local`; and `full`.
 
 Letters: B batch, T tokens, S keys in reach, D channels, W window, N blocks of W tokens. The state holds the `keys` and
 `values` of the last W - 1 tokens, [B, W - 1, D] in the activations' type, and `older_key` and `older_value`, [B, 1, D]
@@ -12,8 +12,10 @@ from torch.nn import functional as F
 
 from models import _average, _wkv
 from models._biases import Biases
+from models._cache import extend
 from models._state import Call, LayerState
 
+HELD = ("keys", "values", "older_key", "older_value")
 Keys = Float[Tensor, "B T D"]
 Reach = Float[Tensor, "B S D"]  # those of the state, then the new ones
 
@@ -54,7 +56,7 @@ def steps(
 ) -> tuple[Keys, LayerState]:
     """The definition: one token after the other."""
     T, out = k.shape[1], []
-    keys, values, older_key, older_value = (held[name] for name in ("keys", "values", "older_key", "older_value"))
+    keys, values, older_key, older_value = (held[name] for name in HELD)
     for n in range(T):
         keys = torch.cat((older_key, keys, k[:, n : n + 1]), 1)  # [B, 1 + W, D]
         values = torch.cat((older_value, values, v[:, n : n + 1]), 1)
@@ -95,3 +97,20 @@ def left(keys: Reach, values: Reach, k: Keys, before: _wkv.Triple) -> LayerState
     older_key, older_value = _average.as_key(after)
     keys, values = keys[:, T:].to(k.dtype, copy=True), values[:, T:].to(k.dtype, copy=True)
     return {"keys": keys, "values": values, "older_key": older_key, "older_value": older_value}
+
+
+def full(biases: Biases, k: Keys, v: Keys, call: Call, state: LayerState) -> Keys:
+    """All keys with their biases; `recurrent` is the definition, each token over all up to itself."""
+    exact, end, t = torch.promote_types(k.dtype, torch.float32), call.seen + k.shape[1], call.positions
+    if call.keep_state or state:
+        for name, new in (("keys", k), ("values", v)):
+            state[name] = extend(state.get(name), new.unsqueeze(1), call)
+        k, v = state["keys"][:, 0, :end], state["values"][:, 0, :end]
+    k, v, out = k.to(exact), v.to(exact), []
+    s = t[..., -1:] + torch.arange(1 - end, 1, device=t.device)
+    if call.form == "parallel":
+        return _average.weighted(k, v, biases(t, s, exact), _wkv.empty(k.shape[0], k.shape[2], k))
+    for n in range(call.seen, end):
+        w = biases(s[..., n : n + 1], s[..., : n + 1], exact)[..., 0, :].mT.unsqueeze(-1)  # [*B, S, 1, 1]
+        out.append(_average.exact(k[:, : n + 1], v[:, : n + 1], w))
+    return torch.stack(out, 1)

@@ -93,6 +93,16 @@ def fused(k: Tensor, v: Tensor, exact: torch.dtype) -> bool:
     return k.is_cuda and exact == torch.float32 and _kernels.usable(k, known) and _kernels.usable(v, known)
 
 
+def operation(
+    like: Tensor, batch: int, length: int, channels: int, form: str, implementation: str
+) -> tuple[Callable[..., Tensor], list[Tensor]]:
+    """The average from the state before the first token, and random k, v, w and u for it."""
+    k, v = torch.randn(2, batch, length, channels, dtype=like.dtype, device=like.device)
+    w, u = -torch.rand(channels, device=like.device), torch.randn(channels, device=like.device)
+    before = empty(batch, channels, k)
+    return lambda k, v, w, u: wkv(k, v, w, u, before, form, implementation)[0], [k, v, w, u]
+
+
 class Average(torch.autograd.Function):
     """All tokens at once; `sweep` runs the recurrences. Its backward pass keeps 9 numbers per token and channel."""
 

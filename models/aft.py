@@ -22,7 +22,9 @@ Letters: B batch, T tokens, S keys in reach, D width, H heads, W window.
 
 import contextlib
 import dataclasses
+import functools
 import math
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -30,9 +32,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import _average, _gate, _window, _wkv
+from models import _average, _few, _gate, _window, _wkv
 from models._biases import Biases
-from models._cache import extend
 from models._cost import Chosen, CommonOptions, Count, Shape
 from models._lm import LanguageModel
 from models._state import Call, LayerState
@@ -89,8 +90,24 @@ class Mixer(nn.Module):
                 f"to conv or simple"
             )
         if self.variant == "full":
-            return full(self.biases, k, v, call, state)
-        return _window.averages(self.biases, k, v, call, state, call.shared[self.layer] if call.shared else None)
+            return _window.full(self.biases, k, v, call, state)
+        return _window.averages(self.biases, k, v, call, state, call.shared()[self.layer] if call.shared else None)
+
+    def decode(
+        self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, norm: nn.Module, call: Call, state: LayerState
+    ) -> _few.Pair:
+        """`forward` of one token by a few programs, `simple` and `conv` overwriting the state."""
+        from models._kernels import average
+
+        x, qkv = _few.read(x, delta, norm, self.into.weight)
+        q, k, v = qkv.chunk(3, -1)
+        if self.variant == "simple":
+            y = average.wkv_(k, v, q, None, None, (state["max"], state["numerator"], state["denominator"]))
+        elif self.variant == "conv" and self.biases.window <= average.MOST:
+            y = average.window_(k, v, q, self.biases.table, *(state[name] for name in _window.HELD))
+        else:
+            y = _gate.opened(q, self.average(k.unsqueeze(1), v.unsqueeze(1), call, state)[:, 0], "torch")
+        return _few.write(x, y, self.out.weight)
 
 
 def simple(k: Keys, v: Keys, call: Call, state: LayerState, implementation: str) -> Keys:
@@ -109,23 +126,6 @@ def simple(k: Keys, v: Keys, call: Call, state: LayerState, implementation: str)
     if call.keep_state:
         state["max"], state["numerator"], state["denominator"] = after
     return y
-
-
-def full(biases: Biases, k: Keys, v: Keys, call: Call, state: LayerState) -> Keys:
-    """All keys with their biases; `recurrent` is the definition, each token over all up to itself."""
-    exact, end, t = torch.promote_types(k.dtype, torch.float32), call.seen + k.shape[1], call.positions
-    if call.keep_state or state:
-        for name, new in (("keys", k), ("values", v)):
-            state[name] = extend(state.get(name), new.unsqueeze(1), call)
-        k, v = state["keys"][:, 0, :end], state["values"][:, 0, :end]
-    k, v, out = k.to(exact), v.to(exact), []
-    s = t[..., -1:] + torch.arange(1 - end, 1, device=t.device)
-    if call.form == "parallel":
-        return _average.weighted(k, v, biases(t, s, exact), _wkv.empty(k.shape[0], k.shape[2], k))
-    for n in range(call.seen, end):
-        w = biases(s[..., n : n + 1], s[..., : n + 1], exact)[..., 0, :].mT.unsqueeze(-1)  # [*B, S, 1, 1]
-        out.append(_average.exact(k[:, : n + 1], v[:, : n + 1], w))
-    return torch.stack(out, 1)
 
 
 class Model(LanguageModel):
@@ -150,10 +150,11 @@ class Model(LanguageModel):
                     parameter, std=0.01 if self.options.rank is None else (0.01 / self.options.rank**0.5) ** 0.5
                 )
 
-    def share(self, call: Call) -> tuple[Tensor, ...] | None:
-        """`conv`: the biases of one query in each layer, made for all layers at once."""
-        if self.options.variant != "conv" or call.form != "recurrent":
-            return None
+    def share(self, call: Call) -> Callable[[], tuple[Tensor, ...]] | None:
+        """`conv`: what makes the biases of one query in each layer, for all layers at once when the first one asks."""
+        return functools.cache(self.rows) if self.options.variant == "conv" and call.form == "recurrent" else None
+
+    def rows(self) -> tuple[Tensor, ...]:
         tables = torch.stack([part.table for part in self.modules() if isinstance(part, Biases)])
         exact = torch.promote_types(tables.dtype, torch.float32)
         return F.pad(tables.to(exact).flip(-1).mT, (0, 0, 1, 0)).unsqueeze(-1).unbind(0)

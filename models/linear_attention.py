@@ -27,25 +27,23 @@ import math
 from typing import ClassVar
 
 import torch
-from jaxtyping import Complex, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models import _feature_maps as maps
+from models import _few, _sums
 from models import _retention as retention
 from models._cost import Chosen, CommonOptions, Count, Shape, retention_flops
+from models._layers import RMSNorm
 from models._lm import LanguageModel
-from models._norm import rms_norm
 from models._projection import projected
 from models._rotary import rope_angles, turned, turns
-from models._state import Call, LayerState, state_dtype
+from models._state import Call, LayerState
+from models._sums import Turns
 from models._traffic import Traffic, retention_traffic
 
-Features = Float[Tensor, "B T H F"]
 Values = Float[Tensor, "B T H V"]
-Turns = Complex[Tensor, "*any T 1 P"]
-
-EPS = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,13 +114,13 @@ class LinearAttention(nn.Module):
             phi = phi.masked_fill(~call.valid[:, :, None, None], 0)
         if shared.turn_features is not None:
             q, k = phi.chunk(2, 2)
-            total = totals(q, k, call, state) if options.normaliser == "sum" else None
+            total = _sums.totals(q, k, call, state) if options.normaliser == "sum" else None
             y = self.sums(turned(phi, shared.turn_features), v, call, state)
         elif options.normaliser == "sum":
             y, total = self.sums(phi, F.pad(v, (0, 1), value=1.0), call, state).split((self.V, 1), -1)
         else:
             y, total = self.sums(phi, v, call, state), None
-        return self.out(self.normalised(y, total, v.dtype).flatten(2))
+        return self.out(_sums.normalised(y, total, v.dtype, options.output_norm).flatten(2))
 
     def sums(self, phi: Float[Tensor, "B T N F"], v: Values, call: Call, state: LayerState) -> Values:
         """phi(q_n) S_n, in the form asked for, from and to the state."""
@@ -138,37 +136,33 @@ class LinearAttention(nn.Module):
 
     def step(self, x: Float[Tensor, "B 1 D"], shared: Shared, state: LayerState) -> Float[Tensor, "B 1 D"]:
         """`forward` of one token, overwriting the state, in few operations: in a small model their overhead counts."""
-        options, B, H, S, total = self.options, len(x), self.heads, state["S"], None
-        qk, v = self.into.forward(x).split(self.parts, 2)
+        return self.out.forward(self.averages(self.into.forward(x), shared, state))
+
+    def averages(self, qkv: Float[Tensor, "B 1 N"], shared: Shared, state: LayerState) -> Float[Tensor, "B 1 _"]:
+        B, H = len(qkv), self.heads
+        qk, v = qkv.split(self.parts, 2)
         qk, v = qk.view(B, 1, 2 * H, self.K), v.view(B, H, self.V)
         if shared.turn_inputs is not None:
             qk = turned(qk, shared.turn_inputs)
         phi = self.phi(qk, shared.wave).to(v.dtype).view(B, 2, H, -1)
-        q, k = phi.unbind(1)
-        if shared.turn_features is not None:
-            if options.normaliser == "sum":
-                total = (q * state["z"].add_(k)).sum(-1, keepdim=True)
-            q, k = turned(phi, shared.turn_features).unbind(1)
-        elif options.normaliser == "sum":
-            v = F.pad(v, (0, 1), value=1.0)
-        y = retention.step_(q, k, v, None, S)
-        if v.shape[-1] > self.V:
-            y, total = y.split((self.V, 1), -1)
-        return self.out.forward(self.normalised(y, total, v.dtype).reshape(B, 1, -1))
+        divide = self.options.normaliser == "sum"
+        return _sums.step(phi, v, shared.turn_features, state, divide, self.options.output_norm).reshape(B, 1, -1)
 
-    def normalised(self, y: Tensor, total: Tensor | None, dtype: torch.dtype) -> Tensor:
-        if total is not None:
-            y = (y / (total + EPS)).to(dtype)
-        return rms_norm(y, None, 1e-6) if self.options.output_norm else y
+    def decode(
+        self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, norm: RMSNorm, call: Call, state: LayerState
+    ) -> _few.Pair:
+        """`forward` of one token by a few programs, overwriting the state."""
+        options, turn = self.options, call.shared.turn_features
+        x, qkv = _few.read(x, delta, norm, self.into.weight)
+        if options.feature_map not in _sums.PROGRAMMED:
+            return _few.write(x, self.averages(qkv.unsqueeze(1), call.shared, state)[:, 0], self.out.weight)
+        from models._kernels import sums
 
-
-def totals(q: Features, k: Features, call: Call, state: LayerState) -> Float[Tensor, "B T H 1"]:
-    """phi(q_n) . z_n by running sums, where z is no column of S; at least in float32."""
-    z = k.cumsum(1, dtype=state_dtype(k.dtype))
-    z = z + state["z"].unsqueeze(1) if "z" in state else z
-    if call.keep_state:
-        state["z"] = z[:, -1].clone()  # a view would keep all of z alive
-    return (q * z).sum(-1, keepdim=True)
+        S, z, turn = state["S"], _sums.z_of(state, self.V), turn if turn is None else turn.flatten(0, -2)
+        dtype = torch.float32 if options.output_norm else x.dtype
+        y, moved = sums.step_(qkv, options.feature_map, turn, S, z, self.V, _sums.EPS, dtype)
+        heads = self.heads * options.output_norm
+        return _few.write(x, y, self.out.weight, None, heads, _sums.NORM_EPS, moved=moved)
 
 
 class Model(LanguageModel):

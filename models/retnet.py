@@ -142,11 +142,11 @@ class Retention(nn.Module):
         return self.out.forward(y.to(x.dtype))
 
     def decode(
-        self, x: Float[Tensor, "B 1 D"], rest: _few.Rest, norm: RMSNorm, call: Call, state: LayerState
+        self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, norm: RMSNorm, call: Call, state: LayerState
     ) -> _few.Pair:
         """`forward` of one token by a few programs, overwriting the state."""
         options, turn, values = self.options, call.shared.turn, self.heads * self.V
-        x, qkv = _few.read(x, rest, norm, self.into.weight)
+        x, qkv = _few.read(x, delta, norm, self.into.weight)
         gamma = call.shared.gamma if self.gamma_logit is None else self.gamma_logit.float().sigmoid()
         turn = (turn.squeeze(2) if turn.dim() == 4 else turn) if turn.is_complex() else None
         o = _few.step_(qkv, turn, self.K**-0.5, gamma, state["S"], call.positions)

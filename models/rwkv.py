@@ -24,10 +24,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import _gate, _wkv
+from models import _few, _gate, _wkv
 from models._cost import Chosen, CommonOptions, Count, Shape
 from models._lm import LanguageModel, Operation
-from models._state import Call, LayerState, state_dtype
+from models._orthogonal import orthogonal_, start
+from models._state import Call, LayerState
 from models._token_shift import blends
 from models._traffic import Traffic, average_traffic
 
@@ -52,22 +53,9 @@ def decoding(x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> bool:
 
 
 @torch.no_grad()
-def orthogonal_(matrix: Tensor, gain: float) -> None:
-    """By way of float32 at least: torch finds none in bfloat16."""
-    matrix.copy_(nn.init.orthogonal_(torch.empty_like(matrix, dtype=state_dtype(matrix.dtype)), gain))
-
-
 def implementation(part: Any, call: Call) -> str:
     """Of everything between the products: the form that is the definition is torch's."""
     return "torch" if call.form == "recurrent" else part.implementation
-
-
-def start(drawn: list[Tensor], zeroed: list[Tensor], declared: bool) -> None:
-    """Orthogonal matrices, scaled up where rows outnumber columns, and zeros; as published, no scale and no zeros."""
-    for matrix in (*drawn, *zeroed):
-        orthogonal_(matrix, math.sqrt(max(matrix.shape[0] / matrix.shape[1], 1)) if declared else 1.0)
-    for matrix in zeroed if declared else []:
-        nn.init.zeros_(matrix)
 
 
 class TimeMixing(nn.Module):
@@ -121,6 +109,16 @@ class TimeMixing(nn.Module):
         state["time_input"], state["max"], state["numerator"], state["denominator"] = x, *after
         return F.linear(torch.sigmoid(r) * y.to(r.dtype), self.out.weight)
 
+    def decode(
+        self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, norm: nn.Module, call: Call, state: LayerState
+    ) -> _few.Pair:
+        """`forward` of one token by a few programs, overwriting the state."""
+        from models._kernels import average
+
+        x, (k, v, r), moved = _few.shifted(x, delta, norm, self.mix, state["time_input"], self.into.weight)
+        before = state["max"], state["numerator"], state["denominator"]
+        return _few.write(x, average.wkv_(k, v, r, self.decay, self.first, before, moved), self.out.weight)
+
 
 class ChannelMixing(nn.Module):
     """sigmoid(r) * W_o relu(k)^2."""
@@ -150,6 +148,14 @@ class ChannelMixing(nn.Module):
         state["channel_input"] = x
         hidden = torch.relu(F.linear(for_k, self.key.weight))
         return F.linear(for_r, self.receptance.weight).sigmoid_() * F.linear(hidden * hidden, self.out.weight)
+
+    def decode(
+        self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, norm: nn.Module, call: Call, state: LayerState
+    ) -> _few.Pair:
+        """`forward` of one token by a few programs, overwriting the state."""
+        maps = self.mix, state["channel_input"], self.key.weight, self.receptance.weight
+        x, (hidden, r), moved = _few.shifted(x, delta, norm, *maps)
+        return _few.write(x, hidden, self.out.weight, opened=r, moved=moved)
 
 
 class Model(LanguageModel):
@@ -194,14 +200,7 @@ class Model(LanguageModel):
 
     @classmethod
     def operation(cls, shape: Shape, options: Chosen, batch: int, length: int, like: Tensor) -> Operation:
-        k, v = torch.randn(2, batch, length, shape.width, dtype=like.dtype, device=like.device)
-        w, u = -torch.rand(shape.width, device=like.device), torch.randn(shape.width, device=like.device)
-        before = _wkv.empty(batch, shape.width, k)
-
-        def run(k: Tensor, v: Tensor, w: Tensor, u: Tensor) -> Tensor:
-            return _wkv.wkv(k, v, w, u, before, cls.default_form, options.implementation)[0]
-
-        return run, [k, v, w, u]
+        return _wkv.operation(like, batch, length, shape.width, cls.default_form, options.implementation)
 
     @classmethod
     def default_ffn_width(cls, width: int, options: Chosen) -> int:

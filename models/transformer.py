@@ -106,13 +106,13 @@ class Attention(nn.Module):
         return call.position is not None and self.options.implementation == "sdpa" and x.is_cuda and usable(x)
 
     def decode(
-        self, x: Float[Tensor, "B 1 D"], rest: _few.Rest, norm: RMSNorm, call: Call, state: LayerState
+        self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, norm: RMSNorm, call: Call, state: LayerState
     ) -> _few.Pair:
         """`forward` of one token by a few programs where the step counts on the device."""
         if not self.programmed(x, call):
-            x, y = added(x, rest, norm)
-            return x, self.forward(y, call, state)
-        x, qkv = _few.read(x, rest, norm, self.into.weight)
+            x, y = added(x, _few.summed(delta, x), norm)
+            return x, self.forward(y, call, state).transpose(0, 1)
+        x, qkv = _few.read(x, delta, norm, self.into.weight)
         return _few.write(x, self.step(qkv, call, state), self.out.weight)
 
     def step(self, qkv: Float[Tensor, "B _"], call: Call, state: LayerState) -> Float[Tensor, "B D"]:

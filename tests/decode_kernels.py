@@ -22,24 +22,26 @@ EPS = 1e-3
 
 @dataclasses.dataclass(frozen=True)
 class Read:
-    """act(W norm(x + terms)) of B rows, D wide."""
+    """act(W norm(x + parts)) of B rows, D wide."""
 
     B: int = 1
     D: int = 40
     N: int = 48
-    terms: int = 0
+    parts: int = 0
     act: str | None = None
+    centred: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Write:
-    """x + W a of B rows, a normalised by head and gated."""
+    """x + W a of B rows, a normalised by head and gated; `opened`: W a behind a gate, and a state to copy."""
 
     B: int = 1
     D: int = 40
     K: int = 72
     heads: int = 0
     gated: bool = False
+    opened: bool = False
 
 
 ROWS = (("one row", 1), ("three rows", 3), ("twenty rows", 20))
@@ -48,9 +50,10 @@ READS = {
     for rows, B in ROWS
     for name, case in {
         "after a norm": Read(),
-        "a sum after a norm": Read(terms=3, D=200),
+        "a sum after a norm": Read(parts=3, D=200),
         "swiglu": Read(act="swiglu", N=72),
-        "gelu of a sum": Read(act="gelu", D=56, terms=1),
+        "gelu of a sum": Read(act="gelu", D=56, parts=1),
+        "a sum after a layer norm": Read(parts=2, D=136, centred=True),
     }.items()
 }
 WRITES = {
@@ -62,6 +65,8 @@ WRITES = {
         "heads under a gate": Write(heads=3, gated=True),
         "heads of a power of two": Write(heads=2, K=128),
         "under a gate": Write(gated=True),
+        "behind a gate": Write(opened=True),
+        "in parts behind a gate": Write(K=1200, opened=True),
     }.items()
 }
 
@@ -69,16 +74,20 @@ WRITES = {
 def read_errors(case: Read, device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
     from models._kernels import few
 
-    random = _drawn(case.N + case.D, device, dtype)
+    random = drawn(case.N + case.D, device, dtype)
     x, weight, scale = (
         random(case.B, case.D),
         random(case.N * (2 if case.act == "swiglu" else 1), case.D),
         random(case.D),
     )
-    terms = random(case.terms, case.B, case.D).float() if case.terms else None
-    total, y = few.read(x, terms, scale, EPS, weight, case.act)
-    exact = x.double() if terms is None else x.double() + terms.double().sum(0)
-    right = F.rms_norm(exact, (case.D,), scale.double(), EPS) @ weight.double().mT
+    parts = random(case.parts, case.B, case.D).float() if case.parts else None
+    bias = random(case.D) if case.centred else None
+    total, y = few.read(x, parts, scale, EPS, weight, case.act, bias)
+    exact = x.double() if parts is None else x.double() + parts.double().sum(0)
+    if bias is None:
+        right = F.rms_norm(exact, (case.D,), scale.double(), EPS) @ weight.double().mT
+    else:
+        right = F.layer_norm(exact, (case.D,), scale.double(), bias.double(), EPS) @ weight.double().mT
     if case.act == "swiglu":
         right = F.silu(right[:, : case.N]) * right[:, case.N :]
     return {"total": off(total, exact), "y": off(y, F.gelu(right) if case.act == "gelu" else right)}
@@ -88,20 +97,26 @@ def write_errors(case: Write, device: str = "cpu", dtype: torch.dtype = torch.fl
     """What is gated and the gate are parts of wider rows, as projections give them."""
     from models._kernels import few
 
-    random = _drawn(case.K, device, dtype)
+    random = drawn(case.K, device, dtype)
     x, weight, wide = random(case.B, case.D), random(case.D, case.K), random(case.B, 2 * case.K + 8)
     a, gate = wide[:, 8:].split(case.K, 1)
+    opened, moved = None, None
+    if case.opened:  # to a column of something wider
+        opened, moved = random(case.B, case.D), (random(case.B, case.D), random(case.B, case.D, 3)[..., 1])
+    y, parts = few.write(x, a, weight, gate if case.gated else None, case.heads, EPS, opened, moved)
+    if parts is not None:
+        y = y.double() + parts.double().sum(0)
     exact = a.double()
-    y, terms = few.write(x, a, weight, gate if case.gated else None, case.heads, EPS)
-    if terms is not None:
-        y = y.double() + terms.each.double().sum(0)
     if case.heads:
         exact = F.rms_norm(exact.unflatten(1, (case.heads, -1)), (case.K // case.heads,), None, EPS).flatten(1)
     exact = exact * F.silu(gate.double()) if case.gated else exact
-    return {"y": off(y, x.double() + exact @ weight.double().mT)}
+    added = exact @ weight.double().mT
+    if opened is None or moved is None:
+        return {"y": off(y, x.double() + added)}
+    return {"y": off(y, x.double() + opened.double().sigmoid() * added), "moved": off(*moved)}
 
 
-def _drawn(seed: int, device: str, dtype: torch.dtype) -> Callable[..., torch.Tensor]:
+def drawn(seed: int, device: str, dtype: torch.dtype) -> Callable[..., torch.Tensor]:
     made = torch.Generator().manual_seed(seed)
     return lambda *shape: torch.randn(shape, generator=made).to(device, dtype)
 

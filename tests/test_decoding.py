@@ -22,10 +22,15 @@ VARIANTS = {
     "transformer, grouped": {"kv_heads": 1, "rotation": "xpos"},
     "transformer, eager": {"implementation": "eager", "rotation": "none"},
     "linear_attention": {},
+    "linear_attention, relu": {"feature_map": "relu", "normaliser": "none", "output_norm": True},
+    "linear_attention, no rotation": {"rotation": "none"},
+    "linear_attention, relu and norms": {"feature_map": "relu", "rotation": "none", "output_norm": True},
+    "linear_attention, taylor": {"feature_map": "taylor", "feature_size": 6},
     "linear_attention, favor": {"feature_map": "favor", "rotation": "none", "output_norm": True},
-    "rwkv": {},
-    "rwkv, common": {"ffn": "swiglu"},
+    "rwkv": {"init": "published"},  # as declared, nothing of a mixer would show
+    "rwkv, common": {"ffn": "swiglu", "init": "published"},
     "aft": {},
+    "aft, window of three": {"window": 3},
     "aft, simple": {"variant": "simple"},
     "aft, local": {"variant": "local"},
 }

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from models import _feature_maps as maps
 from models._cost import Shape
 from models._rotary import turns
-from models.linear_attention import EPS, Model, Options
+from models._sums import EPS
+from models.linear_attention import Model, Options
 from tests import attention
 from tests.attention import SHAPE, call_of
 from tests.contract import relative, tokens

@@ -42,9 +42,9 @@ def bound(device: torch.device) -> None:
 def early(device: torch.device) -> tuple[bool, dict[str, bool]]:
     """Whether a kernel may begin before the one before it has ended, and wait for that itself; and how to launch it so.
 
-    Hopper's programmatic dependent launch. Before it waits, a program reads nothing but what no kernel of the same
-    step writes, so that every kernel can let the next one begin at once: each waits for the whole of the one before it,
-    and so for all before that.
+    Hopper's programmatic dependent launch. Before it waits, a program reads nothing but what no kernel before it in the
+    same step writes (weights, and a state of its own), so that every kernel can let the next one begin at once: each
+    waits for the whole of the one before it, and so for all before that. Steps begin with one of torch's, which waits.
     """
     can = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (9, 0)
     return can, {"launch_pdl": True} if can else {}

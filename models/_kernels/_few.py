@@ -10,14 +10,28 @@ def _act(a, b, ACT: tl.constexpr):
         a = a * tl.sigmoid(a) * b
     elif ACT == 2:
         a = 0.5 * a * (1.0 + tl.math.erf(a * 0.7071067811865476))
+    elif ACT == 3:
+        a = tl.maximum(a, 0.0)
+        a *= a
     return a
 
 
 @triton.jit
-def _pre(a, scale, g, eps, K, V, HEADS: tl.constexpr, BH: tl.constexpr, BV: tl.constexpr):
-    """pre(x) of one row; `scale` and the gate `g` as loaded, or None."""
+def normal(a, inside, scale, bias, eps, K):
+    """The RMS norm of a row; with a bias its layer norm."""
+    if bias is not None:
+        a = tl.where(inside, a - tl.sum(a, 0) / K, 0.0)
+    a *= tl.rsqrt(tl.sum(a * a, 0) / K + eps) * scale
+    if bias is not None:
+        a += bias
+    return a
+
+
+@triton.jit
+def _pre(a, inside, scale, bias, g, eps, K, V, HEADS: tl.constexpr, BH: tl.constexpr, BV: tl.constexpr):
+    """pre(x) of one row; `scale`, `bias` and the gate `g` as loaded, or None."""
     if scale is not None:
-        a *= tl.rsqrt(tl.sum(a * a, 0) / K + eps) * scale
+        a = normal(a, inside, scale, bias, eps, K)
     if HEADS > 0:
         heads = a.reshape(BH, BV)
         a = (heads * tl.rsqrt(tl.sum(heads * heads, 1) / V + eps)[:, None]).reshape(BH * BV)
@@ -27,9 +41,9 @@ def _pre(a, scale, g, eps, K, V, HEADS: tl.constexpr, BH: tl.constexpr, BV: tl.c
 
 
 @triton.jit(do_not_specialize=["N"])
-def one(x, parts, total, w, y, scale, gate, residual, N, eps, S: tl.constexpr, K: tl.constexpr, V: tl.constexpr,
-        HEADS: tl.constexpr, ACT: tl.constexpr, BN: tl.constexpr, BH: tl.constexpr, BV: tl.constexpr,
-        EARLY: tl.constexpr):  # fmt: skip
+def one(x, parts, total, w, y, scale, bias, gate, residual, opened, kept, held, held_step, N, eps, S: tl.constexpr,
+        K: tl.constexpr, V: tl.constexpr, HEADS: tl.constexpr, ACT: tl.constexpr, BN: tl.constexpr, BH: tl.constexpr,
+        BV: tl.constexpr, EARLY: tl.constexpr):  # fmt: skip
     """[BN] outputs of one row. The inputs stand as [BH, BV]: heads, or all in one. For `parts` see `before`."""
     if EARLY:
         tl.extra.cuda.gdc_launch_dependents()
@@ -44,8 +58,11 @@ def one(x, parts, total, w, y, scale, gate, residual, N, eps, S: tl.constexpr, K
     if ACT == 1:
         w_2 = tl.load(at + N.to(tl.int64) * K, asked, 0.0)
     s = None
+    c = None
     if scale is not None:
         s = tl.load(scale + rk, inside, 0.0).to(tl.float32)
+    if bias is not None:
+        c = tl.load(bias + rk, inside, 0.0).to(tl.float32)
     if EARLY:
         tl.extra.cuda.gdc_wait()
     a = tl.load(x + rk, inside, 0.0).to(tl.float32)
@@ -61,16 +78,21 @@ def one(x, parts, total, w, y, scale, gate, residual, N, eps, S: tl.constexpr, K
         a = a.to(total.dtype.element_ty)
         tl.store(total + rk, a, inside & (tl.program_id(0) == 0))
         a = a.to(tl.float32)
-    a = _pre(a, s, g, eps, K, V, HEADS, BH, BV)
+    a = _pre(a, inside, s, c, g, eps, K, V, HEADS, BH, BV)
     y_1 = tl.sum(w_1.to(tl.float32) * a[None, :], 1)
     y_2 = y_1
     if ACT == 1:
         y_2 = tl.sum(w_2.to(tl.float32) * a[None, :], 1)
-    tl.store(y + rn, (_act(y_1, y_2, ACT) + r).to(y.dtype.element_ty), rn < N)
+    y_1 = _act(y_1, y_2, ACT)
+    if opened is not None:
+        y_1 *= tl.sigmoid(tl.load(opened + rn, rn < N, 0.0).to(tl.float32))
+    if kept is not None:
+        tl.store(held + rn * held_step, tl.load(kept + rn, rn < N, 0.0).to(held.dtype.element_ty), rn < N)
+    tl.store(y + rn, (y_1 + r).to(y.dtype.element_ty), rn < N)
 
 
 @triton.jit(do_not_specialize=["B"])
-def before(x, parts, total, y, scale, gate, B, strides, eps, S: tl.constexpr, K: tl.constexpr, V: tl.constexpr,
+def before(x, parts, total, y, scale, bias, gate, B, strides, eps, S: tl.constexpr, K: tl.constexpr, V: tl.constexpr,
            HEADS: tl.constexpr, BH: tl.constexpr, BV: tl.constexpr, EARLY: tl.constexpr):  # fmt: skip
     """pre(x) of one row. With `parts` [S, B, K], x is x plus their sum, and is written to `total`."""
     b = tl.program_id(0).to(tl.int64)
@@ -78,8 +100,11 @@ def before(x, parts, total, y, scale, gate, B, strides, eps, S: tl.constexpr, K:
     rk = j // BV * V + j % BV
     inside = (j % BV < V) & (rk < K)
     s = None
+    c = None
     if scale is not None:
         s = tl.load(scale + rk, inside, 0.0).to(tl.float32)
+    if bias is not None:
+        c = tl.load(bias + rk, inside, 0.0).to(tl.float32)
     if EARLY:
         tl.extra.cuda.gdc_launch_dependents()
         tl.extra.cuda.gdc_wait()
@@ -93,15 +118,19 @@ def before(x, parts, total, y, scale, gate, B, strides, eps, S: tl.constexpr, K:
         a = a.to(total.dtype.element_ty)
         tl.store(total + b * K + rk, a, inside)
         a = a.to(tl.float32)
-    tl.store(y + b * K + rk, _pre(a, s, g, eps, K, V, HEADS, BH, BV).to(y.dtype.element_ty), inside)
+    a = _pre(a, inside, s, c, g, eps, K, V, HEADS, BH, BV)
+    tl.store(y + b * K + rk, a.to(y.dtype.element_ty), inside)
 
 
 @triton.jit(do_not_specialize=["N", "B"])
-def few(x, w, y, residual, N, B, K: tl.constexpr, S: tl.constexpr, ACT: tl.constexpr, BN: tl.constexpr,
-        BK: tl.constexpr, BB: tl.constexpr, STAGES: tl.constexpr,
+def few(x, w, y, residual, opened, kept, held, held_steps, N, B, K: tl.constexpr, S: tl.constexpr,
+        ACT: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, BB: tl.constexpr, STAGES: tl.constexpr,
         EARLY: tl.constexpr):  # fmt: skip
-    """[BN] outputs of all rows from part S of the inputs. x, w: descriptors of [BB, BK] and [BN, BK]."""
-    n, s = tl.program_id(0) * BN, tl.program_id(1)
+    """[BN] outputs of all rows from part S of the inputs. x, w: descriptors of [BB, BK] and [BN, BK].
+
+    Of several maps, each of B rows of its own, the last axis of the grid says which.
+    """
+    n, s, p = tl.program_id(0) * BN, tl.program_id(1), tl.program_id(2)
     each = tl.cdiv(tl.cdiv(K, BK), S)
     rn, rb = n + tl.arange(0, BN), tl.arange(0, BB)
     if EARLY:
@@ -110,13 +139,20 @@ def few(x, w, y, residual, N, B, K: tl.constexpr, S: tl.constexpr, ACT: tl.const
     y_1 = tl.zeros((BN, BB), tl.float32)
     y_2 = tl.zeros((BN, BB), tl.float32)
     for i in tl.range(s * each, tl.minimum((s + 1) * each, tl.cdiv(K, BK)), num_stages=STAGES):
-        a = x.load([0, i * BK]).T
-        y_1 = tl.dot(w.load([n, i * BK]), a, y_1, input_precision="ieee")
+        a = x.load([p * B, i * BK]).T
+        y_1 = tl.dot(w.load([p * N + n, i * BK]), a, y_1, input_precision="ieee")
         if ACT == 1:
             y_2 = tl.dot(w.load([N + n, i * BK]), a, y_2, input_precision="ieee")
     y_1 = _act(y_1, y_2, ACT)
-    out = (s * B + rb[None, :]).to(tl.int64) * N + rn[:, None]
+    row = rb[None, :].to(tl.int64)
+    out = ((p * S + s) * B + row) * N + rn[:, None]
     written = (rn < N)[:, None] & (rb < B)[None, :]
+    if opened is not None:
+        y_1 *= tl.sigmoid(tl.load(opened + row * N + rn[:, None], written, 0.0).to(tl.float32))
+    if kept is not None:
+        new = tl.load(kept + row * N + rn[:, None], written & (s == 0), 0.0)
+        at_held = held + row * held_steps[0] + rn[:, None] * held_steps[1]
+        tl.store(at_held, new.to(held.dtype.element_ty), written & (s == 0))
     if residual is not None:
         y_1 += tl.load(residual + out, written, 0.0).to(tl.float32)
     tl.store(y + out, y_1.to(y.dtype.element_ty), written)

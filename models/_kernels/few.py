@@ -4,15 +4,13 @@ Letters: B rows, at most `MOST`; K inputs, N outputs; H heads of V inputs each, 
 S parts of the inputs.
 
     y = residual + act(W pre(x))     pre: a norm of all inputs, or silu(gate) times x, normalised by head
-                                     act: none, gelu, or silu(W_1 .) * W_2 .
+                                     act: none, gelu, relu squared, or silu(W_1 .) * W_2 ., and times sigmoid(opened)
 
 One row: a program holds all the weights of a few outputs at once, so that as many loads are on their way as registers
-allow, and asks for them before it waits for the kernel that makes x. More rows: `before` makes pre(x), and the tensor
-cores take weights in tiles that the copy engine brings; where outputs are few the inputs are cut into S parts, and
-`before` of the next map adds up what each gave.
+allow, and asks for them before it waits for the kernel that makes x. More
+rows: `before` makes pre(x), and the tensor cores take weights in tiles that the copy engine brings; where outputs are
+few the inputs are cut into S parts, and the sums of parts go into `before` of the next map.
 """
-
-from typing import NamedTuple
 
 import torch
 import triton
@@ -28,39 +26,36 @@ MOST = 64  # rows
 ONE_WARPS = 4
 HELD = 32768  # weights that a program of `one` holds: 128 registers a thread
 OUTPUTS, INPUTS = 64, 128  # of the weights' tile in `few`
-PROGRAMS = 128  # of `few` at least, where the inputs can be cut
-SHARED = 200_000  # bytes of shared memory for tiles on their way
-WARPS, STAGES = 4, 4
 CHOICES = 32768  # logits that a program reads at once
-ACTS = {None: 0, "swiglu": 1, "gelu": 2}
+WARPS, STAGES = 4, 4
+SHARED = 200_000  # bytes of shared memory for tiles on their way
+PROGRAMS = 128  # of `few` at least, where the inputs can be cut
+ACTS = {None: 0, "swiglu": 1, "gelu": 2, "squared_relu": 3}
 
-
-class Terms(NamedTuple):
-    """What is still to be added to rows [B, D], as so many terms."""
-
-    each: Float[Tensor, "S B D"]
+Moved = tuple[Float[Tensor, "B D"], Float[Tensor, "B D"]]
 
 
 def read(
     x: Float[Tensor, "B D"],
-    terms: Float[Tensor, "S B D"] | None,
+    parts: Float[Tensor, "S B D"] | None,
     scale: Float[Tensor, "D"],
     eps: float,
     weight: Float[Tensor, "_ D"],
     act: str | None = None,
+    bias: Float[Tensor, "D"] | None = None,
 ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B N"]]:
-    """x plus the terms, and act(weight norm(that)), the norm an RMS norm with `scale`; no gradients.
+    """x plus the sum of the parts, and act(weight norm(that)), the norm an RMS norm with `scale`; no gradients.
 
-    With act `swiglu` the first half of the weight's rows are the gate's.
+    With a bias it is a layer norm. With act `swiglu` the first half of the weight's rows are the gate's.
     """
-    terms = None if terms is None else terms.contiguous()
-    total = x if terms is None else torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    total = x if parts is None else torch.empty(x.shape, dtype=x.dtype, device=x.device)
     N = len(weight) // (2 if act == "swiglu" else 1)
     y = torch.empty(len(x), N, dtype=weight.dtype, device=x.device)
+    given = x, None if parts is None else parts.contiguous(), total
     if len(x) == 1:
-        _map_one(x, terms, total, weight, y, scale, None, None, eps, 0, act)
+        _map_one(*given, weight, y, scale, bias, None, None, eps, 0, act)
     else:
-        _map_few(_prepared(x, terms, total, scale, None, eps, 0, weight.dtype), weight, y, None, 1, act)
+        map_few(_prepared(*given, scale, bias, None, eps, 0, weight.dtype), weight, y, None, 1, act)
     return total, y
 
 
@@ -71,23 +66,26 @@ def write(
     gate: Float[Tensor, "B K"] | None = None,
     heads: int = 0,
     eps: float = 0.0,
-) -> tuple[Float[Tensor, "B D"], Terms | None]:
-    """x and the terms of what is to be added to it: or their sum and None.
+    opened: Float[Tensor, "B D"] | None = None,
+    moved: Moved | None = None,
+) -> tuple[Float[Tensor, "B D"], Float[Tensor, "S B D"] | None]:
+    """x and the parts of what is to be added to it: or their sum and None.
 
-    That is weight times a; or times silu(gate) a; and where `heads` is not 0, of the RMS norm of each of so many equal
-    parts of a.
+    That is weight times a; or times silu(gate) a; and where `heads` is not 0, of the RMS norm of each of so many parts
+    of a; and where `opened` is given, sigmoid(opened) times all that. Of `moved` the first is copied to the second: a
+    state that programs before this one read, so that none of them could overwrite it.
     """
     B, D = x.shape
     if B == 1:
         y = torch.empty(1, D, dtype=weight.dtype, device=x.device)
-        _map_one(a, None, None, weight, y, None, gate, x, eps, heads, None)
+        _map_one(a, None, None, weight, y, None, None, gate, x, eps, heads, None, opened, moved)
         return y, None
     if gate is not None or heads or a.dtype != weight.dtype or not a.is_contiguous():
-        a = _prepared(a, None, None, None, gate, eps, heads, weight.dtype)
+        a = _prepared(a, None, None, None, None, gate, eps, heads, weight.dtype)
     S = max(1, min(PROGRAMS // triton.cdiv(D, OUTPUTS), triton.cdiv(a.shape[1], 4 * INPUTS)))
     y = torch.empty(S, B, D, dtype=weight.dtype if S == 1 else torch.float32, device=x.device)
-    _map_few(a, weight, y, x.contiguous() if S == 1 else None, S, None)
-    return (y[0], None) if S == 1 else (x, Terms(y))
+    map_few(a, weight, y, x.contiguous() if S == 1 else None, S, None, opened, moved)
+    return (y[0], None) if S == 1 else (x, y)
 
 
 def likeliest(logits: Float[Tensor, "B N"], token: Int[Tensor, "B"]) -> None:
@@ -102,33 +100,46 @@ def _heads(K: int, heads: int) -> tuple[int, int, int, int]:
     return V, heads, bucket(max(heads, 1), 1), bucket(V, 16)
 
 
-def _map_one(x, terms, total, weight, y, scale, gate, residual, eps, heads, act) -> None:
-    K, N, S = x.shape[1], y.shape[1], 0 if terms is None else len(terms)
+def _map_one(x, parts, total, weight, y, scale, bias, gate, residual, eps, heads, act, opened=None, moved=None) -> None:
+    K, N, S = x.shape[1], y.shape[1], 0 if parts is None else len(parts)
     V, H, BH, BV = _heads(K, heads)
     BN = max(1, HELD // (BH * BV) // (2 if act == "swiglu" else 1))
     wait, how = early(x.device)
-    given = x, terms, total, weight, y, scale, gate, residual, N, eps, S, K, V, H, ACTS[act], BN, BH, BV, wait
-    _few.one[(triton.cdiv(N, BN),)](*given, num_warps=ONE_WARPS, **how)
+    kept, held = moved or (None, None)
+    _few.one[(triton.cdiv(N, BN),)](
+        *(x, parts, total, weight, y, scale, bias, gate, residual, opened, kept, held),
+        *(0 if held is None else held.stride(1), N, eps, S, K, V, H, ACTS[act], BN, BH, BV, wait),
+        num_warps=ONE_WARPS,
+        **how,
+    )
 
 
-def _prepared(x, terms, total, scale, gate, eps, heads, dtype) -> Tensor:
+def _prepared(x, parts, total, scale, bias, gate, eps, heads, dtype) -> Tensor:
     B, K = x.shape
     V, H, BH, BV = _heads(K, heads)
     y = torch.empty(B, K, dtype=dtype, device=x.device)
-    strides, S = (x.stride(0), 0 if gate is None else gate.stride(0)), 0 if terms is None else len(terms)
     wait, how = early(x.device)
-    _few.before[(B,)](x, terms, total, y, scale, gate, B, strides, eps, S, K, V, H, BH, BV, wait, num_warps=8, **how)
+    strides, S = (x.stride(0), 0 if gate is None else gate.stride(0)), 0 if parts is None else len(parts)
+    given = x, parts, total, y, scale, bias, gate, B, strides, eps, S, K, V, H, BH, BV, wait
+    _few.before[(B,)](*given, num_warps=8, **how)
     return y
 
 
-def _map_few(x, weight, y, residual, S, act) -> None:
+def map_few(x, weight, y, residual, S, act, opened=None, moved=None, P=1) -> None:
+    """P maps of as many rows of their own: x [P B, K], weight [P N, K] and y [P, B, N]."""
     N, items = y.shape[-1], ALIGNED // x.element_size()
     if x.shape[1] % items:  # the copy engine reads rows that begin at multiples of 16 bytes
         x, weight = (torch.nn.functional.pad(z, (0, -z.shape[1] % items)) for z in (x, weight))
-    B, K = x.shape
+    B, K = len(x) // P, x.shape[1]
     BB, BK = bucket(B, 16), min(INPUTS, bucket(K, 16))
     stage = (BB + OUTPUTS * (2 if act == "swiglu" else 1)) * BK * x.element_size()
-    tiles = (TensorDescriptor.from_tensor(z, [rows, BK]) for z, rows in ((x, BB), (weight, OUTPUTS)))
     wait, how = early(x.device)
-    given = *tiles, y, residual, N, B, K, S, ACTS[act], OUTPUTS, BK, BB, max(2, min(STAGES, SHARED // stage)), wait
-    _few.few[(triton.cdiv(N, OUTPUTS), S)](*given, num_warps=WARPS, **how)
+    tiles = (TensorDescriptor.from_tensor(z, [rows, BK]) for z, rows in ((x, BB), (weight, OUTPUTS)))
+    stages = max(2, min(STAGES, SHARED // stage))
+    kept, held = moved or (None, None)
+    _few.few[(triton.cdiv(N, OUTPUTS), S, P)](
+        *(*tiles, y, residual, opened, kept, held, (0, 0) if held is None else held.stride()),
+        *(N, B, K, S, ACTS[act], OUTPUTS, BK, BB, stages, wait),
+        num_warps=WARPS,
+        **how,
+    )

@@ -1,0 +1,21 @@
+"""Initial values of RWKV: orthogonal matrices and zeros."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from models._state import state_dtype
+
+
+def orthogonal_(matrix: Tensor, gain: float) -> None:
+    """By way of float32 at least: torch finds none in bfloat16."""
+    matrix.copy_(nn.init.orthogonal_(torch.empty_like(matrix, dtype=state_dtype(matrix.dtype)), gain))
+
+
+def start(drawn: list[Tensor], zeroed: list[Tensor], declared: bool) -> None:
+    """Orthogonal matrices, scaled up where rows outnumber columns, and zeros; as published, no scale and no zeros."""
+    for matrix in (*drawn, *zeroed):
+        orthogonal_(matrix, math.sqrt(max(matrix.shape[0] / matrix.shape[1], 1)) if declared else 1.0)
+    for matrix in zeroed if declared else []:
+        nn.init.zeros_(matrix)
