@@ -11,15 +11,13 @@ from torch import Tensor
 
 from models import _kernels
 
-MOST = 64  # sequences: with more, torch's own products read the weights as fast
-
 Parts = Float[Tensor, "S B D"] | None
 Pair = tuple[Float[Tensor, "B 1 D"], Parts]
 
 
 def fits(x: Float[Tensor, "B T D"]) -> bool:
-    """Whether x is one token of few sequences, on a GPU, in 16 bits and without gradients."""
-    return x.is_cuda and x.shape[1] == 1 and len(x) <= MOST and not torch.is_grad_enabled() and _kernels.usable(x)
+    """Whether x is one token of each sequence, on a GPU, in 16 bits and without gradients."""
+    return x.is_cuda and x.shape[1] == 1 and not torch.is_grad_enabled() and _kernels.usable(x)
 
 
 def summed(delta: Parts, x: Float[Tensor, "B 1 D"]) -> Float[Tensor, "B 1 D"] | None:

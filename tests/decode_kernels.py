@@ -44,7 +44,7 @@ class Write:
     opened: bool = False
 
 
-ROWS = (("one row", 1), ("three rows", 3), ("twenty rows", 20))
+ROWS = (("one row", 1), ("three rows", 3), ("twenty rows", 20), ("seventy rows", 70))
 READS = {
     f"{rows}: {name}": dataclasses.replace(case, B=B)
     for rows, B in ROWS

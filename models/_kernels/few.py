@@ -1,6 +1,6 @@
 """Linear maps of a few rows, as in decoding: bound by reading the weights, so what stands before and after comes along.
 
-Letters: B rows, at most `MOST`; K inputs, N outputs; H heads of V inputs each, where those are normalised by head;
+Letters: B rows; K inputs, N outputs; H heads of V inputs each, where those are normalised by head;
 S parts of the inputs.
 
     y = residual + act(W pre(x))     pre: a norm of all inputs, or silu(gate) times x, normalised by head
@@ -16,13 +16,14 @@ import torch
 import triton
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import functional as F
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from models._kernels import _few, early
+from models._kernels import _few, early, elementwise
 from models._kernels.blocks import ALIGNED
 from models._kernels.plans import bucket
 
-MOST = 64  # rows
+MOST = 64  # rows, beyond which torch's products read the weights as fast
 ONE_WARPS = 4
 HELD = 32768  # weights that a program of `one` holds: 128 registers a thread
 OUTPUTS, INPUTS = 64, 128  # of the weights' tile in `few`
@@ -82,7 +83,7 @@ def write(
         return y, None
     if gate is not None or heads or a.dtype != weight.dtype or not a.is_contiguous():
         a = _prepared(a, None, None, None, None, gate, eps, heads, weight.dtype)
-    S = max(1, min(PROGRAMS // triton.cdiv(D, OUTPUTS), triton.cdiv(a.shape[1], 4 * INPUTS)))
+    S = max(1, min(PROGRAMS // triton.cdiv(D, OUTPUTS), triton.cdiv(a.shape[1], 4 * INPUTS))) if B <= MOST else 1
     y = torch.empty(S, B, D, dtype=weight.dtype if S == 1 else torch.float32, device=x.device)
     map_few(a, weight, y, x.contiguous() if S == 1 else None, S, None, opened, moved)
     return (y[0], None) if S == 1 else (x, y)
@@ -127,9 +128,12 @@ def _prepared(x, parts, total, scale, bias, gate, eps, heads, dtype) -> Tensor:
 
 def map_few(x, weight, y, residual, S, act, opened=None, moved=None, P=1) -> None:
     """P maps of as many rows of their own: x [P B, K], weight [P N, K] and y [P, B, N]."""
+    if len(x) > P * MOST:
+        _map_many(x.unflatten(0, (P, -1)), weight.unflatten(0, (P, -1)), y, residual, act, opened, moved)
+        return
     N, items = y.shape[-1], ALIGNED // x.element_size()
     if x.shape[1] % items:  # the copy engine reads rows that begin at multiples of 16 bytes
-        x, weight = (torch.nn.functional.pad(z, (0, -z.shape[1] % items)) for z in (x, weight))
+        x, weight = (F.pad(z, (0, -z.shape[1] % items)) for z in (x, weight))
     B, K = len(x) // P, x.shape[1]
     BB, BK = bucket(B, 16), min(INPUTS, bucket(K, 16))
     stage = (BB + OUTPUTS * (2 if act == "swiglu" else 1)) * BK * x.element_size()
@@ -143,3 +147,18 @@ def map_few(x, weight, y, residual, S, act, opened=None, moved=None, P=1) -> Non
         num_warps=WARPS,
         **how,
     )
+
+
+def _map_many(x, weight, y, residual, act, opened, moved) -> None:
+    """`map_few` by torch's products; of x [P, B, K] and weight [P, N, K]."""
+    a = torch.bmm(x, weight.mT)
+    if act == "swiglu":
+        gate, a = a.chunk(2, -1)
+        a = elementwise.gated(gate, a, None)
+    elif act is not None:
+        a = F.gelu(a) if act == "gelu" else F.relu(a).square_()
+    if opened is not None:
+        a = a * torch.sigmoid(opened)
+    torch.add(a.view(y.shape), 0 if residual is None else residual, out=y)
+    if moved is not None:
+        moved[1].copy_(moved[0])

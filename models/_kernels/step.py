@@ -43,13 +43,13 @@ def _turned(x, turn, BK: tl.constexpr):
     return tl.join(a * c - b * s, a * s + b * c).reshape(BK)
 
 
-@triton.jit(do_not_specialize=["H"])
-def step(qkv, turn, gamma, state, o, position, row, turn_steps, factor, H, K: tl.constexpr, V: tl.constexpr,
+@triton.jit(do_not_specialize=["H", "TILES"])
+def step(qkv, turn, gamma, state, o, position, row, turn_steps, factor, H, TILES, K: tl.constexpr, V: tl.constexpr,
          BK: tl.constexpr, BV: tl.constexpr, DITHER: tl.constexpr, EARLY: tl.constexpr):  # fmt: skip
     """A [BK, BV] tile of one head's state, all of its keys. `turn` [2, B or 1, K] is that of q and k, or None."""
     if EARLY:
         tl.extra.cuda.gdc_launch_dependents()
-    iv, bh = tl.program_id(0), tl.program_id(1)
+    iv, bh = tl.program_id(0) % TILES, tl.program_id(0) // TILES
     b, h = bh // H, bh % H
     rk, rv = tl.arange(0, BK), iv * BV + tl.arange(0, BV)
     keys, values = rk < K, rv < V
@@ -98,9 +98,10 @@ def step_(
     real = None if turn is None else torch.view_as_real(turn)
     steps = (0, 0) if real is None else (real.stride(0), real.stride(1) if real.shape[1] > 1 else 0)
     wait, how = early(state.device)
-    step[(triton.cdiv(V, BV), B * H)](
-        *(qkv, real, gamma, state, o, position if dither else None, qkv.stride(0), steps, factor, H, K, V),
-        *(BK, BV, dither, wait),
+    tiles = triton.cdiv(V, BV)
+    step[(tiles * B * H,)](
+        *(qkv, real, gamma, state, o, position if dither else None, qkv.stride(0), steps, factor, H, tiles),
+        *(K, V, BK, BV, dither, wait),
         num_warps=WARPS,
         **how,
     )

@@ -22,13 +22,13 @@ def _features(x, inside, MAP: tl.constexpr):
     return tl.where(inside, phi, 0.0)
 
 
-@triton.jit(do_not_specialize=["H"])
-def sums(qkv, turn, state, z, new, y, row, state_step, z_steps, turn_step, eps, H, F: tl.constexpr, V: tl.constexpr,
-         MAP: tl.constexpr, BF: tl.constexpr, BV: tl.constexpr, EARLY: tl.constexpr):  # fmt: skip
+@triton.jit(do_not_specialize=["H", "TILES"])
+def sums(qkv, turn, state, z, new, y, row, state_step, z_steps, turn_step, eps, H, TILES, F: tl.constexpr,
+         V: tl.constexpr, MAP: tl.constexpr, BF: tl.constexpr, BV: tl.constexpr, EARLY: tl.constexpr):  # fmt: skip
     """A [BF, BV] tile of one head's sums, all of its features. z is left as it is, as others read it: `new` is next."""
     if EARLY:
         tl.extra.cuda.gdc_launch_dependents()
-    iv, bh = tl.program_id(0), tl.program_id(1)
+    iv, bh = tl.program_id(0) % TILES, tl.program_id(0) // TILES
     b, h = (bh // H).to(tl.int64), bh % H
     rf, rv = tl.arange(0, BF), iv * BV + tl.arange(0, BV)
     features, values = rf < F, rv < V
@@ -82,9 +82,10 @@ def step_(
     BF = bucket(F, 16)
     BV = min(bucket(V, 16), max(8, HELD // BF))
     wait, how = early(state.device)
-    sums[(triton.cdiv(V, BV), B * H)](
+    tiles = triton.cdiv(V, BV)
+    sums[(tiles * B * H,)](
         *(qkv, real, state, flat, new, y, qkv.stride(0), C, (0, 0) if flat is None else flat.stride()),
-        *(0 if real is None or len(real) == 1 else real.stride(0), eps, H, F, V, MAPS[kind], BF, BV, wait),
+        *(0 if real is None or len(real) == 1 else real.stride(0), eps, H, tiles, F, V, MAPS[kind], BF, BV, wait),
         num_warps=WARPS,
         **how,
     )
