@@ -36,6 +36,17 @@ def fig6(reached: dict[str, float] | None = None) -> ResultSet:
     return made.build()
 
 
+def operations() -> ResultSet:
+    """Retention flat over the length, attention in proportion to it."""
+    made = Builder("operation", "nvidia-made-up", "Is it flat?")
+    for label, slope in (("retnet", 0.0), (GOOD, 0.01)):
+        for batch, length in ((4, 2048), (1, 8192)):
+            factors = {"batch_size": batch, "sequence_length": length} | CUDA | OPTIONS[label]
+            point = made.point("operation", label, **factors)
+            made.samples(point, "token_ns", [15 + slope * length + 0.1 * repeat for repeat in range(5)], "ns")
+    return made.build()
+
+
 def decoding(reached: dict[str, float], cache: int = CACHE) -> Made:
     """Bound by bandwidth; the naive Transformer runs out of memory at batch 8 beyond 8192 tokens."""
 

@@ -51,6 +51,11 @@ def test_a_factor_is_against_both_transformers():
     assert set(finding.table["sequence_length"]) == {8192}
 
 
+def test_a_factor_against_one_transformer_alone_is_undecided():
+    told = fig6({"retnet": 0.8, GOOD: 0.7})
+    assert all(claims.load(f"factor_{name}").judge(told) is None for name in ("throughput", "latency", "memory"))
+
+
 def test_memory_is_that_of_weights_and_state():
     finding = claims.load("factor_memory").judge(fig6())
     assert finding is not None

@@ -17,7 +17,7 @@ import pytest
 import models
 import reports
 from reports import figures, sections, wording
-from tests.paper_data import fig6, table4
+from tests.paper_data import fig6, operations, table4
 from tests.report_data import Builder, ResultSet, gammas, known, triangle
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -46,7 +46,7 @@ def nasty() -> ResultSet:
 
 def sets() -> list[ResultSet]:
     here = [triangle(), triangle(device="nvidia-made-up", models=("retnet", "transformer", "rwkv")), gammas()]
-    return [*here, single(), nasty(), Builder("empty").build(), known(), fig6(), table4()]
+    return [*here, single(), nasty(), Builder("empty").build(), known(), fig6(), table4(), operations()]
 
 
 SCRIPT = """
@@ -129,7 +129,8 @@ def htmls(pages: dict[str, str]) -> dict[str, str]:
 
 
 def test_there_is_a_page_for_everything(pages: dict[str, str]) -> None:
-    experiments = {"triangle", "gamma_sweep", "single", "na-sty", "empty", "known"} | {"paper_fig6", "paper_t4"}
+    made_up = {"triangle", "gamma_sweep", "single", "na-sty", "empty", "known"}
+    experiments = made_up | {"paper_fig6", "paper_t4", "operation"}
     expected = {f"experiment-{name}.html" for name in experiments}
     assert set(pages) == expected | {"index.html", "triangle.html", "claims.html", "triangle.svg"}
     for name in expected:

@@ -24,7 +24,7 @@ RULE = (
     f"Against each Transformer, the median of RetNet over its own, of models of {PARAMETERS:,} parameters or more at "
     f"a length of {LENGTH:,} and the largest batch that both ran: reached where the whole 95% interval is no more than "
     f"{_evidence.MARGIN:.0%} below the factor, missed where all of it is. Supported where it is reached against both, "
-    "contradicted where against neither, mixed otherwise."
+    "contradicted where against neither, mixed otherwise; undecided where one of them was not measured."
 )
 
 
@@ -32,12 +32,12 @@ def judge(
     result_set: Any, measure: str, metrics: tuple[str, ...], factor: float, better: str = "higher",
     rivals: dict[str, dict[str, str]] = DECODED, least: int = PARAMETERS,
 ) -> Finding | None:  # fmt: skip
-    """The finding against every rival that there is; of several metrics, which are bytes, the sum."""
+    """The finding against every rival, or None where one is missing; of several metrics, which are bytes, the sum."""
     told = _measured(result_set, measure, metrics)
     told = told[(told["parameters"].fillna(0) >= least) & (told["sequence_length"] == LENGTH)]
     found = [_against(told, name, wanted, "+".join(metrics), factor, better) for name, wanted in rivals.items()]
     kept = [each for each in found if each is not None]
-    if not kept:
+    if len(kept) < len(rivals):
         return None
     table = pd.concat([each.table for each in kept]).drop_duplicates(ignore_index=True)
     return Finding(together(each.verdict for each in kept), " ".join(each.text for each in kept), table)
