@@ -1,0 +1,87 @@
+"""Compiles every Triton program for a Hopper GPU without one: the interpreter takes what the compiler refuses.
+
+    python -m tests.compiling     as JSON: how often each program was compiled, and what was refused
+
+Programs are launched as the other cases launch them, in bfloat16, on a driver that is none: nothing runs, so what comes
+back is whatever was in memory, and is not looked at.
+"""
+
+import contextlib
+import importlib
+import json
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from triton.backends.compiler import GPUTarget
+from triton.runtime import driver, jit
+
+DTYPE = torch.bfloat16
+MOST = 8  # launches of one program: a second each where they differ
+
+
+class NoDriver:
+    """As much of a driver as compiling asks for."""
+
+    def get_current_target(self) -> GPUTarget:
+        return GPUTarget("cuda", 90, 32)
+
+    def get_current_device(self) -> int:
+        return 0
+
+    def get_current_stream(self, device: int = 0) -> int:
+        return device
+
+
+def cases() -> list[Callable[[], Any]]:
+    """Every launch that the cases of the other files make."""
+    from models._kernels import few, rotation
+    from tests import attend_kernels, decode_kernels, kernels, mixer_kernels, row_kernels, wkv_kernels
+
+    tables = [
+        (decode_kernels.read_errors, decode_kernels.READS),
+        (decode_kernels.write_errors, decode_kernels.WRITES),
+        (decode_kernels.step_errors, decode_kernels.STEPS),
+        *((module.errors, module.CASES) for module in (attend_kernels, kernels, mixer_kernels, wkv_kernels)),
+    ]
+    found: list[Callable[[], Any]] = [
+        lambda errors=errors, case=case: errors(case, "cpu", DTYPE)
+        for errors, table in tables
+        for case in table.values()
+    ]
+    found += [lambda case=case: row_kernels.norm_errors(*case, dtype=DTYPE) for case in row_kernels.NORMS.values()]
+    found += [lambda case=case: row_kernels.loss_errors(*case, dtype=DTYPE) for case in row_kernels.LOGITS.values()]
+    found += [lambda made=made: made("cpu", DTYPE) for made in (kernels.turn_errors, kernels.gate_errors)]
+    found.append(lambda: wkv_kernels.shift_errors("cpu", DTYPE))
+    found.append(lambda: few.likeliest(torch.zeros(2, 50, dtype=DTYPE), torch.zeros(2, dtype=torch.int64)))
+    found.append(lambda: rotation.turns_at(torch.tensor([3]), torch.ones(12, dtype=torch.float64), 0.5))
+    return found
+
+
+def main() -> dict[str, dict[str, Any]]:
+    compiled: Counter[str] = Counter()
+    refused: dict[str, str] = {}
+    run = jit.JITFunction.run
+
+    def compile_only(self: Any, *given: Any, grid: Any, warmup: bool, **how: Any) -> None:
+        if compiled[self.fn.__name__] == MOST:
+            return
+        try:
+            run(self, *given, grid=grid, warmup=True, **how)
+            compiled[self.fn.__name__] += 1
+        except Exception as error:  # whatever the compiler raises is what is looked for
+            refused[self.fn.__name__] = repr(error)[:500]
+
+    jit.JITFunction.run = compile_only
+    driver.set_active(NoDriver())
+    for name in ("few", "step", "sums", "shifted", "average", "attend"):
+        importlib.import_module(f"models._kernels.{name}").early = lambda device: (True, {"launch_pdl": True})
+    for launch in cases():
+        with contextlib.suppress(Exception):  # of numbers that nothing computed
+            launch()
+    return {"compiled": dict(compiled), "refused": refused}
+
+
+if __name__ == "__main__":
+    print(json.dumps(main()))
