@@ -1,21 +1,15 @@
 """A step of attention over a cache against float64: by Triton's interpreter, and as compiled where there is a GPU."""
 
 import dataclasses
-import json
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
 
-from tests import attend_kernels
+from tests import attend_kernels, programs
 from tests.attend_kernels import CASES, LONG, Case, plain
-from tests.tree import ROOT
+from tests.programs import COMPILED, on_a_gpu
 
 INTERPRETED = 1e-6  # in float32, of sums in another order
-COMPILED = {torch.bfloat16: 1e-2, torch.float16: 2e-3, torch.float32: 1e-5}
-on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
 def too_large(found, most):
@@ -25,12 +19,7 @@ def too_large(found, most):
 @pytest.fixture(scope="module")
 def interpreted():
     """What `tests.attend_kernels` found, in a process that had the interpreter from the start."""
-    pytest.importorskip("triton", reason="Triton is for Linux")
-    environment = os.environ | {"TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-m", "tests.attend_kernels"]
-    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=150)
-    assert run.returncode == 0, run.stderr[-3000:]
-    return json.loads(run.stdout.splitlines()[-1])
+    return programs.told_by("tests.attend_kernels", 150)
 
 
 @pytest.fixture

@@ -1,13 +1,10 @@
 """Every Triton program compiles for a Hopper GPU, on a machine without one."""
 
-import json
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 
+from tests import programs
 from tests.tree import ROOT
 
 PROGRAMS = ROOT / "models/_kernels"
@@ -22,18 +19,7 @@ def launched():
 
 @pytest.fixture(scope="module")
 def told():
-    pytest.importorskip("triton", reason="Triton is for Linux")
-    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    run = subprocess.run(
-        [sys.executable, "-m", "tests.compiling"],
-        cwd=ROOT,
-        env=environment | {"CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert run.returncode == 0, run.stderr[-3000:]
-    return json.loads(run.stdout.splitlines()[-1])
+    return programs.told_by("tests.compiling", 600, interpret=False)
 
 
 def test_the_compiler_refuses_none(told):

@@ -1,35 +1,25 @@
 """The Triton programs of decoding against float64: by Triton's interpreter, and as compiled where there is a GPU."""
 
 import dataclasses
-import json
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
 
-from tests import decode_kernels
-from tests.tree import ROOT
+from tests import decode_kernels, programs
+from tests.programs import COMPILED, on_a_gpu
 
 INTERPRETED = 1e-6
-COMPILED = {torch.bfloat16: 1e-2, torch.float16: 2e-3, torch.float32: 1e-5}
 NAMES = [
     *(f"read, {name}" for name in decode_kernels.READS),
     *(f"write, {name}" for name in decode_kernels.WRITES),
     *decode_kernels.STEPS,
 ]
-on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
 @pytest.fixture(scope="module")
 def interpreted():
-    pytest.importorskip("triton", reason="Triton is for Linux")
-    environment = os.environ | {"TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-m", "tests.decode_kernels"]
-    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
-    assert run.returncode == 0, run.stderr[-3000:]
-    return json.loads(run.stdout.splitlines()[-1])
+    """What `tests.decode_kernels` found, in a process that had the interpreter from the start."""
+    return programs.told_by("tests.decode_kernels", 300)
 
 
 @pytest.mark.parametrize("case", NAMES)

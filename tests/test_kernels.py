@@ -1,34 +1,22 @@
 """The Triton programs against float64: by Triton's interpreter on any machine, and as compiled where there is a GPU."""
 
 import dataclasses
-import json
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
 
 from models import _gate, _retention, _rotary
 from models._kernels.plans import TABLE, Plan, bucket, plan
-from tests import kernels
-from tests.tree import ROOT
+from tests import kernels, programs
+from tests.programs import COMPILED, on_a_gpu
 
 INTERPRETED = 1e-6  # in float32, of sums in another order; the decay's gradient sums over all tokens: ten times
-COMPILED = {torch.bfloat16: 1e-2, torch.float16: 2e-3, torch.float32: 1e-5}
-on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
 @pytest.fixture(scope="module")
 def interpreted():
     """What `tests.kernels` found, in a process that had the interpreter from the start."""
-    pytest.importorskip("triton", reason="Triton is for Linux")
-    environment = os.environ | {"TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""}
-    run = subprocess.run(
-        [sys.executable, "-m", "tests.kernels"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert run.returncode == 0, run.stderr[-3000:]
-    return json.loads(run.stdout.splitlines()[-1])
+    return programs.told_by("tests.kernels", 300)
 
 
 @pytest.mark.parametrize("case", [*kernels.CASES, "rotation", "gates"])

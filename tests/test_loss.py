@@ -10,7 +10,7 @@ from models import _loss
 from models._lm import LanguageModel
 from tests import contract, tiny
 from tests.kernels import off
-from tests.test_kernels import on_a_gpu
+from tests.programs import on_a_gpu
 
 EXACT = {torch.float64: 1e-14, torch.float32: 2e-6}
 CHUNKS = 1 << 15  # bytes of logits of a chunk in these tests: a few of them, the last one shorter

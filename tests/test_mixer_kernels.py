@@ -1,31 +1,22 @@
 """Triton programs of single tokens in mixers against float64: interpreted, and as compiled where there is a GPU."""
 
 import dataclasses
-import json
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
 
-from tests import mixer_kernels
-from tests.tree import ROOT
+from tests import mixer_kernels, programs
+from tests.programs import on_a_gpu
 
 INTERPRETED, MODELS = 1e-6, 4e-6
 COMPILED = {torch.bfloat16: 2e-2, torch.float16: 3e-3, torch.float32: 1e-5}
 EXACT = ("S", "z", "m", "p", "q")  # kept and computed in float32 whatever the inputs
-on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
 @pytest.fixture(scope="module")
 def interpreted():
-    pytest.importorskip("triton", reason="Triton is for Linux")
-    environment = os.environ | {"TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-m", "tests.mixer_kernels"]
-    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
-    assert run.returncode == 0, run.stderr[-3000:]
-    return json.loads(run.stdout.splitlines()[-1])
+    """What `tests.mixer_kernels` found, in a process that had the interpreter from the start."""
+    return programs.told_by("tests.mixer_kernels", 300)
 
 
 @pytest.mark.parametrize("case", mixer_kernels.CASES)

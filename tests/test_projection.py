@@ -6,8 +6,8 @@ from torch.nn import functional as F
 
 from models import _projection
 from tests.kernels import off
+from tests.programs import on_a_gpu
 from tests.row_kernels import poisoned
-from tests.test_kernels import on_a_gpu
 
 PARTS, D = [7, 5, 11], 24
 

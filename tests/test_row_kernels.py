@@ -1,11 +1,7 @@
 """The Triton programs that take whole rows against float64: interpreted anywhere, compiled where there is a GPU."""
 
 import copy as copying
-import json
 import math
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -13,21 +9,16 @@ import torch
 import models
 from models._cost import Shape
 from models._layers import RMSNorm, added
-from tests import row_kernels
+from tests import programs, row_kernels
 from tests.kernels import off
-from tests.test_kernels import COMPILED, INTERPRETED, on_a_gpu
-from tests.tree import ROOT
+from tests.programs import COMPILED, on_a_gpu
+from tests.test_kernels import INTERPRETED
 
 
 @pytest.fixture(scope="module")
 def interpreted():
     """What `tests.row_kernels` found, in a process that had the interpreter from the start."""
-    pytest.importorskip("triton", reason="Triton is for Linux")
-    environment = os.environ | {"TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""}
-    asked = [sys.executable, "-m", "tests.row_kernels"]
-    run = subprocess.run(asked, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=150)
-    assert run.returncode == 0, run.stderr[-3000:]
-    return json.loads(run.stdout.splitlines()[-1])
+    return programs.told_by("tests.row_kernels", 150)
 
 
 @pytest.mark.parametrize("sizes", row_kernels.LOGITS)

@@ -1,20 +1,14 @@
 """WKV's Triton programs against float64: by Triton's interpreter on any machine, as compiled where there is a GPU."""
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 
 import models
 from models import _wkv
 from models._cost import Shape
-from tests import wkv_kernels
+from tests import programs, wkv_kernels
 from tests.kernels import off
-from tests.test_kernels import COMPILED, on_a_gpu
-from tests.tree import ROOT
+from tests.programs import COMPILED, on_a_gpu
 
 INTERPRETED = 2e-6
 ROUNDED = 1e-4  # in float32 over thousands of tokens: the maximum, some 50, is rounded at each, and so is a power of 2
@@ -33,12 +27,7 @@ def beyond(found, limit):
 @pytest.fixture(scope="module")
 def interpreted():
     """What `tests.wkv_kernels` found, in a process that had the interpreter from the start."""
-    pytest.importorskip("triton", reason="Triton is for Linux")
-    environment = os.environ | {"TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-m", "tests.wkv_kernels"]
-    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=170)
-    assert run.returncode == 0, run.stderr[-3000:]
-    return json.loads(run.stdout.splitlines()[-1])
+    return programs.told_by("tests.wkv_kernels", 170)
 
 
 @pytest.mark.parametrize("case", [*wkv_kernels.CASES, "token shift"])
