@@ -27,12 +27,15 @@ def dithered(x: Tensor, position: Int[Tensor, ""]) -> Tensor:
 
 
 def _chance(x: Tensor, position: Int[Tensor, ""]) -> Int[Tensor, "..."]:
-    """A number from 0 to 2^16 - 1 for each of x: the hash's upper half, which its last line leaves as it is.
+    """A number from 0 to 2^16 - 1 for each of x: the halves of one hash are those of two neighbours in a row.
 
     Products wrap around; what is shifted is masked, since shifts keep the sign.
     """
+    pairs = (x.shape[-1] + 1) // 2
     start = (position * STEP).to(torch.int32)
-    h = torch.arange(x.numel(), dtype=torch.int32, device=x.device).view_as(x).add_(start)
+    h = torch.arange(x.numel() // x.shape[-1] * pairs, dtype=torch.int32, device=x.device).add_(start)
     h.bitwise_xor_((h >> 16).bitwise_and_(LOW)).mul_(FACTORS[0])
     h.bitwise_xor_((h >> 15).bitwise_and_(0x1FFFF)).mul_(FACTORS[1])
-    return h.bitwise_right_shift_(16).bitwise_and_(LOW)
+    h.bitwise_xor_((h >> 16).bitwise_and_(LOW))
+    both = torch.stack([h & LOW, (h >> 16).bitwise_and_(LOW)], -1)
+    return both.view(*x.shape[:-1], 2 * pairs)[..., : x.shape[-1]]

@@ -94,10 +94,10 @@ def one(x, parts, total, w, y, scale, bias, gate, residual, opened, kept, held, 
 @triton.jit(do_not_specialize=["B"])
 def before(x, parts, total, y, scale, bias, gate, B, strides, eps, S: tl.constexpr, K: tl.constexpr, V: tl.constexpr,
            HEADS: tl.constexpr, BH: tl.constexpr, BV: tl.constexpr, EARLY: tl.constexpr):  # fmt: skip
-    """pre(x) of one row. With `parts` [S, B, K], x is x plus their sum, and is written to `total`."""
+    """pre(x) of BH heads of one row. With `parts` [S, B, K], x is x plus their sum, and is written to `total`."""
     b = tl.program_id(0).to(tl.int64)
     j = tl.arange(0, BH * BV)
-    rk = j // BV * V + j % BV
+    rk = (tl.program_id(1) * BH + j // BV) * V + j % BV
     inside = (j % BV < V) & (rk < K)
     s = None
     c = None
@@ -123,26 +123,40 @@ def before(x, parts, total, y, scale, bias, gate, B, strides, eps, S: tl.constex
 
 
 @triton.jit(do_not_specialize=["N", "B"])
-def few(x, w, y, residual, opened, kept, held, held_steps, N, B, K: tl.constexpr, S: tl.constexpr,
-        ACT: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, BB: tl.constexpr, STAGES: tl.constexpr,
-        EARLY: tl.constexpr):  # fmt: skip
+def few(x, x_at, w, w_ahead, y, residual, opened, kept, held, held_steps, N, B, K: tl.constexpr, S: tl.constexpr,
+        ACT: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, BB: tl.constexpr, AHEAD: tl.constexpr,
+        STAGES: tl.constexpr, EARLY: tl.constexpr):  # fmt: skip
     """[BN] outputs of all rows from part S of the inputs. x, w: descriptors of [BB, BK] and [BN, BK].
 
-    Of several maps, each of B rows of its own, the last axis of the grid says which.
+    Of several maps, each of B rows of its own, the last axis of the grid says which. The weights of a part's first
+    AHEAD inputs are asked for before x is there, by a descriptor of [BN, AHEAD], and take part at the end.
     """
     n, s, p = tl.program_id(0) * BN, tl.program_id(1), tl.program_id(2)
-    each = tl.cdiv(tl.cdiv(K, BK), S)
+    first = s * tl.cdiv(tl.cdiv(K, BK), S) * BK
+    end = tl.minimum(first + tl.cdiv(tl.cdiv(K, BK), S) * BK, K)
     rn, rb = n + tl.arange(0, BN), tl.arange(0, BB)
     if EARLY:
         tl.extra.cuda.gdc_launch_dependents()
+    if AHEAD:
+        ahead_1 = w_ahead.load([p * N + n, first])
+        if ACT == 1:
+            ahead_2 = w_ahead.load([N + n, first])
+    if EARLY:
         tl.extra.cuda.gdc_wait()
     y_1 = tl.zeros((BN, BB), tl.float32)
     y_2 = tl.zeros((BN, BB), tl.float32)
-    for i in tl.range(s * each, tl.minimum((s + 1) * each, tl.cdiv(K, BK)), num_stages=STAGES):
-        a = x.load([p * B, i * BK]).T
-        y_1 = tl.dot(w.load([p * N + n, i * BK]), a, y_1, input_precision="ieee")
+    for i in tl.range(first + AHEAD, end, BK, num_stages=STAGES):
+        a = x.load([p * B, i]).T
+        y_1 = tl.dot(w.load([p * N + n, i]), a, y_1, input_precision="ieee")
         if ACT == 1:
-            y_2 = tl.dot(w.load([N + n, i * BK]), a, y_2, input_precision="ieee")
+            y_2 = tl.dot(w.load([N + n, i]), a, y_2, input_precision="ieee")
+    if AHEAD:
+        ra = first + tl.arange(0, AHEAD)
+        at = x_at + (p * B + rb[:, None]) * K + ra[None, :]
+        a = tl.load(at, (rb < B)[:, None] & (ra < K)[None, :], 0.0).T
+        y_1 = tl.dot(ahead_1, a, y_1, input_precision="ieee")
+        if ACT == 1:
+            y_2 = tl.dot(ahead_2, a, y_2, input_precision="ieee")
     y_1 = _act(y_1, y_2, ACT)
     row = rb[None, :].to(tl.int64)
     out = ((p * S + s) * B + row) * N + rn[:, None]

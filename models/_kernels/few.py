@@ -30,6 +30,7 @@ OUTPUTS, INPUTS = 64, 128  # of the weights' tile in `few`
 CHOICES = 32768  # logits that a program reads at once
 WARPS, STAGES = 4, 4
 SHARED = 200_000  # bytes of shared memory for tiles on their way
+AHEAD = 256  # inputs of which a program of `few` asks for weights before it waits; half of that where it has two maps
 PROGRAMS = 128  # of `few` at least, where the inputs can be cut
 ACTS = {None: 0, "swiglu": 1, "gelu": 2, "squared_relu": 3}
 
@@ -118,11 +119,12 @@ def _map_one(x, parts, total, weight, y, scale, bias, gate, residual, eps, heads
 def _prepared(x, parts, total, scale, bias, gate, eps, heads, dtype) -> Tensor:
     B, K = x.shape
     V, H, BH, BV = _heads(K, heads)
+    programs, BH = (H, 1) if heads else (1, BH)  # a head each
     y = torch.empty(B, K, dtype=dtype, device=x.device)
     wait, how = early(x.device)
     strides, S = (x.stride(0), 0 if gate is None else gate.stride(0)), 0 if parts is None else len(parts)
     given = x, parts, total, y, scale, bias, gate, B, strides, eps, S, K, V, H, BH, BV, wait
-    _few.before[(B,)](*given, num_warps=8, **how)
+    _few.before[(B, programs)](*given, num_warps=4 if heads else 8, **how)
     return y
 
 
@@ -136,14 +138,21 @@ def map_few(x, weight, y, residual, S, act, opened=None, moved=None, P=1) -> Non
         x, weight = (F.pad(z, (0, -z.shape[1] % items)) for z in (x, weight))
     B, K = len(x) // P, x.shape[1]
     BB, BK = bucket(B, 16), min(INPUTS, bucket(K, 16))
-    stage = (BB + OUTPUTS * (2 if act == "swiglu" else 1)) * BK * x.element_size()
+    maps = 2 if act == "swiglu" else 1
     wait, how = early(x.device)
-    tiles = (TensorDescriptor.from_tensor(z, [rows, BK]) for z, rows in ((x, BB), (weight, OUTPUTS)))
-    stages = max(2, min(STAGES, SHARED // stage))
+    blocks = triton.cdiv(K, BK)
+    least = (blocks - (S - 1) * triton.cdiv(blocks, S)) * BK  # inputs of the last part
+    ahead = AHEAD // maps if AHEAD // maps <= least else 0
+    of_x, of_w, of_ahead = (
+        TensorDescriptor.from_tensor(z, block)
+        for z, block in ((x, [BB, BK]), (weight, [OUTPUTS, BK]), (weight, [OUTPUTS, ahead or BK]))
+    )
+    stage, held_ahead = ((BB + OUTPUTS * maps) * columns * x.element_size() for columns in (BK, ahead))
+    stages = max(2, min(STAGES, (SHARED - held_ahead) // stage))
     kept, held = moved or (None, None)
     _few.few[(triton.cdiv(N, OUTPUTS), S, P)](
-        *(*tiles, y, residual, opened, kept, held, (0, 0) if held is None else held.stride()),
-        *(N, B, K, S, ACTS[act], OUTPUTS, BK, BB, stages, wait),
+        *(of_x, x, of_w, of_ahead, y, residual, opened, kept, held, (0, 0) if held is None else held.stride()),
+        *(N, B, K, S, ACTS[act], OUTPUTS, BK, BB, ahead, stages, wait),
         num_warps=WARPS,
         **how,
     )

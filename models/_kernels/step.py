@@ -14,25 +14,33 @@ from models._kernels.plans import bucket
 
 HELD = 4096  # numbers of the state that a program holds
 WARPS = 4
+MANY = 2**25  # numbers of a state from which on programs hold more
 
 
 @triton.jit
 def _scrambled(x):
-    """A hash of 32 bits (Wellons' lowbias32): another number for each element of each step."""
+    """A hash of 32 bits (Wellons' lowbias32)."""
     x = (x ^ (x >> 16)) * 0x7FEB352D
     x = (x ^ (x >> 15)) * 0x846CA68B
     return x ^ (x >> 16)
 
 
 @triton.jit
-def _dithered(x, number, position):
-    """To one of the two neighbours in bfloat16, by chance, so that what decays by less than half a step does.
-
-    As `models._rounding`; NaN, whose bits may be all ones, stays NaN.
-    """
-    chance = _scrambled((number + position * 0x9E3779B1).to(tl.uint32)) >> 16
+def _up_or_down(x, chance):
+    """To one of the two neighbours in bfloat16, as `chance` of 16 bits decides. NaN, whose bits may be ones, stays."""
     bits = (x.to(tl.uint32, bitcast=True) + chance) & 0xFFFF0000
     return tl.where(x == x, bits.to(tl.float32, bitcast=True), x)
+
+
+@triton.jit
+def _dithered(x, pair, BK: tl.constexpr, BV: tl.constexpr):
+    """Rounded by chance, so that what decays by less than half a step does: as `models._rounding`.
+
+    A hash of the number `pair`, [BK, BV / 2], of two neighbours has the chances of both.
+    """
+    chance = _scrambled(pair.to(tl.uint32))
+    low, high = tl.split(x.reshape(BK, BV // 2, 2))
+    return tl.join(_up_or_down(low, chance & 0xFFFF), _up_or_down(high, chance >> 16)).reshape(BK, BV)
 
 
 @triton.jit
@@ -53,9 +61,9 @@ def step(qkv, turn, gamma, state, o, position, row, turn_steps, factor, H, TILES
     b, h = bh // H, bh % H
     rk, rv = tl.arange(0, BK), iv * BV + tl.arange(0, BV)
     keys, values = rk < K, rv < V
-    number = bh.to(tl.int64) * K * V + rk[:, None] * V + rv[None, :]
     inside = keys[:, None] & values[None, :]
-    S = tl.load(state + number, inside, 0.0).to(tl.float32)
+    at_state = state + bh.to(tl.int64) * K * V + rk[:, None] * V + rv[None, :]
+    S = tl.load(at_state, inside, 0.0).to(tl.float32)
     if EARLY:
         tl.extra.cuda.gdc_wait()
     at = qkv + b.to(tl.int64) * row + h * K + rk
@@ -73,8 +81,10 @@ def step(qkv, turn, gamma, state, o, position, row, turn_steps, factor, H, TILES
     S += k[:, None] * v[None, :]
     tl.store(o + bh.to(tl.int64) * V + rv, tl.sum(S * q[:, None], 0), values)
     if DITHER:
-        S = _dithered(S, number, tl.load(position))
-    tl.store(state + number, S.to(state.dtype.element_ty), inside)
+        pairs = (V + 1) // 2
+        start = (bh * K * pairs + iv * (BV // 2) + tl.load(position) * 0x9E3779B1).to(tl.uint32)
+        S = _dithered(S, start + (rk[:, None] * pairs + tl.arange(0, BV // 2)[None, :]), BK, BV)
+    tl.store(at_state, S.to(state.dtype.element_ty), inside)
 
 
 def step_(
@@ -94,7 +104,7 @@ def step_(
     o = torch.empty(B, H, V, dtype=torch.float32, device=state.device)
     dither = state.dtype == torch.bfloat16
     BK = bucket(K, 16)
-    BV = min(bucket(V, 16), max(8, HELD * (1 if B == 1 else 2) // BK))
+    BV = min(bucket(V, 16), max(8, HELD * _share(state) // BK))
     real = None if turn is None else torch.view_as_real(turn)
     steps = (0, 0) if real is None else (real.stride(0), real.stride(1) if real.shape[1] > 1 else 0)
     wait, how = early(state.device)
@@ -106,3 +116,10 @@ def step_(
         **how,
     )
     return o
+
+
+def _share(state: Float[Tensor, "B H K V"]) -> int:
+    """How many times HELD numbers a program holds: more where there are many programs anyway."""
+    if len(state) == 1:
+        return 1
+    return 4 if state.dtype == torch.float32 and state.numel() >= MANY else 2
