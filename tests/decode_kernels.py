@@ -185,7 +185,11 @@ if __name__ == "__main__":
         sys.exit("set TRITON_INTERPRET=1: without a GPU only Triton's interpreter runs these")
     from models._kernels import few, rotation
 
-    torch.empty = lambda *sizes, kept=torch.empty, **how: kept(*sizes, **how).fill_(torch.nan)  # what nothing writes
+    def poisoned(*sizes, kept=torch.empty, **how):  # what nothing writes
+        x = kept(*sizes, **how)
+        return x.fill_(torch.nan if x.is_floating_point() else -1)
+
+    torch.empty = poisoned
     logits = torch.randn(3, 9001).round(decimals=2)
     few.likeliest(logits, token := torch.zeros(3, dtype=torch.int64))
     assert torch.equal(token, logits.argmax(1)), "the first of the largest"

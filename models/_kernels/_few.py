@@ -122,14 +122,23 @@ def before(x, parts, total, y, scale, bias, gate, B, strides, eps, S: tl.constex
     tl.store(y + b * K + rk, a.to(y.dtype.element_ty), inside)
 
 
+@triton.jit
+def _bits(at, n, i, N, K, BN: tl.constexpr, COLUMNS: tl.constexpr):
+    """A block of a matrix [N, K], from row n and column i on, as integers: the compiler leaves those in registers."""
+    row, column = n + tl.arange(0, BN), i + tl.arange(0, COLUMNS)
+    inside = (row < N)[:, None] & (column < K)[None, :]
+    return tl.load(at + row[:, None].to(tl.int64) * K + column[None, :], inside, 0)
+
+
 @triton.jit(do_not_specialize=["N", "B"])
-def few(x, x_at, w, w_ahead, y, residual, opened, kept, held, held_steps, N, B, K: tl.constexpr, S: tl.constexpr,
+def few(x, x_bits, w, w_bits, y, residual, opened, kept, held, held_steps, N, B, K: tl.constexpr, S: tl.constexpr,
         ACT: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, BB: tl.constexpr, AHEAD: tl.constexpr,
         STAGES: tl.constexpr, EARLY: tl.constexpr):  # fmt: skip
     """[BN] outputs of all rows from part S of the inputs. x, w: descriptors of [BB, BK] and [BN, BK].
 
     Of several maps, each of B rows of its own, the last axis of the grid says which. The weights of a part's first
-    AHEAD inputs are asked for before x is there, by a descriptor of [BN, AHEAD], and take part at the end.
+    AHEAD inputs are asked for before x is there, kept in registers while the copy engine brings the others, and take
+    part at the end.
     """
     n, s, p = tl.program_id(0) * BN, tl.program_id(1), tl.program_id(2)
     first = s * tl.cdiv(tl.cdiv(K, BK), S) * BK
@@ -138,11 +147,13 @@ def few(x, x_at, w, w_ahead, y, residual, opened, kept, held, held_steps, N, B, 
     if EARLY:
         tl.extra.cuda.gdc_launch_dependents()
     if AHEAD:
-        ahead_1 = w_ahead.load([p * N + n, first])
+        ahead_1 = _bits(w_bits + p.to(tl.int64) * N * K, n, first, N, K, BN, AHEAD)
         if ACT == 1:
-            ahead_2 = w_ahead.load([N + n, first])
+            ahead_2 = _bits(w_bits + N.to(tl.int64) * K, n, first, N, K, BN, AHEAD)
     if EARLY:
         tl.extra.cuda.gdc_wait()
+    if AHEAD:
+        ahead_x = _bits(x_bits + p * B * K, 0, first, B, K, BB, AHEAD)
     y_1 = tl.zeros((BN, BB), tl.float32)
     y_2 = tl.zeros((BN, BB), tl.float32)
     for i in tl.range(first + AHEAD, end, BK, num_stages=STAGES):
@@ -151,12 +162,10 @@ def few(x, x_at, w, w_ahead, y, residual, opened, kept, held, held_steps, N, B, 
         if ACT == 1:
             y_2 = tl.dot(w.load([N + n, i]), a, y_2, input_precision="ieee")
     if AHEAD:
-        ra = first + tl.arange(0, AHEAD)
-        at = x_at + (p * B + rb[:, None]) * K + ra[None, :]
-        a = tl.load(at, (rb < B)[:, None] & (ra < K)[None, :], 0.0).T
-        y_1 = tl.dot(ahead_1, a, y_1, input_precision="ieee")
+        a = ahead_x.to(x.dtype, bitcast=True).T
+        y_1 = tl.dot(ahead_1.to(w.dtype, bitcast=True), a, y_1, input_precision="ieee")
         if ACT == 1:
-            y_2 = tl.dot(ahead_2, a, y_2, input_precision="ieee")
+            y_2 = tl.dot(ahead_2.to(w.dtype, bitcast=True), a, y_2, input_precision="ieee")
     y_1 = _act(y_1, y_2, ACT)
     row = rb[None, :].to(tl.int64)
     out = ((p * S + s) * B + row) * N + rn[:, None]
@@ -173,18 +182,27 @@ def few(x, x_at, w, w_ahead, y, residual, opened, kept, held, held_steps, N, B, 
 
 
 @triton.jit
-def likeliest(logits, token, N, BLOCK: tl.constexpr, EARLY: tl.constexpr):
-    """The first of the largest numbers of a row."""
+def largest(logits, tops, places, N, BLOCK: tl.constexpr, EARLY: tl.constexpr):
+    """The largest of a block of a row, and the first place where it is."""
     if EARLY:
         tl.extra.cuda.gdc_launch_dependents()
         tl.extra.cuda.gdc_wait()
-    b = tl.program_id(0).to(tl.int64)
-    best = tl.full((BLOCK,), float("-inf"), tl.float32)
-    where = tl.zeros((BLOCK,), tl.int32)
-    for at in tl.range(0, N, BLOCK):
-        rn = at + tl.arange(0, BLOCK)
-        x = tl.load(logits + b * N + rn, rn < N, float("-inf")).to(tl.float32)
-        where = tl.where(x > best, rn, where)
-        best = tl.maximum(x, best)
-    top = tl.max(best, 0)
-    tl.store(token + b, tl.min(tl.where(best == top, where, N), 0))
+    b, part, parts = tl.program_id(0).to(tl.int64), tl.program_id(1), tl.num_programs(1)
+    rn = part * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(logits + b * N + rn, rn < N, float("-inf")).to(tl.float32)
+    top = tl.max(x, 0)
+    tl.store(tops + b * parts + part, top)
+    tl.store(places + b * parts + part, tl.min(tl.where(x == top, rn, N), 0))
+
+
+@triton.jit
+def likeliest(tops, places, token, PARTS: tl.constexpr, N, BLOCK: tl.constexpr, EARLY: tl.constexpr):
+    """The first of the largest numbers of a row, of which the largest of each part are known."""
+    if EARLY:
+        tl.extra.cuda.gdc_launch_dependents()
+        tl.extra.cuda.gdc_wait()
+    b, r = tl.program_id(0), tl.arange(0, BLOCK)
+    x = tl.load(tops + b * PARTS + r, r < PARTS, float("-inf"))
+    place = tl.load(places + b * PARTS + r, r < PARTS, N)
+    place = tl.where(x == tl.max(x, 0), place, N)
+    tl.store(token + b, tl.minimum(tl.min(place, 0), N - 1))  # N where no number is one

@@ -27,7 +27,7 @@ MOST = 64  # rows, beyond which torch's products read the weights as fast
 ONE_WARPS = 4
 HELD = 32768  # weights that a program of `one` holds: 128 registers a thread
 OUTPUTS, INPUTS = 64, 128  # of the weights' tile in `few`
-CHOICES = 32768  # logits that a program reads at once
+CHOICES = 2048  # logits that a program looks at
 WARPS, STAGES = 4, 4
 SHARED = 200_000  # bytes of shared memory for tiles on their way
 AHEAD = 256  # inputs of which a program of `few` asks for weights before it waits; half of that where it has two maps
@@ -93,7 +93,12 @@ def write(
 def likeliest(logits: Float[Tensor, "B N"], token: Int[Tensor, "B"]) -> None:
     """Writes the first of the largest of each row to `token`."""
     wait, how = early(logits.device)
-    _few.likeliest[(len(logits),)](logits, token, logits.shape[1], CHOICES, wait, num_warps=32, **how)
+    B, N = logits.shape
+    parts = triton.cdiv(N, CHOICES)
+    tops = torch.empty(B, parts, dtype=torch.float32, device=logits.device)
+    places = torch.empty(B, parts, dtype=torch.int32, device=logits.device)
+    _few.largest[(B, parts)](logits, tops, places, N, CHOICES, wait, num_warps=4, **how)
+    _few.likeliest[(B,)](tops, places, token, parts, N, bucket(parts, 1), wait, num_warps=1, **how)
 
 
 def _heads(K: int, heads: int) -> tuple[int, int, int, int]:
@@ -143,15 +148,12 @@ def map_few(x, weight, y, residual, S, act, opened=None, moved=None, P=1) -> Non
     blocks = triton.cdiv(K, BK)
     least = (blocks - (S - 1) * triton.cdiv(blocks, S)) * BK  # inputs of the last part
     ahead = AHEAD // maps if AHEAD // maps <= least else 0
-    of_x, of_w, of_ahead = (
-        TensorDescriptor.from_tensor(z, block)
-        for z, block in ((x, [BB, BK]), (weight, [OUTPUTS, BK]), (weight, [OUTPUTS, ahead or BK]))
-    )
-    stage, held_ahead = ((BB + OUTPUTS * maps) * columns * x.element_size() for columns in (BK, ahead))
-    stages = max(2, min(STAGES, (SHARED - held_ahead) // stage))
+    of_x, of_w = (TensorDescriptor.from_tensor(z, [rows, BK]) for z, rows in ((x, BB), (weight, OUTPUTS)))
+    bits = (z.view(torch.int32 if z.element_size() == 4 else torch.int16) for z in (x, weight))
+    stages = max(2, min(STAGES, SHARED // ((BB + OUTPUTS * maps) * BK * x.element_size())))
     kept, held = moved or (None, None)
     _few.few[(triton.cdiv(N, OUTPUTS), S, P)](
-        *(of_x, x, of_w, of_ahead, y, residual, opened, kept, held, (0, 0) if held is None else held.stride()),
+        *(of_x, next(bits), of_w, next(bits), y, residual, opened, kept, held, (0, 0) if held is None else held.stride()),
         *(N, B, K, S, ACTS[act], OUTPUTS, BK, BB, ahead, stages, wait),
         num_warps=WARPS,
         **how,
