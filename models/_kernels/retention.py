@@ -21,6 +21,7 @@ from torch.autograd.function import once_differentiable
 
 from models._kernels import _scan, bound, processors
 from models._kernels.blocks import aligned, blocks, empty
+from models._kernels.decay_gradient import decay_gradient
 from models._kernels.plans import Plan, Tile, bucket, plan
 
 LONGEST = 256  # tokens of a segment where gamma's gradient is wanted: it weighs what was rounded by the place in it
@@ -116,8 +117,9 @@ class _Retention(torch.autograd.Function):
         dk, _ = scan(job, v, do, q, G, ends, how.of_qk, backwards=True, transposed=True, dtype=exact)
         dlog = None
         if ctx.needs_input_grad[3]:
-            dlog = _decay_gradient(job, (q, dq), (k, dk), starts, ends, final, dfinal).to(log_decay.dtype)
-        return dq.to(q.dtype), dk.to(k.dtype), dv, dlog, dstate, None, None, None, None
+            dlog, dq, dk = decay_gradient(job, (q, dq), (k, dk), starts, ends, final, dfinal)
+            dlog = dlog.to(log_decay.dtype)
+        return dq, dk, dv, dlog, dstate, None, None, None, None
 
 
 def segment(programs: int, T: int, C: int, learned: bool, device: torch.device) -> int:
@@ -203,21 +205,3 @@ def _launch(job, q, k, v, P, o, start, end, tile: Tile, backwards: bool, transpo
         *(start is not None, end is not None, o is not None, o is not None and P is None, "ieee", tile.stages),
         num_warps=tile.warps,
     )
-
-
-def _decay_gradient(job: Job, queries, keys, starts, ends, final, dfinal) -> Float[Tensor, "H"]:
-    """dL/d ln gamma: see `_retention._decay_gradient`, whose chunks are segments here."""
-    if job.cu_lengths is None:
-        j = torch.arange(job.T, device=job.g.device) % job.L + 1.0
-        last = torch.full((job.S,), job.T - (job.segments - 1) * job.L, device=job.g.device)
-    else:
-        last = job.cu_lengths.diff()
-        first = torch.repeat_interleave(job.cu_lengths[:-1], last, output_size=job.T)
-        j = torch.arange(job.T, device=job.g.device) - first + 1.0
-    reads, writes = ((x.float() * dx.float()).sum(-1) for x, dx in (queries, keys))
-    total = ((reads - writes) * j).sum((0, 2))
-    if job.segments > 1:
-        total = total + job.L * (starts[:, :, 1:] * ends[:, :, :-1]).sum((0, 2, 3, 4))
-    if dfinal is not None:
-        total = total + ((final * dfinal).sum((2, 3)) * last[:, None]).sum(0)
-    return total

@@ -1,0 +1,83 @@
+"""The gradient of a learned decay in one pass over queries, keys, their gradients and the states between segments.
+
+Letters: B batch, H heads, T tokens, K size of a head, V size of a value head, N segments of L tokens.
+
+`_chunkwise._decay_gradient` says what it is, of chunks; here they are segments. Torch would read and write each of the
+four tensors several times in float32.
+"""
+
+from typing import Any
+
+import torch
+import triton
+from jaxtyping import Float
+from torch import Tensor
+
+from models._kernels import _weigh
+from models._kernels.blocks import empty
+from models._kernels.plans import bucket
+
+NUMBERS = 8192  # of a tensor, that one program holds
+BLOCK, ROUNDS = 2048, 8  # numbers of a state that a program reads at once, and how often
+
+
+def decay_gradient(
+    job: Any,
+    queries: tuple[Tensor, Tensor],
+    keys: tuple[Tensor, Tensor],
+    starts: Float[Tensor, "B H N K V"] | None,
+    ends: Float[Tensor, "B H N K V"] | None,
+    final: Float[Tensor, "S H K V"] | None,
+    dfinal: Float[Tensor, "S H K V"] | None,
+) -> tuple[Float[Tensor, "H"], Tensor, Tensor]:
+    """dL/d ln gamma, and the gradients of q and k, given in float32, in the dtypes of q and k.
+
+    `queries` are q and its gradient, `keys` k and its, all [B, H, T, K].
+    """
+    last = torch.full((job.S,), job.T - (job.segments - 1) * job.L, device=job.g.device)
+    if job.cu_lengths is None:
+        total, dq, dk = _tokens(job, queries, keys)
+    else:
+        total, dq, dk, last = _packed(job, queries, keys)
+    if starts is not None and ends is not None and job.segments > 1:
+        total = total + job.L * _states(starts, ends)
+    if final is not None and dfinal is not None:
+        total = total + ((final * dfinal).sum((2, 3)) * last[:, None]).sum(0)
+    return total, dq, dk
+
+
+def _tokens(job, queries, keys) -> tuple[Float[Tensor, "H"], Tensor, Tensor]:
+    (q, dq), (k, dk) = queries, keys
+    B, H, T, K = q.shape
+    of_q, of_k = (empty(B, H, T, K, x.dtype, x.device) for x in (q, k))
+    BK = bucket(K, 16)
+    BT = max(1, NUMBERS // BK)
+    blocks = triton.cdiv(T, BT)
+    sums = torch.empty(B, H, blocks, device=q.device)
+    _weigh.tokens[(B * H * blocks,)](
+        *(q, dq, k, dk, of_q, of_k, sums, T, job.L, H, blocks),
+        *(x.stride()[:3] for x in (q, dq, k, dk, of_q, of_k)),
+        *(K, BT, BK),
+        num_warps=8,
+    )
+    return sums.sum((0, 2)), of_q, of_k
+
+
+def _states(starts, ends) -> Float[Tensor, "H"]:
+    """Sums over the batch of the states after segments times their gradients."""
+    B, H, N = starts.shape[:3]
+    size = starts[0, 0, 0].numel()
+    blocks = triton.cdiv(size, BLOCK * ROUNDS)
+    sums = torch.empty(B, H, (N - 1) * blocks, device=starts.device)
+    _weigh.states[(B * H * (N - 1) * blocks,)](starts, ends, sums, N, size, blocks, BLOCK, ROUNDS, num_warps=8)
+    return sums.sum((0, 2))
+
+
+def _packed(job, queries, keys) -> tuple[Float[Tensor, "H"], Tensor, Tensor, Tensor]:
+    """By torch, of sequences one after the other, and how long each is."""
+    last = job.cu_lengths.diff()
+    first = torch.repeat_interleave(job.cu_lengths[:-1], last, output_size=job.T)
+    place = torch.arange(job.T, device=job.g.device) - first + 1.0
+    reads, writes = ((x.float() * dx).sum(-1) for x, dx in (queries, keys))
+    (q, dq), (k, dk) = queries, keys
+    return ((reads - writes) * place).sum((0, 2)), dq.to(q.dtype), dk.to(k.dtype), last
