@@ -62,12 +62,11 @@ class Decoder:
         moved = [(old, new) for old, new in zip(kept, after.tensors(), strict=True) if old is not new]
         if moved:
             torch._foreach_copy_([old for old, _ in moved], [new for _, new in moved])
-        self._position.add_(1)
         self._feed()
 
     def _feed(self) -> None:
-        """Overwrites `token` by the next one."""
-        choose_(self.token, self.logits)
+        """Overwrites `token` by the next one, and counts on where the position is on the device."""
+        choose_(self.token, self.logits, self._position)
 
 
 class Follower(Decoder):
@@ -105,5 +104,5 @@ class Follower(Decoder):
         if self._position is None:
             self.token.copy_(self.tokens[min(self._state.seen, last)])
         else:
-            at = self._position.clamp(max=last).unsqueeze(0)
+            at = self._position.add_(1).clamp(max=last).unsqueeze(0)
             self.token.copy_(self.tokens.index_select(0, at).squeeze(0))

@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from models import _kernels
+
+FEW_TOKENS = 256  # that `embedded` looks up by an index
 
 Parts = Float[Tensor, "S B D"] | None
 Pair = tuple[Float[Tensor, "B 1 D"], Parts]
@@ -66,14 +68,22 @@ def shifted(
     return x.unsqueeze(1), outputs, moved
 
 
-def choose_(token: Int[Tensor, "B"], logits: Float[Tensor, "B N"]) -> None:
-    """Overwrites `token` by the first of the likeliest."""
+def embedded(table: nn.Embedding, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
+    """The tokens' rows; a few of them by an index, which a GPU is quicker at."""
+    few = tokens.is_cuda and 1 < tokens.numel() <= FEW_TOKENS and not torch.is_grad_enabled()
+    return table.weight[tokens] if few else table(tokens)
+
+
+def choose_(token: Int[Tensor, "B"], logits: Float[Tensor, "B N"], position: Int[Tensor, ""] | None = None) -> None:
+    """Overwrites `token` by the first of the likeliest, and adds 1 to `position`."""
     if logits.is_cuda and _kernels.usable(logits) and logits.is_contiguous():
         from models._kernels import few
 
-        few.likeliest(logits, token)
-    else:
-        torch.argmax(logits, -1, out=token)
+        few.likeliest(logits, token, position)
+        return
+    torch.argmax(logits, -1, out=token)
+    if position is not None:
+        position.add_(1)
 
 
 def step_(*given: Any) -> Float[Tensor, "B H V"]:

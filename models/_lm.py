@@ -208,7 +208,7 @@ class LanguageModel(Cost, nn.Module):
                 valid = positions >= 0
         call = Call(form, positions, valid, state.padding, state.seen, keep_state, capacity, state.position)
         call.shared = self.share(call)
-        x, delta = self.embedding_norm(self.embedding(tokens)), None
+        x, delta = self.embedding_norm(_few.embedded(self.embedding, tokens)), None
         layers = [dict(layer) for layer in state.layers] or [{} for _ in self.blocks]
         again = self.options.recompute and torch.is_grad_enabled() and not (keep_state or state.layers)
         for block, layer in zip(self.blocks, layers, strict=True):

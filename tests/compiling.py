@@ -54,7 +54,7 @@ def cases() -> list[Callable[[], Any]]:
     found += [lambda case=case: row_kernels.loss_errors(*case, dtype=DTYPE) for case in row_kernels.LOGITS.values()]
     found += [lambda made=made: made("cpu", DTYPE) for made in (kernels.turn_errors, kernels.gate_errors)]
     found.append(lambda: wkv_kernels.shift_errors("cpu", DTYPE))
-    found.append(lambda: few.likeliest(torch.zeros(2, 50, dtype=DTYPE), torch.zeros(2, dtype=torch.int64)))
+    found.append(lambda: few.likeliest(torch.zeros(2, 50, dtype=DTYPE), *torch.zeros(2, 2, dtype=torch.int64)))
     found.append(lambda: rotation.turns_at(torch.tensor([3]), torch.ones(12, dtype=torch.float64), 0.5))
     return found
 

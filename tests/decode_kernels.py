@@ -191,8 +191,9 @@ if __name__ == "__main__":
 
     torch.empty = poisoned
     logits = torch.randn(3, 9001).round(decimals=2)
-    few.likeliest(logits, token := torch.zeros(3, dtype=torch.int64))
+    few.likeliest(logits, token := torch.zeros(3, dtype=torch.int64), position := torch.tensor(70_000))
     assert torch.equal(token, logits.argmax(1)), "the first of the largest"
+    assert position == 70_001
     angles, position = _rotary.retnet_angles(24), torch.tensor([70_001])
     turns = rotation.turns_at(position, angles, 0.2)
     right = _rotary.turns(position, angles, torch.float64) * torch.tensor([1.0, 0.2])[:, None, None]

@@ -196,8 +196,8 @@ def largest(logits, tops, places, N, BLOCK: tl.constexpr, EARLY: tl.constexpr):
 
 
 @triton.jit
-def likeliest(tops, places, token, PARTS: tl.constexpr, N, BLOCK: tl.constexpr, EARLY: tl.constexpr):
-    """The first of the largest numbers of a row, of which the largest of each part are known."""
+def likeliest(tops, places, token, position, PARTS: tl.constexpr, N, BLOCK: tl.constexpr, EARLY: tl.constexpr):
+    """The first of the largest numbers of a row, of which the largest of each part are known; and the next position."""
     if EARLY:
         tl.extra.cuda.gdc_launch_dependents()
         tl.extra.cuda.gdc_wait()
@@ -206,3 +206,5 @@ def likeliest(tops, places, token, PARTS: tl.constexpr, N, BLOCK: tl.constexpr, 
     place = tl.load(places + b * PARTS + r, r < PARTS, N)
     place = tl.where(x == tl.max(x, 0), place, N)
     tl.store(token + b, tl.minimum(tl.min(place, 0), N - 1))  # N where no number is one
+    if position is not None:
+        tl.store(position, tl.load(position) + 1, b == 0)

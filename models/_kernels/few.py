@@ -28,9 +28,9 @@ ONE_WARPS = 4
 HELD = 32768  # weights that a program of `one` holds: 128 registers a thread
 OUTPUTS, INPUTS = 64, 128  # of the weights' tile in `few`
 CHOICES = 2048  # logits that a program looks at
-WARPS, STAGES = 4, 4
+WARPS, STAGES = 4, 5
 SHARED = 200_000  # bytes of shared memory for tiles on their way
-AHEAD = 256  # inputs of which a program of `few` asks for weights before it waits; half of that where it has two maps
+AHEAD = 40960  # weights and x that a program of `few` asks for before it waits or right after: 160 registers a thread
 PROGRAMS = 128  # of `few` at least, where the inputs can be cut
 ACTS = {None: 0, "swiglu": 1, "gelu": 2, "squared_relu": 3}
 
@@ -90,15 +90,15 @@ def write(
     return (y[0], None) if S == 1 else (x, y)
 
 
-def likeliest(logits: Float[Tensor, "B N"], token: Int[Tensor, "B"]) -> None:
-    """Writes the first of the largest of each row to `token`."""
+def likeliest(logits: Float[Tensor, "B N"], token: Int[Tensor, "B"], position: Int[Tensor, "1"] | None = None) -> None:
+    """Writes the first of the largest of each row to `token`, and adds 1 to `position`."""
     wait, how = early(logits.device)
     B, N = logits.shape
     parts = triton.cdiv(N, CHOICES)
     tops = torch.empty(B, parts, dtype=torch.float32, device=logits.device)
     places = torch.empty(B, parts, dtype=torch.int32, device=logits.device)
     _few.largest[(B, parts)](logits, tops, places, N, CHOICES, wait, num_warps=4, **how)
-    _few.likeliest[(B,)](tops, places, token, parts, N, bucket(parts, 1), wait, num_warps=1, **how)
+    _few.likeliest[(B,)](tops, places, token, position, parts, N, bucket(parts, 1), wait, num_warps=1, **how)
 
 
 def _heads(K: int, heads: int) -> tuple[int, int, int, int]:
@@ -147,13 +147,25 @@ def map_few(x, weight, y, residual, S, act, opened=None, moved=None, P=1) -> Non
     wait, how = early(x.device)
     blocks = triton.cdiv(K, BK)
     least = (blocks - (S - 1) * triton.cdiv(blocks, S)) * BK  # inputs of the last part
-    ahead = AHEAD // maps if AHEAD // maps <= least else 0
+    ahead = 1 << (AHEAD // (BB + OUTPUTS * maps)).bit_length() - 1
+    ahead = ahead if BK <= ahead <= least else 0
     of_x, of_w = (TensorDescriptor.from_tensor(z, [rows, BK]) for z, rows in ((x, BB), (weight, OUTPUTS)))
     bits = (z.view(torch.int32 if z.element_size() == 4 else torch.int16) for z in (x, weight))
     stages = max(2, min(STAGES, SHARED // ((BB + OUTPUTS * maps) * BK * x.element_size())))
     kept, held = moved or (None, None)
     _few.few[(triton.cdiv(N, OUTPUTS), S, P)](
-        *(of_x, next(bits), of_w, next(bits), y, residual, opened, kept, held, (0, 0) if held is None else held.stride()),
+        *(
+            of_x,
+            next(bits),
+            of_w,
+            next(bits),
+            y,
+            residual,
+            opened,
+            kept,
+            held,
+            (0, 0) if held is None else held.stride(),
+        ),
         *(N, B, K, S, ACTS[act], OUTPUTS, BK, BB, ahead, stages, wait),
         num_warps=WARPS,
         **how,
