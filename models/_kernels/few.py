@@ -12,6 +12,8 @@ rows: `before` makes pre(x), and the tensor cores take weights in tiles that the
 few the inputs are cut into S parts, and the sums of parts go into `before` of the next map.
 """
 
+import math
+
 import torch
 import triton
 from jaxtyping import Float, Int
@@ -19,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from models._kernels import _few, early, elementwise
+from models._kernels import _few, early, elementwise, processors
 from models._kernels.blocks import ALIGNED
 from models._kernels.plans import bucket
 
@@ -28,7 +30,7 @@ ONE_WARPS = 4
 HELD = 32768  # weights that a program of `one` holds: 128 registers a thread
 OUTPUTS, INPUTS = 64, 128  # of the weights' tile in `few`
 CHOICES = 2048  # logits that a program looks at
-WARPS, STAGES = 4, 5
+WARPS, STAGES, CROWDED_STAGES = 4, 5, 3
 SHARED = 200_000  # bytes of shared memory for tiles on their way
 AHEAD = 40960  # weights and x that a program of `few` asks for before it waits or right after: 160 registers a thread
 PROGRAMS = 128  # of `few` at least, where the inputs can be cut
@@ -147,25 +149,18 @@ def map_few(x, weight, y, residual, S, act, opened=None, moved=None, P=1) -> Non
     wait, how = early(x.device)
     blocks = triton.cdiv(K, BK)
     least = (blocks - (S - 1) * triton.cdiv(blocks, S)) * BK  # inputs of the last part
-    ahead = 1 << (AHEAD // (BB + OUTPUTS * maps)).bit_length() - 1
+    grid = triton.cdiv(N, OUTPUTS), S, P
+    crowded = math.prod(grid) > 2 * processors(x.device)  # smaller programs, so that all of them find room at once
+    ahead = 1 << (AHEAD // (2 if crowded else 1) // (BB + OUTPUTS * maps)).bit_length() - 1
     ahead = ahead if BK <= ahead <= least else 0
     of_x, of_w = (TensorDescriptor.from_tensor(z, [rows, BK]) for z, rows in ((x, BB), (weight, OUTPUTS)))
-    bits = (z.view(torch.int32 if z.element_size() == 4 else torch.int16) for z in (x, weight))
-    stages = max(2, min(STAGES, SHARED // ((BB + OUTPUTS * maps) * BK * x.element_size())))
+    bits_x, bits_w = (z.view(torch.int32 if z.element_size() == 4 else torch.int16) for z in (x, weight))
+    stage = (BB + OUTPUTS * maps) * BK * x.element_size()
+    stages = max(2, min(CROWDED_STAGES if crowded else STAGES, SHARED // stage))
     kept, held = moved or (None, None)
-    _few.few[(triton.cdiv(N, OUTPUTS), S, P)](
-        *(
-            of_x,
-            next(bits),
-            of_w,
-            next(bits),
-            y,
-            residual,
-            opened,
-            kept,
-            held,
-            (0, 0) if held is None else held.stride(),
-        ),
+    steps = (0, 0) if held is None else held.stride()
+    _few.few[grid](
+        *(of_x, bits_x, of_w, bits_w, y, residual, opened, kept, held, steps),
         *(N, B, K, S, ACTS[act], OUTPUTS, BK, BB, ahead, stages, wait),
         num_warps=WARPS,
         **how,
