@@ -13,8 +13,8 @@ def _rows(x, b, h, rt, rk, steps, inside):
 @triton.jit(do_not_specialize=["T", "L", "H", "BLOCKS"])
 def tokens(q, dq, k, dk, of_q, of_k, sums, T, L, H, BLOCKS, q_steps, dq_steps, k_steps, dk_steps, q_out, k_out,
            K: tl.constexpr, BT: tl.constexpr, BK: tl.constexpr):  # fmt: skip
-    """Of [BT] tokens of one head: sum of place (q . dq - k . dk), the place in a segment of L from 1; and dq and dk, of
-    float32, in the dtype of `of_q` and `of_k`."""
+    """Of [BT] tokens of one head: sum of place (q . dq - k . dk), the place in a segment of L from 1 - L/2; and dq and
+    dk, of float32, in the dtype of `of_q` and `of_k`."""
     block, bh = tl.program_id(0) % BLOCKS, tl.program_id(0) // BLOCKS
     b, h = (bh // H).to(tl.int64), bh % H
     rt, rk = block * BT + tl.arange(0, BT), tl.arange(0, BK)
@@ -22,7 +22,7 @@ def tokens(q, dq, k, dk, of_q, of_k, sums, T, L, H, BLOCKS, q_steps, dq_steps, k
     by_q, by_k = _rows(dq, b, h, rt, rk, dq_steps, inside), _rows(dk, b, h, rt, rk, dk_steps, inside)
     reads = _rows(q, b, h, rt, rk, q_steps, inside) * by_q
     writes = _rows(k, b, h, rt, rk, k_steps, inside) * by_k
-    place = (rt % L + 1).to(tl.float32)
+    place = (rt % L + 1).to(tl.float32) - 0.5 * L
     tl.store(sums + tl.program_id(0), tl.sum(tl.sum(reads - writes, 1) * place, 0))
     at = rt[:, None].to(tl.int64)
     at_q = of_q + b * q_out[0] + h * q_out[1] + at * q_out[2] + rk[None, :]

@@ -4,6 +4,13 @@ Letters: B batch, H heads, T tokens, K size of a head, V size of a value head, N
 
 `_chunkwise._decay_gradient` says what it is, of chunks; here they are segments. Torch would read and write each of the
 four tensors several times in float32.
+
+Places in a segment are counted from its middle, which halves what rounding adds: with S and dS at a segment's ends,
+
+    sum_t q_t . dq_t - k_t . dk_t = <S, dS>_start - <S, dS>_end
+
+as q can be made larger by what k and S_start are made smaller by. So moving the origin by c moves c <S, dS>, from one
+end to the other, and between segments nothing changes.
 """
 
 from typing import Any
@@ -29,14 +36,19 @@ def decay_gradient(
     ends: Float[Tensor, "B H N K V"] | None,
     final: Float[Tensor, "S H K V"] | None,
     dfinal: Float[Tensor, "S H K V"] | None,
+    dstate: Float[Tensor, "S H K V"] | None,
 ) -> tuple[Float[Tensor, "H"], Tensor, Tensor]:
     """dL/d ln gamma, and the gradients of q and k, given in float32, in the dtypes of q and k.
 
     `queries` are q and its gradient, `keys` k and its, all [B, H, T, K].
     """
-    last = torch.full((job.S,), job.T - (job.segments - 1) * job.L, device=job.g.device)
     if job.cu_lengths is None:
         total, dq, dk = _tokens(job, queries, keys)
+        middle = job.L / 2
+        last = torch.full((job.S,), job.T - (job.segments - 1) * job.L - middle, device=job.g.device)
+        if starts is not None and dstate is not None:
+            first = starts[:, :, 0] if job.segments > 1 else starts
+            total = total + middle * (first * dstate).sum((0, 2, 3))
     else:
         total, dq, dk, last = _packed(job, queries, keys)
     if starts is not None and ends is not None and job.segments > 1:

@@ -24,7 +24,7 @@ from models._kernels.blocks import aligned, blocks, empty
 from models._kernels.decay_gradient import decay_gradient
 from models._kernels.plans import Plan, Tile, bucket, plan
 
-LONGEST = 256  # tokens of a segment where gamma's gradient is wanted: it weighs what was rounded by the place in it
+LONGEST = 512  # tokens of a segment where gamma's gradient is wanted: it weighs what was rounded by the place in it
 SHORTEST = 256  # tokens of a segment: below, finding the states costs more than idle multiprocessors
 BLOCK = 1024  # numbers of a state that a program of `carry` takes
 
@@ -117,7 +117,7 @@ class _Retention(torch.autograd.Function):
         dk, _ = scan(job, v, do, q, G, ends, how.of_qk, backwards=True, transposed=True, dtype=exact)
         dlog = None
         if ctx.needs_input_grad[3]:
-            dlog, dq, dk = decay_gradient(job, (q, dq), (k, dk), starts, ends, final, dfinal)
+            dlog, dq, dk = decay_gradient(job, (q, dq), (k, dk), starts, ends, final, dfinal, dstate)
             dlog = dlog.to(log_decay.dtype)
         return dq, dk, dv, dlog, dstate, None, None, None, None
 
