@@ -43,6 +43,7 @@ def _imports(tree: ast.AST) -> list[str]:
 
 
 def _path(module: str) -> pathlib.Path | None:
-    """The file of a module of this project; None for all others, and for packages, which only list their files."""
-    path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
-    return path if module.startswith(("models.", "harness.")) and path.is_file() else None
+    """The file of a module of this project, or of a package within `models` or `harness`; None for all others."""
+    place = ROOT.joinpath(*module.split("."))
+    files = (path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file())
+    return next(files, None) if module.startswith(("models.", "harness.")) else None

@@ -176,7 +176,7 @@ class LanguageModel(Cost, nn.Module):
         keep_state: bool = True,
         capacity: int | None = None,
     ) -> tuple[Float[Tensor, "B T D"], State]:
-        """The pass under all three: hidden states after the last norm, and the state after the last token.
+        """The pass under `forward` and `prefill`: hidden states after the last norm, and the state after the last token.
 
         Raises ValueError for a form that the model's options do not offer.
         """
@@ -192,7 +192,7 @@ class LanguageModel(Cost, nn.Module):
         keep_state: bool = True,
         capacity: int | None = None,
     ) -> tuple[Float[Tensor, "B T D"], Tensor | None, State]:
-        """`run` before the last norm: what the last block gives, and the state."""
+        """`run` before the last norm: x and what is to be added to it, as the last block gives them, and the state."""
         form = form or self.training_form(self.options)
         if form not in (offered := self.available_forms(self.options)):
             raise ValueError(f"{self.title} has no form {form!r} with these options; it has {', '.join(offered)}")

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 
 def rms_norm(x: Float[Tensor, "*any D"], weight: Float[Tensor, "D"] | None, eps: float) -> Float[Tensor, "*any D"]:
-    """x / sqrt(mean(x^2) + eps), times `weight`: torch's own function, which short types and other devices use."""
+    """x / sqrt(mean(x^2) + eps), times `weight`; of short types and on other devices by torch's own function."""
     short = x.dtype not in (torch.float32, torch.float64) or (weight is not None and weight.dtype != x.dtype)
     if short or not x.is_cpu:
         return F.rms_norm(x, x.shape[-1:], weight, eps)

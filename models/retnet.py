@@ -147,7 +147,7 @@ class Retention(nn.Module):
         """`forward` of one token by a few programs, overwriting the state."""
         options, turn, values = self.options, call.shared.turn, self.heads * self.V
         x, qkv = _few.read(x, delta, norm, self.into.weight)
-        gamma = call.shared.gamma if self.gamma_logit is None else self.gamma_logit.float().sigmoid()
+        gamma = call.shared.gamma if self.gamma_logit is None else self.gamma_logit.float().sigmoid()[:, None, None]
         turn = (turn.squeeze(2) if turn.dim() == 4 else turn) if turn.is_complex() else None
         o = _few.step_(qkv, turn, self.K**-0.5, gamma, state["S"], call.positions)
         gate = qkv[:, -values:] if options.gate else None

@@ -1,4 +1,4 @@
-"""The numbers in README.md, between two marks, from the triangle experiments' result sets: a table per device.
+"""The numbers in README.md, between two marks, from the triangle experiment's result sets: a table per device.
 
 `make readme` writes them; a test compares what stands there with what the committed results give.
 """
@@ -11,7 +11,7 @@ import pandas as pd
 
 from reports import corners, language, marks, provenance, wording
 
-EXPERIMENTS = ("triangle", "triangle_gpu")
+EXPERIMENTS = ("triangle",)
 BEGIN, END = "<!-- numbers:begin, written by `make readme` -->\n", "<!-- numbers:end -->\n"
 README = pathlib.Path(__file__).resolve().parents[1] / "README.md"
 NOTHING = "There are no results yet; `make run` makes them.\n"

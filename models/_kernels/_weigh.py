@@ -1,4 +1,4 @@
-"""The Triton programs of a learned decay's gradient: see `retention._decay_gradient`."""
+"""The Triton programs of a learned decay's gradient: see `decay_gradient`."""
 
 import triton
 import triton.language as tl

@@ -92,7 +92,7 @@ def write(
     return (y[0], None) if S == 1 else (x, y)
 
 
-def likeliest(logits: Float[Tensor, "B N"], token: Int[Tensor, "B"], position: Int[Tensor, "1"] | None = None) -> None:
+def likeliest(logits: Float[Tensor, "B N"], token: Int[Tensor, "B"], position: Int[Tensor, ""] | None = None) -> None:
     """Writes the first of the largest of each row to `token`, and adds 1 to `position`."""
     wait, how = early(logits.device)
     B, N = logits.shape
