@@ -176,7 +176,7 @@ class LanguageModel(Cost, nn.Module):
         keep_state: bool = True,
         capacity: int | None = None,
     ) -> tuple[Float[Tensor, "B T D"], State]:
-        """The pass under `forward` and `prefill`: hidden states after the last norm, and the state after the last token.
+        """The pass under `forward` and `prefill`: hidden states after the last norm, and the state after the last one.
 
         Raises ValueError for a form that the model's options do not offer.
         """
