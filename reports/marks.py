@@ -15,4 +15,5 @@ def between(text: str, begin: str, end: str) -> str:
 def write(path: pathlib.Path, begin: str, end: str, inside: str) -> None:
     """Puts `inside` between the marks of a file. Raises ValueError where one is missing."""
     text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace(between(text, begin, end), inside), encoding="utf-8")
+    old = between(text, begin, end)
+    path.write_text(text.replace(begin + old + end, begin + inside + end), encoding="utf-8")
