@@ -50,7 +50,6 @@ def scores(
     PART: tl.constexpr,
     CHUNKS: tl.constexpr,
     VARLEN: tl.constexpr,
-    PRECISION: tl.constexpr,
     STAGES: tl.constexpr,
 ):
     """P [B, H, T, C] of `CHUNKS` neighbouring chunks; q and k by descriptors of [1, 1, C, PART], PARTS of them."""
@@ -70,7 +69,7 @@ def scores(
         for part in tl.static_range(PARTS):
             q_c = q.load([row, h, t, part * PART]).reshape(C, PART)
             k_c = k.load([row, h, t, part * PART]).reshape(C, PART)
-            s = tl.dot(q_c, k_c.T, s, input_precision=PRECISION)
+            s = tl.dot(q_c, k_c.T, s, input_precision="ieee")
         m = count - n * C
         s = tl.where((rc[:, None] < m) & (rc[None, :] < m), s * D, 0.0)
         at = base + (t + rc[:, None]).to(tl.int64) * C + rc[None, :]
@@ -110,7 +109,6 @@ def scan(  # noqa: PLR0915, for Triton inlines no closures and a program's state
     KEEP_END: tl.constexpr,
     OUTPUTS: tl.constexpr,
     INSIDE: tl.constexpr,
-    PRECISION: tl.constexpr,
     STAGES: tl.constexpr,
 ):
     """Outputs of a [BV] tile of values from a [BK] tile of keys: one of `SPLITS` terms where BK is less than K.
@@ -157,18 +155,18 @@ def scan(  # noqa: PLR0915, for Triton inlines no closures and a program's state
         k_1 = k.load([row, h, t, ik * BK]).reshape(C, PART)
         if OUTPUTS:
             q_1 = q.load([row, h, t, ik * BK]).reshape(C, PART).T
-            a = tl.dot(S_1.to(q_1.dtype), q_1, input_precision=PRECISION)
+            a = tl.dot(S_1.to(q_1.dtype), q_1, input_precision="ieee")
             if INSIDE:
-                s = tl.dot(k_1, q_1, input_precision=PRECISION)
-        S_1 = tl.dot(written, k_1, S_1 * faded, input_precision=PRECISION)
+                s = tl.dot(k_1, q_1, input_precision="ieee")
+        S_1 = tl.dot(written, k_1, S_1 * faded, input_precision="ieee")
         if HALVES == 2:
             k_2 = k.load([row, h, t, ik * BK + PART]).reshape(C, PART)
             if OUTPUTS:
                 q_2 = q.load([row, h, t, ik * BK + PART]).reshape(C, PART).T
-                a = tl.dot(S_2.to(q_2.dtype), q_2, a, input_precision=PRECISION)
+                a = tl.dot(S_2.to(q_2.dtype), q_2, a, input_precision="ieee")
                 if INSIDE:
-                    s = tl.dot(k_2, q_2, s, input_precision=PRECISION)
-            S_2 = tl.dot(written, k_2, S_2 * faded, input_precision=PRECISION)
+                    s = tl.dot(k_2, q_2, s, input_precision="ieee")
+            S_2 = tl.dot(written, k_2, S_2 * faded, input_precision="ieee")
         if OUTPUTS:
             if INSIDE:
                 p_c = tl.where(rc[:, None] < m, s * D, 0.0).to(v_c.dtype)
@@ -178,7 +176,7 @@ def scan(  # noqa: PLR0915, for Triton inlines no closures and a program's state
                 p_c = p.load([row, h, t, 0]).reshape(C, C).T
             if SPLITS > 1:  # every term has its share, so that their sum has it once
                 v_c = (v_c * (1.0 / SPLITS)).to(v_c.dtype)
-            a = tl.dot(v_c, p_c, a * read[None, :], input_precision=PRECISION)
+            a = tl.dot(v_c, p_c, a * read[None, :], input_precision="ieee")
             if VARLEN:
                 o_at = (
                     o_pointer

@@ -140,7 +140,7 @@ def scores(job: Job, q: Tensor, k: Tensor) -> Float[Tensor, "B H T C"]:
     _scan.scores[(triton.cdiv(T, C * chunks) * job.S * H,)](
         *(blocks(q, C, part), blocks(k, C, part), P, job.g, job.cu_lengths, T, H, triton.cdiv(T, C * chunks)),
         *(C, triton.cdiv(K, part), part, chunks, job.cu_lengths is not None),
-        *("ieee", 3 if chunks > 1 else 1),
+        3 if chunks > 1 else 1,
         num_warps=4,
     )
     return P
@@ -202,6 +202,6 @@ def _launch(job, q, k, v, P, o, start, end, tile: Tile, backwards: bool, transpo
         *(o, (0, 0, 0) if o is None else o.stride()[:3], job.g, job.cu_lengths, start, end),
         *((1, K) if transposed else (V, 1), T, job.L, job.segments, H, B, tiles, splits, K, V, C),
         *(tile.keys, tile.values, tile.halves, backwards, job.cu_lengths is not None),
-        *(start is not None, end is not None, o is not None, o is not None and P is None, "ieee", tile.stages),
+        *(start is not None, end is not None, o is not None, o is not None and P is None, tile.stages),
         num_warps=tile.warps,
     )
