@@ -32,6 +32,11 @@ class Peak:
     resident_bytes: int  # that the process, or on CUDA the allocator, held
     allocated_bytes: int | None  # that tensors held, where an allocator counts them
 
+    @property
+    def held_bytes(self) -> int:
+        """That tensors held, or where nothing counts that, the process."""
+        return self.resident_bytes if self.allocated_bytes is None else self.allocated_bytes
+
 
 class Memory:
     """Made before the model, so that it knows what was there without one."""

@@ -69,7 +69,7 @@ class Measure:
             yield Sample("bytes_per_second", touched / seconds, repeat)
             yield Sample("flops_per_second", flops / seconds, repeat)
         if peak is not None:
-            yield Sample("peak_bytes", held(peak))
+            yield Sample("peak_bytes", peak.held_bytes)
 
 
 class Crowd:
@@ -81,7 +81,7 @@ class Crowd:
     def guess(self) -> int:
         """As many sequences as there is memory for, by the peaks of few."""
         try:
-            few, more = (held(self.bench.peak(functools.partial(self.once, n))) for n in (1, PROBE))
+            few, more = (self.bench.peak(functools.partial(self.once, n)).held_bytes for n in (1, PROBE))
         except NotApplicable:  # nothing counts it here
             few, more = sum(p.nbytes for p in self.model.parameters()), 0
         except RuntimeError as error:
@@ -154,10 +154,6 @@ def raise_others(error: RuntimeError) -> None:
 
     if not any(is_out_of_memory(each) for each in (error, error.__context__) if each is not None):
         raise error
-
-
-def held(peak: "Peak") -> int:
-    return peak.resident_bytes if peak.allocated_bytes is None else peak.allocated_bytes
 
 
 def moved(state: "State", device: str) -> "State":

@@ -42,7 +42,7 @@ class Measure:
         with contextlib.suppress(NotApplicable):  # nothing counts it here: a gap, not a failure
             for repeat in range(point.repeats):
                 peak = bench.peak(allocate)
-                reached = peak.resident_bytes if peak.allocated_bytes is None else peak.allocated_bytes
+                reached = peak.held_bytes
                 yield Sample("memory_error", reached / ALLOCATED_BYTES - 1, repeat)
         a, b = (torch.randn(SIZE[point.device], SIZE[point.device], device=point.device) for _ in range(2))
         for repeat, seconds in enumerate(bench.time(lambda: a @ b).seconds):

@@ -55,4 +55,4 @@ class Measure:
             peak = bench.peak(work)
         except NotApplicable:  # nothing counts it here: a gap, not a failure
             return
-        yield Sample("peak_bytes", peak.resident_bytes if peak.allocated_bytes is None else peak.allocated_bytes)
+        yield Sample("peak_bytes", peak.held_bytes)
