@@ -32,7 +32,8 @@ report: venv
 	@$(PY) -m harness report
 
 readme: venv
-	@$(PY) -c "import pathlib; from reports import readme; readme.write(pathlib.Path('results'))"
+	@$(PY) -c "from harness import record; from reports import readme; readme.write(record.load_all('results'))"
+	@$(PY) -m harness.accuracy_table
 	@$(PY) -m harness.gate.trial write
 
 test: venv

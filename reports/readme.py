@@ -1,4 +1,4 @@
-"""The numbers in README.md, between marks: a table per device of the triangle experiment, and how predictions came out.
+"""The numbers in README.md, between two marks, from the triangle experiment's result sets: a table per device.
 
 `make readme` writes them; a test compares what stands there with what the committed results give.
 """
@@ -9,13 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from harness import accuracy, record
 from reports import corners, language, marks, provenance, wording
 
 EXPERIMENTS = ("triangle",)
 BEGIN, END = "<!-- numbers:begin, written by `make readme` -->\n", "<!-- numbers:end -->\n"
-PREDICTIONS = "<!-- predictions:begin, written by `make readme` -->\n", "<!-- predictions:end -->\n"
-TIMES = {"step_ms": "optimiser steps", "prefill_ms": "prompts", "token_ms": "decode steps"}
 README = pathlib.Path(__file__).resolve().parents[1] / "README.md"
 NOTHING = "There are no results yet; `make run` makes them.\n"
 MACHINE = ("device_name", "cores", "torch")
@@ -37,23 +34,9 @@ def numbers(result_sets: Iterable[Any]) -> str:
     return "\n".join(_device(each, found) for each in told if (found := corners.measure(each)) is not None) or NOTHING
 
 
-def predictions(results: pathlib.Path) -> str:
-    """A Markdown table of predicted over measured times in a results folder, a line per device and kind of time."""
-    told = accuracy.summary(accuracy.load(results))
-    lines = ["| | medians of models | single points |", "| :-- | :-: | :-: |"]
-    for device, of_device in told.groupby("device", sort=True):
-        for metric, what in TIMES.items():
-            if len(found := of_device[of_device["metric"] == metric]):
-                medians = f"{found['median'].min():.2f} to {found['median'].max():.2f}"
-                points = f"{found['least'].min():.2f} to {found['most'].max():.2f}"
-                lines.append(f"| {device}, {what} | {medians} | {points} |")
-    return "\n".join(lines) + "\n"
-
-
-def write(results: pathlib.Path, path: pathlib.Path = README) -> None:
-    """Puts what a results folder gives between the marks. Raises ValueError where a mark is missing."""
-    marks.write(path, BEGIN, END, numbers(record.load_all(results)))
-    marks.write(path, *PREDICTIONS, predictions(results))
+def write(result_sets: Iterable[Any], path: pathlib.Path = README) -> None:
+    """Puts the numbers between the marks. Raises ValueError where a mark is missing."""
+    marks.write(path, BEGIN, END, numbers(result_sets))
 
 
 def between(text: str) -> str:

@@ -128,10 +128,11 @@ def test_the_numbers_are_those_of_the_committed_results(committed):
 
 
 def test_the_predictions_are_those_of_the_committed_results(committed):
+    from harness import accuracy_table
     from reports import marks
 
-    wanted = readme.predictions(committed)
-    found = marks.between(text("README.md"), *readme.PREDICTIONS)
+    wanted = accuracy_table.markdown(committed)
+    found = marks.between(text("README.md"), accuracy_table.BEGIN, accuracy_table.END)
     assert found == wanted, "run `make readme` and commit README.md with the results"
     assert found.count("\n| cpu-") >= 3, "of steps, prompts and tokens"
 
@@ -177,14 +178,12 @@ def test_what_was_not_measured_is_an_empty_cell_and_a_gap():
     assert found["RetNet"]["training, decode, quality"].count("gap") == 0
 
 
-def test_numbers_go_between_the_marks_and_nowhere_else(tmp_path, monkeypatch):
-    monkeypatch.setattr(readme.record, "load_all", lambda results: [])
-    monkeypatch.setattr(readme, "predictions", lambda results: "new\n")
-    file, (begin, end) = tmp_path / "README.md", readme.PREDICTIONS
-    file.write_text(f"before\n{readme.BEGIN}old | numbers\n{readme.END}then\n{begin}{end}after | old\n")
-    readme.write(tmp_path, file)
-    wanted = f"before\n{readme.BEGIN}{readme.NOTHING}{readme.END}then\n{begin}new\n{end}after | old\n"
-    assert file.read_text() == wanted
+def test_numbers_go_between_the_marks_and_nowhere_else(tmp_path):
+    file = tmp_path / "README.md"
+    for old in ("old | numbers\n", ""):
+        file.write_text(f"before\n{readme.BEGIN}{old}{readme.END}after | old\n")
+        readme.write([], file)
+        assert file.read_text() == f"before\n{readme.BEGIN}{readme.NOTHING}{readme.END}after | old\n"
 
 
 @pytest.mark.parametrize("missing", [readme.BEGIN, readme.END])

@@ -1,0 +1,33 @@
+"""How predictions came out, as the README tells it: written between two marks by `make readme`."""
+
+import pathlib
+
+from harness import accuracy
+from harness.child import ROOT
+from reports import marks
+
+DOCUMENT = ROOT / "README.md"
+BEGIN, END = "<!-- predictions:begin, written by `make readme` -->\n", "<!-- predictions:end -->\n"
+TIMES = {"step_ms": "optimiser steps", "prefill_ms": "prompts", "token_ms": "decode steps"}
+
+
+def markdown(results: pathlib.Path) -> str:
+    """A Markdown table of predicted over measured times in a results folder, a line per device and kind of time."""
+    told = accuracy.summary(accuracy.load(results))
+    lines = ["| | medians of models | single points |", "| :-- | :-: | :-: |"]
+    for device, of_device in told.groupby("device", sort=True):
+        for metric, what in TIMES.items():
+            if len(found := of_device[of_device["metric"] == metric]):
+                medians = f"{found['median'].min():.2f} to {found['median'].max():.2f}"
+                points = f"{found['least'].min():.2f} to {found['most'].max():.2f}"
+                lines.append(f"| {device}, {what} | {medians} | {points} |")
+    return "\n".join(lines) + "\n"
+
+
+def write(results: pathlib.Path, path: pathlib.Path = DOCUMENT) -> None:
+    """Puts the table between the marks. Raises ValueError where a mark is missing."""
+    marks.write(path, BEGIN, END, markdown(results))
+
+
+if __name__ == "__main__":
+    write(ROOT / "results")
