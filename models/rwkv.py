@@ -52,7 +52,6 @@ def decoding(x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> bool:
     return alone and call.form == "recurrent" and not torch.is_grad_enabled()
 
 
-@torch.no_grad()
 def implementation(part: Any, call: Call) -> str:
     """Of everything between the products: the form that is the definition is torch's."""
     return "torch" if call.form == "recurrent" else part.implementation
