@@ -61,7 +61,7 @@ def added(
     """x + delta and its norm: on a GPU in one pass over the data, and in one pass back."""
     if delta is None:
         return x, norm.forward(x)
-    if x.is_cuda and x.dtype == delta.dtype and _kernels.usable(x) and isinstance(norm, RMSNorm | nn.LayerNorm):
+    if _kernels.usable(x) and x.dtype == delta.dtype and isinstance(norm, RMSNorm | nn.LayerNorm):
         ours = type(norm).forward in (RMSNorm.forward, nn.LayerNorm.forward) and norm.weight is not None
         if ours and norm.weight.dtype == x.dtype and norm.weight.shape == x.shape[-1:]:
             from models._kernels.norm import add_norm

@@ -90,7 +90,7 @@ def wkv(
 def fused(k: Tensor, v: Tensor, exact: torch.dtype) -> bool:
     """Whether the programs of `_kernels` can take these."""
     known = _kernels.WITHOUT_PRODUCTS
-    return k.is_cuda and exact == torch.float32 and _kernels.usable(k, known) and _kernels.usable(v, known)
+    return exact == torch.float32 and _kernels.usable(k, known) and _kernels.usable(v, known)
 
 
 def operation(
