@@ -1,5 +1,7 @@
 """What all architectures share between their mixers. Letters: B batch, T tokens, D width."""
 
+from typing import TypeGuard
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -48,8 +50,8 @@ class FeedForward(nn.Module):
         return _few.write(x, hidden, self.out.weight)
 
 
-def readable(norm: nn.Module) -> bool:
-    """Whether `_few.read` computes this norm."""
+def known(norm: nn.Module) -> TypeGuard[RMSNorm | nn.LayerNorm]:
+    """Whether the programs of `_kernels` compute this norm: an RMS norm, or a layer norm with a bias."""
     if isinstance(norm, nn.LayerNorm):
         return type(norm).forward is nn.LayerNorm.forward and norm.bias is not None and norm.weight.dim() == 1
     return isinstance(norm, RMSNorm) and type(norm).forward is RMSNorm.forward
@@ -61,14 +63,11 @@ def added(
     """x + delta and its norm: on a GPU in one pass over the data, and in one pass back."""
     if delta is None:
         return x, norm.forward(x)
-    if _kernels.usable(x) and x.dtype == delta.dtype and isinstance(norm, RMSNorm | nn.LayerNorm):
-        ours = type(norm).forward in (RMSNorm.forward, nn.LayerNorm.forward) and norm.weight is not None
-        if ours and norm.weight.dtype == x.dtype and norm.weight.shape == x.shape[-1:]:
-            from models._kernels.norm import add_norm
+    if _kernels.usable(x) and known(norm) and x.dtype == delta.dtype == norm.weight.dtype:
+        from models._kernels.norm import add_norm
 
-            return add_norm(
-                x, delta, norm.weight, getattr(norm, "bias", None), norm.eps, isinstance(norm, nn.LayerNorm)
-            )
+        bias = norm.bias if isinstance(norm, nn.LayerNorm) else None
+        return add_norm(x, delta, norm.weight, bias, norm.eps, bias is not None)
     x = x + delta
     return x, norm.forward(x)
 
@@ -99,7 +98,7 @@ class Block(nn.Module):
         begun = bool(state)  # a first token is left to what knows how to start
         for part, norm in ((self.mixer, self.mixer_norm), (self.ffn, self.ffn_norm)):
             decode = getattr(part, "decode", None)
-            if decode is not None and begun and readable(norm):
+            if decode is not None and begun and known(norm):
                 x, delta = decode(x, delta, norm, call, state)
             else:
                 x, y = added(x, _few.summed(delta, x), norm)

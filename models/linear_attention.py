@@ -100,7 +100,7 @@ class LinearAttention(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
         options, shared = self.options, call.shared
-        if x.shape[1] == 1 and call.form == "recurrent" and state and not torch.is_grad_enabled():
+        if call.continues(x, state):
             return self.step(x, shared, state)
         if torch.is_grad_enabled():
             qk, v = projected(x, self.into.weight, self.parts)

@@ -103,7 +103,7 @@ class Retention(nn.Module):
             self.gamma_logit.copy_(torch.tensor(start, dtype=torch.float64).logit())
 
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
-        if x.shape[1] == 1 and call.form == "recurrent" and "S" in state and not torch.is_grad_enabled():
+        if call.continues(x, state):
             return self.step(x, call, state["S"])
         if call.valid is not None:
             x = x * call.valid.unsqueeze(-1)  # no biases: q = k = v = 0 on padding

@@ -4,11 +4,13 @@ import dataclasses
 
 import pytest
 import torch
+from torch import nn
 
 import models
 from harness.bench import CAPTURE_WARM_CALLS, Bench
 from harness.decoding import Decoder, Follower
 from models._cost import Shape
+from models._layers import RMSNorm, known
 from tests import tiny
 from tests.contract import relative
 
@@ -140,6 +142,23 @@ def test_only_the_tokens_asked_for_are_read(in_place):
     follower.read_to(3)
     follower.read_to(6)
     assert seen == [[n, 10 + n] for n in range(1, 6)]
+
+
+class Doubled(RMSNorm):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+@pytest.mark.parametrize("norm", [RMSNorm(6), nn.LayerNorm(6)], ids=str)
+def test_programs_know_the_norms_of_the_models(norm):
+    assert known(norm)
+
+
+@pytest.mark.parametrize(
+    "norm", [Doubled(6), nn.LayerNorm(6, bias=False), nn.LayerNorm(6, elementwise_affine=False), nn.LayerNorm((5, 6))]
+)
+def test_other_norms_are_left_to_torch(norm):
+    assert not known(norm)
 
 
 def test_a_position_too_far_would_be_seen():
