@@ -1,6 +1,7 @@
 """What a model carries from token to token, and what one pass tells its layers. Letters: B batch, T tokens."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,8 +12,9 @@ from torch import Tensor
 LayerState = dict[str, Tensor]
 
 
+@functools.cache
 def state_dtype(dtype: torch.dtype) -> torch.dtype:
-    """Of the state for inputs of `dtype`: sums over thousands of tokens need float32 at least."""
+    """Of the state and of sums for inputs of `dtype`: those over thousands of tokens need float32 at least."""
     return torch.promote_types(dtype, torch.float32)
 
 

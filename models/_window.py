@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from models import _average, _wkv
 from models._biases import Biases
 from models._cache import extend
-from models._state import Call, LayerState
+from models._state import Call, LayerState, state_dtype
 
 HELD = ("keys", "values", "older_key", "older_value")
 Keys = Float[Tensor, "B T D"]
@@ -22,7 +22,7 @@ Reach = Float[Tensor, "B S D"]  # those of the state, then the new ones
 
 def averages(biases: Biases, k: Keys, v: Keys, call: Call, state: LayerState, row: Tensor | None) -> Keys:
     """`row` is w of any one query, where it does not depend on the position."""
-    exact = torch.promote_types(k.dtype, torch.float32)
+    exact = state_dtype(k.dtype)
     held = state or nothing(biases.window, k, exact)
     if call.form == "recurrent":
         y, after = steps(biases, k, v, call, held, row)
@@ -101,7 +101,7 @@ def left(keys: Reach, values: Reach, k: Keys, before: _wkv.Triple) -> LayerState
 
 def full(biases: Biases, k: Keys, v: Keys, call: Call, state: LayerState) -> Keys:
     """All keys with their biases; `recurrent` is the definition, each token over all up to itself."""
-    exact, end, t = torch.promote_types(k.dtype, torch.float32), call.seen + k.shape[1], call.positions
+    exact, end, t = state_dtype(k.dtype), call.seen + k.shape[1], call.positions
     if call.keep_state or state:
         for name, new in (("keys", k), ("values", v)):
             state[name] = extend(state.get(name), new.unsqueeze(1), call)

@@ -36,7 +36,7 @@ from models import _average, _few, _gate, _window, _wkv
 from models._biases import Biases
 from models._cost import Chosen, CommonOptions, Count, Shape
 from models._lm import LanguageModel
-from models._state import Call, LayerState
+from models._state import Call, LayerState, state_dtype
 from models._traffic import Traffic, average_traffic
 
 Keys = Float[Tensor, "B T D"]
@@ -156,8 +156,7 @@ class Model(LanguageModel):
 
     def rows(self) -> tuple[Tensor, ...]:
         tables = torch.stack([part.table for part in self.modules() if isinstance(part, Biases)])
-        exact = torch.promote_types(tables.dtype, torch.float32)
-        return F.pad(tables.to(exact).flip(-1).mT, (0, 0, 1, 0)).unsqueeze(-1).unbind(0)
+        return F.pad(tables.to(state_dtype(tables.dtype)).flip(-1).mT, (0, 0, 1, 0)).unsqueeze(-1).unbind(0)
 
     @classmethod
     def counts_on_device(cls, options: Chosen) -> bool:
