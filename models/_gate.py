@@ -12,10 +12,13 @@ from models._norm import rms_norm
 
 
 def gated(
-    gate: Float[Tensor, "*any D"] | None, x: Float[Tensor, "*any D"], eps: float | None = None
+    gate: Float[Tensor, "*any D"] | None,
+    x: Float[Tensor, "*any D"],
+    eps: float | None = None,
+    implementation: str = "auto",
 ) -> Float[Tensor, "*any D"]:
     """silu(gate) x, or without a gate x; where `eps` is given, of x / sqrt(mean(x^2) + eps) over the last axis."""
-    if gate is not None and _kernels.usable(x):
+    if implementation == "auto" and gate is not None and _kernels.usable(x):
         from models._kernels import elementwise
 
         return elementwise.gated(gate, x, eps)

@@ -78,7 +78,8 @@ class Block(nn.Module):
 
     Parts are called through `forward`, without the hooks of a module's call: four of those a layer are 5% of a decode
     step of a small model. Hooks on a block as a whole work; what it gives is such a pair. Of a few single tokens on a
-    GPU what is to be added stands in terms, [S, B, D], and a part that has a `decode` adds them up itself.
+    GPU what is to be added stands in terms, [S, B, D], and a part that has a `decode` adds them up itself, by programs:
+    one whose `implementation` is torch is called as anywhere.
     """
 
     def __init__(self, mixer_norm: nn.Module, mixer: nn.Module, ffn_norm: nn.Module, ffn: nn.Module):
@@ -86,7 +87,7 @@ class Block(nn.Module):
         self.mixer_norm, self.mixer, self.ffn_norm, self.ffn = mixer_norm, mixer, ffn_norm, ffn
 
     def forward(
-        self, x: Float[Tensor, "B T D"], delta: Float[Tensor, "B T D"] | None, call: Call, state: LayerState
+        self, x: Float[Tensor, "B T D"], delta: Float[Tensor, "_ _ D"] | None, call: Call, state: LayerState
     ) -> tuple[Float[Tensor, "B T D"], Tensor | None]:
         if call.form == "recurrent" and _few.fits(x):
             return self.decode(x, delta, call, state)
@@ -97,7 +98,7 @@ class Block(nn.Module):
     def decode(self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, call: Call, state: LayerState) -> _few.Pair:
         begun = bool(state)  # a first token is left to what knows how to start
         for part, norm in ((self.mixer, self.mixer_norm), (self.ffn, self.ffn_norm)):
-            decode = getattr(part, "decode", None)
+            decode = None if getattr(part, "implementation", "") == "torch" else getattr(part, "decode", None)
             if decode is not None and begun and known(norm):
                 x, delta = decode(x, delta, norm, call, state)
             else:

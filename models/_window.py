@@ -20,8 +20,10 @@ Keys = Float[Tensor, "B T D"]
 Reach = Float[Tensor, "B S D"]  # those of the state, then the new ones
 
 
-def averages(biases: Biases, k: Keys, v: Keys, call: Call, state: LayerState, row: Tensor | None) -> Keys:
-    """`row` is w of any one query, where it does not depend on the position."""
+def averages(
+    biases: Biases, k: Keys, v: Keys, call: Call, state: LayerState, row: Tensor | None, implementation: str
+) -> Keys:
+    """`row` is w of any one query, where it does not depend on the position; `implementation` that of `_wkv`."""
     exact = state_dtype(k.dtype)
     held = state or nothing(biases.window, k, exact)
     if call.form == "recurrent":
@@ -33,7 +35,7 @@ def averages(biases: Biases, k: Keys, v: Keys, call: Call, state: LayerState, ro
             y = blocks(biases, keys, values, call, before)
         else:
             y = whole(biases, keys, values, call, before, fresh=not state)
-        after = left(keys, values, k, before) if call.keep_state else {}
+        after = left(keys, values, k, before, implementation) if call.keep_state else {}
     if call.keep_state:
         state.update(after)
     return y
@@ -90,10 +92,10 @@ def blocks(biases: Biases, keys: Reach, values: Reach, call: Call, before: _wkv.
     return _average.banded(keys, values, w if biases.heads else w.view(-1, N, *w.shape[-2:]), before)[:, :T]
 
 
-def left(keys: Reach, values: Reach, k: Keys, before: _wkv.Triple) -> LayerState:
+def left(keys: Reach, values: Reach, k: Keys, before: _wkv.Triple, implementation: str) -> LayerState:
     """The state after all of the keys, the W - 1 last of which stay."""
     T, zero = k.shape[1], keys.new_zeros(keys.shape[-1])
-    _, after = _wkv.wkv(keys[:, :T], values[:, :T], zero, zero, before, "scan")
+    _, after = _wkv.wkv(keys[:, :T], values[:, :T], zero, zero, before, "scan", implementation)
     older_key, older_value = _average.as_key(after)
     keys, values = keys[:, T:].to(k.dtype, copy=True), values[:, T:].to(k.dtype, copy=True)
     return {"keys": keys, "values": values, "older_key": older_key, "older_value": older_value}

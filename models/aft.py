@@ -47,7 +47,7 @@ class Options(CommonOptions):
     variant: str = "conv"
     window: int = 32  # W, of local and conv
     rank: int | None = None  # of the position biases of full and local; None: a whole table
-    implementation: str = "auto"  # gate, and simple's average: by our own kernels where there are any, or torch
+    implementation: str = "auto"  # gate, sums and steps: by our own programs where there are any, or torch
 
     CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
         **CommonOptions.CHOICES,
@@ -91,7 +91,8 @@ class Mixer(nn.Module):
             )
         if self.variant == "full":
             return _window.full(self.biases, k, v, call, state)
-        return _window.averages(self.biases, k, v, call, state, call.shared()[self.layer] if call.shared else None)
+        row = call.shared()[self.layer] if call.shared else None
+        return _window.averages(self.biases, k, v, call, state, row, self.implementation)
 
     def decode(
         self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, norm: nn.Module, call: Call, state: LayerState

@@ -37,7 +37,7 @@ from models._traffic import Traffic, average_traffic
 class Options(CommonOptions):
     ffn: str = "channel_mix"  # RWKV's own; the RetNet paper's Table 5 took the common feed-forward instead
     init: str = "declared"
-    implementation: str = "auto"  # scan and chunkwise: by our own kernels where the device has any, or by torch
+    implementation: str = "auto"  # all between products: by our own programs where there are any, or torch
 
     CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
         "ffn": ("channel_mix", "swiglu", "gelu"),
