@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from models._state import Call
+from models._state import Call, state_dtype
 
 Queries = Float[Tensor, "B H T K"]
 Keys = Float[Tensor, "B G S K"]
@@ -52,7 +52,7 @@ def attend(q: Queries, k: Keys, v: Keys, visible: Visible, causal: bool, impleme
     scores = (q / math.sqrt(q.shape[-1])) @ k.mT
     if visible is not None:
         scores = scores.masked_fill(~visible, -math.inf)
-    return scores.softmax(-1, dtype=torch.promote_types(q.dtype, torch.float32)).to(v.dtype) @ v
+    return scores.softmax(-1, dtype=state_dtype(q.dtype)).to(v.dtype) @ v
 
 
 def recurrent(q: Queries, k: Keys, v: Keys, visible: Visible, implementation: str) -> Queries:

@@ -25,6 +25,8 @@ from jaxtyping import Complex, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models._state import state_dtype
+
 KERNELS = ("taylor", "favor", "hedgehog")  # stand for a function of q.k; the others work feature by feature
 LARGEST_EXPONENT = 60.0  # of favor's keys: e^60, summed over 16k tokens, leaves float32 a factor of 10^8
 
@@ -68,7 +70,7 @@ def favor(x: Float[Tensor, "B T N K"], directions: Float[Tensor, "K F"]) -> Floa
     Keys must not be scaled by anything that depends on other tokens. Theirs is bounded instead: w.k - |k|^2/2 is at
     most |w|^2/2, about K/2, and what passes `LARGEST_EXPONENT` (possible from K of about 100) is cut there.
     """
-    wide = torch.promote_types(x.dtype, torch.float32)
+    wide = state_dtype(x.dtype)
     with torch.autocast(x.device.type, enabled=False):
         x = x.to(wide) * x.shape[-1] ** -0.25
         q, k = (x @ directions.to(wide)).chunk(2, 2)

@@ -19,7 +19,7 @@ Pair = tuple[Float[Tensor, "B 1 D"], Parts]
 
 def fits(x: Float[Tensor, "B T D"]) -> bool:
     """Whether x is one token of each sequence, on a GPU, in 16 bits and without gradients."""
-    return x.is_cuda and x.shape[1] == 1 and not torch.is_grad_enabled() and _kernels.usable(x)
+    return _kernels.usable(x) and x.shape[1] == 1 and not torch.is_grad_enabled()
 
 
 def summed(delta: Parts, x: Float[Tensor, "B 1 D"]) -> Float[Tensor, "B 1 D"] | None:
@@ -76,7 +76,7 @@ def embedded(table: nn.Embedding, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "
 
 def choose_(token: Int[Tensor, "B"], logits: Float[Tensor, "B N"], position: Int[Tensor, ""] | None = None) -> None:
     """Overwrites `token` by the first of the likeliest, and adds 1 to `position`."""
-    if logits.is_cuda and _kernels.usable(logits) and logits.is_contiguous():
+    if _kernels.usable(logits) and logits.is_contiguous():
         from models._kernels import few
 
         few.likeliest(logits, token, position)

@@ -12,10 +12,13 @@ from models._norm import rms_norm
 
 
 def gated(
-    gate: Float[Tensor, "*any D"] | None, x: Float[Tensor, "*any D"], eps: float | None = None
+    gate: Float[Tensor, "*any D"] | None,
+    x: Float[Tensor, "*any D"],
+    eps: float | None = None,
+    implementation: str = "auto",
 ) -> Float[Tensor, "*any D"]:
     """silu(gate) x, or without a gate x; where `eps` is given, of x / sqrt(mean(x^2) + eps) over the last axis."""
-    if gate is not None and x.is_cuda and _kernels.usable(x):
+    if implementation == "auto" and gate is not None and _kernels.usable(x):
         from models._kernels import elementwise
 
         return elementwise.gated(gate, x, eps)
@@ -26,7 +29,7 @@ def gated(
 def opened(gate: Float[Tensor, "*any D"], x: Float[Tensor, "*any D"], implementation: str) -> Float[Tensor, "*any D"]:
     """sigmoid(gate) x, in the dtype of the gate."""
     x = x if x.dtype == gate.dtype else x.to(gate.dtype)
-    if implementation == "auto" and x.is_cuda and _kernels.usable(x, _kernels.WITHOUT_PRODUCTS):
+    if implementation == "auto" and _kernels.usable(x, _kernels.WITHOUT_PRODUCTS):
         from models._kernels import elementwise
 
         return elementwise.gated(gate, x, silu=False)
@@ -35,7 +38,7 @@ def opened(gate: Float[Tensor, "*any D"], x: Float[Tensor, "*any D"], implementa
 
 def squared_relu(x: Float[Tensor, "*any D"], implementation: str) -> Float[Tensor, "*any D"]:
     """relu(x)^2."""
-    if implementation == "auto" and x.is_cuda and _kernels.usable(x, _kernels.WITHOUT_PRODUCTS):
+    if implementation == "auto" and _kernels.usable(x, _kernels.WITHOUT_PRODUCTS):
         from models._kernels import elementwise
 
         return elementwise.squared_relu(x)

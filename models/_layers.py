@@ -1,5 +1,7 @@
 """What all architectures share between their mixers. Letters: B batch, T tokens, D width."""
 
+from typing import TypeGuard
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -48,8 +50,8 @@ class FeedForward(nn.Module):
         return _few.write(x, hidden, self.out.weight)
 
 
-def readable(norm: nn.Module) -> bool:
-    """Whether `_few.read` computes this norm."""
+def known(norm: nn.Module) -> TypeGuard[RMSNorm | nn.LayerNorm]:
+    """Whether the programs of `_kernels` compute this norm: an RMS norm, or a layer norm with a bias."""
     if isinstance(norm, nn.LayerNorm):
         return type(norm).forward is nn.LayerNorm.forward and norm.bias is not None and norm.weight.dim() == 1
     return isinstance(norm, RMSNorm) and type(norm).forward is RMSNorm.forward
@@ -61,14 +63,11 @@ def added(
     """x + delta and its norm: on a GPU in one pass over the data, and in one pass back."""
     if delta is None:
         return x, norm.forward(x)
-    if x.is_cuda and x.dtype == delta.dtype and _kernels.usable(x) and isinstance(norm, RMSNorm | nn.LayerNorm):
-        ours = type(norm).forward in (RMSNorm.forward, nn.LayerNorm.forward) and norm.weight is not None
-        if ours and norm.weight.dtype == x.dtype and norm.weight.shape == x.shape[-1:]:
-            from models._kernels.norm import add_norm
+    if _kernels.usable(x) and known(norm) and x.dtype == delta.dtype == norm.weight.dtype:
+        from models._kernels.norm import add_norm
 
-            return add_norm(
-                x, delta, norm.weight, getattr(norm, "bias", None), norm.eps, isinstance(norm, nn.LayerNorm)
-            )
+        bias = norm.bias if isinstance(norm, nn.LayerNorm) else None
+        return add_norm(x, delta, norm.weight, bias, norm.eps, bias is not None)
     x = x + delta
     return x, norm.forward(x)
 
@@ -79,7 +78,8 @@ class Block(nn.Module):
 
     Parts are called through `forward`, without the hooks of a module's call: four of those a layer are 5% of a decode
     step of a small model. Hooks on a block as a whole work; what it gives is such a pair. Of a few single tokens on a
-    GPU what is to be added stands in terms, [S, B, D], and a part that has a `decode` adds them up itself.
+    GPU what is to be added stands in terms, [S, B, D], and a part that has a `decode` adds them up itself, by programs:
+    one whose `implementation` is torch is called as anywhere.
     """
 
     def __init__(self, mixer_norm: nn.Module, mixer: nn.Module, ffn_norm: nn.Module, ffn: nn.Module):
@@ -87,7 +87,7 @@ class Block(nn.Module):
         self.mixer_norm, self.mixer, self.ffn_norm, self.ffn = mixer_norm, mixer, ffn_norm, ffn
 
     def forward(
-        self, x: Float[Tensor, "B T D"], delta: Float[Tensor, "B T D"] | None, call: Call, state: LayerState
+        self, x: Float[Tensor, "B T D"], delta: Float[Tensor, "_ _ D"] | None, call: Call, state: LayerState
     ) -> tuple[Float[Tensor, "B T D"], Tensor | None]:
         if call.form == "recurrent" and _few.fits(x):
             return self.decode(x, delta, call, state)
@@ -98,8 +98,8 @@ class Block(nn.Module):
     def decode(self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, call: Call, state: LayerState) -> _few.Pair:
         begun = bool(state)  # a first token is left to what knows how to start
         for part, norm in ((self.mixer, self.mixer_norm), (self.ffn, self.ffn_norm)):
-            decode = getattr(part, "decode", None)
-            if decode is not None and begun and readable(norm):
+            decode = None if getattr(part, "implementation", "") == "torch" else getattr(part, "decode", None)
+            if decode is not None and begun and known(norm):
                 x, delta = decode(x, delta, norm, call, state)
             else:
                 x, y = added(x, _few.summed(delta, x), norm)

@@ -25,7 +25,7 @@ from torch.utils.checkpoint import checkpoint
 
 from models import _few, _loss
 from models._cost import Chosen, CommonOptions, Cost, Shape
-from models._layers import Block, FeedForward, RMSNorm, added, readable
+from models._layers import Block, FeedForward, RMSNorm, added, known
 from models._state import Call, State
 
 Operation = tuple[Callable[..., Tensor], list[Tensor]]  # a function of tensors, and its inputs
@@ -163,7 +163,7 @@ class LanguageModel(Cost, nn.Module):
         """Logits after one more token of each sequence. Consumes `state`."""
         x, delta, after = self.passed(token.unsqueeze(1), "recurrent", state)
         if _few.fits(x):
-            if readable(self.norm):
+            if known(self.norm):
                 return _few.read(x, delta, self.norm, self.head.weight)[1], after
             delta = _few.summed(delta, x)
         return self.head(added(x, delta, self.norm)[1][:, 0]), after

@@ -27,7 +27,7 @@ def cross_entropy(
     """Mean over the tokens, in nats, of the logits `hidden @ weight.T`: in float32 at least, also under autocast."""
     dtype = _product_dtype(hidden)
     size = chunk(targets.numel(), weight.shape[0], dtype)
-    by_kernel = hidden.is_cuda and _kernels.usable(hidden.new_empty(0, dtype=dtype))
+    by_kernel = _kernels.usable(hidden.new_empty(0, dtype=dtype))
     if size >= targets.numel() and not by_kernel:
         return of_logits(F.linear(hidden, weight), targets)
     hidden, targets = hidden.flatten(0, -2), targets.flatten()
@@ -100,7 +100,7 @@ def _chunked(hidden, weight, targets, dtype, size, wanted):
 
 def _losses(logits: Float[Tensor, "N V"], targets: Int[Tensor, "N"], gradient: bool) -> tuple[Tensor, Tensor]:
     """The loss of each row and its gradient, in the logits' format and where it can be in their place."""
-    if logits.is_cuda and _kernels.usable(logits):
+    if _kernels.usable(logits):
         from models._kernels import cross_entropy as kernel
 
         return kernel.losses(logits, targets, gradient), logits
@@ -116,7 +116,7 @@ def _add_product(total: Float[Tensor, "V D"], a: Float[Tensor, "V N"], b: Float[
     """total += a @ b, where `total` may be of a longer format: by one operator where the device has it."""
     if total.dtype == a.dtype:
         total.addmm_(a, b)
-    elif total.is_cuda and _kernels.usable(a):
+    elif _kernels.usable(a):
         torch.addmm(total, a, b, out_dtype=total.dtype, out=total)
     else:
         total += a @ b

@@ -131,7 +131,7 @@ def fused(
     chunk: int = CHUNK,
 ) -> tuple[Values, States | None]:
     """`chunkwise` by the programs of `_kernels`, in chunks of their own length, where they can take these tensors."""
-    if not (v.is_cuda and _kernels.usable(v)):
+    if not _kernels.usable(v):
         return chunkwise(q, k, v, log_decay, state, keep_state, chunk)
     from models._kernels import retention
 

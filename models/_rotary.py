@@ -59,7 +59,7 @@ def turned(x: Float[Tensor, "*any K"], turns: Complex[Tensor, "*#any P"]) -> Flo
     In float32 at least, with a result of the type of `x`, and contiguous whatever the strides of `x`: one pass over the
     data, which sines and cosines of pairs would take six of.
     """
-    if x.is_cuda and turns.dtype == torch.complex64 and _kernels.usable(x):
+    if turns.dtype == torch.complex64 and _kernels.usable(x):
         from models._kernels import rotation
 
         return rotation.turned(x, turns)

@@ -1,18 +1,20 @@
 """What a model carries from token to token, and what one pass tells its layers. Letters: B batch, T tokens."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 LayerState = dict[str, Tensor]
 
 
+@functools.cache
 def state_dtype(dtype: torch.dtype) -> torch.dtype:
-    """Of the state for inputs of `dtype`: sums over thousands of tokens need float32 at least."""
+    """Of the state and of sums for inputs of `dtype`: those over thousands of tokens need float32 at least."""
     return torch.promote_types(dtype, torch.float32)
 
 
@@ -29,6 +31,10 @@ class Call:
     capacity: int | None  # token slots to reserve in states that grow; None: no more than this pass needs
     position: Int[Tensor, ""] | None = None  # `seen` on the device, where the host's count stands still: see State
     shared: Any = None  # what `Model.share` made once for all layers
+
+    def continues(self, x: Float[Tensor, "B T D"], state: LayerState) -> bool:
+        """Whether x is one token after others, without gradients: to be computed with no call more than it needs."""
+        return x.shape[1] == 1 and self.form == "recurrent" and bool(state) and not torch.is_grad_enabled()
 
     @property
     def last(self) -> Int[Tensor, ""]:

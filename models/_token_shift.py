@@ -22,7 +22,7 @@ def blends(
     first = state[name] if name in state else torch.zeros_like(x[:, 0])
     if call.keep_state:
         state[name] = x[:, -1].clone()
-    if implementation == "auto" and x.is_cuda and _kernels.usable(x, _kernels.WITHOUT_PRODUCTS):
+    if implementation == "auto" and _kernels.usable(x, _kernels.WITHOUT_PRODUCTS):
         from models._kernels import token_shift
 
         return token_shift.blend(x, first, mix)

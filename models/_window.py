@@ -13,16 +13,18 @@ from torch.nn import functional as F
 from models import _average, _wkv
 from models._biases import Biases
 from models._cache import extend
-from models._state import Call, LayerState
+from models._state import Call, LayerState, state_dtype
 
 HELD = ("keys", "values", "older_key", "older_value")
 Keys = Float[Tensor, "B T D"]
 Reach = Float[Tensor, "B S D"]  # those of the state, then the new ones
 
 
-def averages(biases: Biases, k: Keys, v: Keys, call: Call, state: LayerState, row: Tensor | None) -> Keys:
-    """`row` is w of any one query, where it does not depend on the position."""
-    exact = torch.promote_types(k.dtype, torch.float32)
+def averages(
+    biases: Biases, k: Keys, v: Keys, call: Call, state: LayerState, row: Tensor | None, implementation: str
+) -> Keys:
+    """`row` is w of any one query, where it does not depend on the position; `implementation` that of `_wkv`."""
+    exact = state_dtype(k.dtype)
     held = state or nothing(biases.window, k, exact)
     if call.form == "recurrent":
         y, after = steps(biases, k, v, call, held, row)
@@ -33,7 +35,7 @@ def averages(biases: Biases, k: Keys, v: Keys, call: Call, state: LayerState, ro
             y = blocks(biases, keys, values, call, before)
         else:
             y = whole(biases, keys, values, call, before, fresh=not state)
-        after = left(keys, values, k, before) if call.keep_state else {}
+        after = left(keys, values, k, before, implementation) if call.keep_state else {}
     if call.keep_state:
         state.update(after)
     return y
@@ -90,10 +92,10 @@ def blocks(biases: Biases, keys: Reach, values: Reach, call: Call, before: _wkv.
     return _average.banded(keys, values, w if biases.heads else w.view(-1, N, *w.shape[-2:]), before)[:, :T]
 
 
-def left(keys: Reach, values: Reach, k: Keys, before: _wkv.Triple) -> LayerState:
+def left(keys: Reach, values: Reach, k: Keys, before: _wkv.Triple, implementation: str) -> LayerState:
     """The state after all of the keys, the W - 1 last of which stay."""
     T, zero = k.shape[1], keys.new_zeros(keys.shape[-1])
-    _, after = _wkv.wkv(keys[:, :T], values[:, :T], zero, zero, before, "scan")
+    _, after = _wkv.wkv(keys[:, :T], values[:, :T], zero, zero, before, "scan", implementation)
     older_key, older_value = _average.as_key(after)
     keys, values = keys[:, T:].to(k.dtype, copy=True), values[:, T:].to(k.dtype, copy=True)
     return {"keys": keys, "values": values, "older_key": older_key, "older_value": older_value}
@@ -101,7 +103,7 @@ def left(keys: Reach, values: Reach, k: Keys, before: _wkv.Triple) -> LayerState
 
 def full(biases: Biases, k: Keys, v: Keys, call: Call, state: LayerState) -> Keys:
     """All keys with their biases; `recurrent` is the definition, each token over all up to itself."""
-    exact, end, t = torch.promote_types(k.dtype, torch.float32), call.seen + k.shape[1], call.positions
+    exact, end, t = state_dtype(k.dtype), call.seen + k.shape[1], call.positions
     if call.keep_state or state:
         for name, new in (("keys", k), ("values", v)):
             state[name] = extend(state.get(name), new.unsqueeze(1), call)

@@ -27,6 +27,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models import _kernels
+from models._state import state_dtype
 
 Triple = tuple[Float[Tensor, "B C"], Float[Tensor, "B C"], Float[Tensor, "B C"]]
 NOTHING = -1e38  # an exponent without weight; finite, so that the difference of two is not NaN, and known to bfloat16
@@ -36,7 +37,7 @@ IMPLEMENTATIONS = ("auto", "torch")  # of scan and chunkwise: by our own kernels
 
 def empty(batch: int, channels: int, like: Tensor) -> Triple:
     """The state before the first token, p = q = 0: in float32, or in float64 for float64."""
-    zeros = like.new_zeros(batch, channels, dtype=torch.promote_types(like.dtype, torch.float32))
+    zeros = like.new_zeros(batch, channels, dtype=state_dtype(like.dtype))
     return zeros + NOTHING, zeros, zeros.clone()
 
 
@@ -90,7 +91,7 @@ def wkv(
 def fused(k: Tensor, v: Tensor, exact: torch.dtype) -> bool:
     """Whether the programs of `_kernels` can take these."""
     known = _kernels.WITHOUT_PRODUCTS
-    return k.is_cuda and exact == torch.float32 and _kernels.usable(k, known) and _kernels.usable(v, known)
+    return exact == torch.float32 and _kernels.usable(k, known) and _kernels.usable(v, known)
 
 
 def operation(

@@ -36,7 +36,7 @@ from models import _average, _few, _gate, _window, _wkv
 from models._biases import Biases
 from models._cost import Chosen, CommonOptions, Count, Shape
 from models._lm import LanguageModel
-from models._state import Call, LayerState
+from models._state import Call, LayerState, state_dtype
 from models._traffic import Traffic, average_traffic
 
 Keys = Float[Tensor, "B T D"]
@@ -47,7 +47,7 @@ class Options(CommonOptions):
     variant: str = "conv"
     window: int = 32  # W, of local and conv
     rank: int | None = None  # of the position biases of full and local; None: a whole table
-    implementation: str = "auto"  # gate, and simple's average: by our own kernels where there are any, or torch
+    implementation: str = "auto"  # gate, sums and steps: by our own programs where there are any, or torch
 
     CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
         **CommonOptions.CHOICES,
@@ -91,7 +91,8 @@ class Mixer(nn.Module):
             )
         if self.variant == "full":
             return _window.full(self.biases, k, v, call, state)
-        return _window.averages(self.biases, k, v, call, state, call.shared()[self.layer] if call.shared else None)
+        row = call.shared()[self.layer] if call.shared else None
+        return _window.averages(self.biases, k, v, call, state, row, self.implementation)
 
     def decode(
         self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, norm: nn.Module, call: Call, state: LayerState
@@ -156,8 +157,7 @@ class Model(LanguageModel):
 
     def rows(self) -> tuple[Tensor, ...]:
         tables = torch.stack([part.table for part in self.modules() if isinstance(part, Biases)])
-        exact = torch.promote_types(tables.dtype, torch.float32)
-        return F.pad(tables.to(exact).flip(-1).mT, (0, 0, 1, 0)).unsqueeze(-1).unbind(0)
+        return F.pad(tables.to(state_dtype(tables.dtype)).flip(-1).mT, (0, 0, 1, 0)).unsqueeze(-1).unbind(0)
 
     @classmethod
     def counts_on_device(cls, options: Chosen) -> bool:

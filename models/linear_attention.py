@@ -54,7 +54,7 @@ class Options(CommonOptions):
     output_norm: bool = False
     feature_size: int | None = None  # None: what the map's authors choose
     chunk_size: int = retention.CHUNK
-    implementation: str = "auto"  # chunkwise: by our own kernels where the device has any, or by torch
+    implementation: str = "auto"  # chunkwise, steps: by our own programs where there are any, or torch
 
     CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
         **CommonOptions.CHOICES,
@@ -92,7 +92,8 @@ class LinearAttention(nn.Module):
 
     def __init__(self, shape: Shape, options: Options):
         super().__init__()
-        self.options, self.heads, (self.K, F, self.V) = options, shape.heads, sizes(shape, options)
+        self.options, self.implementation = options, options.implementation
+        self.heads, (self.K, F, self.V) = shape.heads, sizes(shape, options)
         self.parts = [2 * self.heads * self.K, self.heads * self.V]  # q and k, v
         self.into = nn.Linear(shape.width, sum(self.parts), bias=False)
         self.out = nn.Linear(self.heads * self.V, shape.width, bias=False)
@@ -100,7 +101,7 @@ class LinearAttention(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
         options, shared = self.options, call.shared
-        if x.shape[1] == 1 and call.form == "recurrent" and state and not torch.is_grad_enabled():
+        if call.continues(x, state):
             return self.step(x, shared, state)
         if torch.is_grad_enabled():
             qk, v = projected(x, self.into.weight, self.parts)
@@ -127,7 +128,7 @@ class LinearAttention(nn.Module):
         q, k, v = (part.transpose(1, 2) for part in (*phi.chunk(2, 2), v))
         given = q, k, v, None, state.get("S"), call.keep_state
         if call.form == "chunkwise":
-            y, new = retention.CHUNKWISE[self.options.implementation](*given, self.options.chunk_size)
+            y, new = retention.CHUNKWISE[self.implementation](*given, self.options.chunk_size)
         else:
             y, new = (retention.parallel if call.form == "parallel" else retention.recurrent)(*given)
         if new is not None:

@@ -59,7 +59,7 @@ class Options(CommonOptions):
     head_size: int | None = None  # K, whence H = D/K; None: the shape's heads
     chunk_size: int = _retention.CHUNK
     state_dtype: str = "float32"  # of the state between tokens, float32 at least; bfloat16: see `_rounding`
-    implementation: str = "auto"  # chunkwise: by our own kernels where the device has any, or by torch
+    implementation: str = "auto"  # chunkwise, gate, steps: by our own programs if there are any, or torch
 
     CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
         "preset": ("torchscale", "paper"),
@@ -87,7 +87,8 @@ class Retention(nn.Module):
 
     def __init__(self, shape: Shape, options: Options):
         super().__init__()
-        self.options, (self.heads, self.K, self.V) = options, sizes(shape, options)
+        self.options, self.implementation = options, options.implementation
+        self.heads, self.K, self.V = sizes(shape, options)
         values = self.heads * self.V
         self.parts = [shape.width, shape.width, values] + ([values] if options.gate else [])  # q, k, v, gate
         self.into = nn.Linear(shape.width, sum(self.parts), bias=False)
@@ -103,7 +104,7 @@ class Retention(nn.Module):
             self.gamma_logit.copy_(torch.tensor(start, dtype=torch.float64).logit())
 
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
-        if x.shape[1] == 1 and call.form == "recurrent" and "S" in state and not torch.is_grad_enabled():
+        if call.continues(x, state):
             return self.step(x, call, state["S"])
         if call.valid is not None:
             x = x * call.valid.unsqueeze(-1)  # no biases: q = k = v = 0 on padding
@@ -116,14 +117,14 @@ class Retention(nn.Module):
         if call.form == "parallel":
             o, S = _retention.parallel(*given, call.shared.D)
         elif call.form == "chunkwise":
-            o, S = _retention.CHUNKWISE[options.implementation](*given, options.chunk_size)
+            o, S = _retention.CHUNKWISE[self.implementation](*given, options.chunk_size)
         else:
             o, S = _retention.recurrent(*given)
         if S is not None:
             state["S"] = _rounding.dithered(S, call.last) if options.state_dtype == "bfloat16" else S
         o, eps = o.transpose(1, 2), options.norm_eps if options.group_norm else None
         y = o if options.group_norm else self.evened(o, call)
-        return self.out(_gate.gated(gate[0].view_as(y) if gate else None, y, eps).flatten(2))
+        return self.out(_gate.gated(gate[0].view_as(y) if gate else None, y, eps, self.implementation).flatten(2))
 
     def step(self, x: Float[Tensor, "B 1 D"], call: Call, S: Float[Tensor, "B H K V"]) -> Float[Tensor, "B 1 D"]:
         """`forward` of one token, overwriting the state, in few operations: in a small model their overhead counts."""
@@ -151,8 +152,7 @@ class Retention(nn.Module):
         turn = (turn.squeeze(2) if turn.dim() == 4 else turn) if turn.is_complex() else None
         o = _few.step_(qkv, turn, self.K**-0.5, gamma, state["S"], call.positions)
         gate = qkv[:, -values:] if options.gate else None
-        if not options.group_norm:
-            o = self.evened(o.unsqueeze(1), call).squeeze(1)
+        o = o if options.group_norm else self.evened(o.unsqueeze(1), call).squeeze(1)
         return _few.write(x, o.flatten(1), self.out.weight, gate, self.heads * options.group_norm, options.norm_eps)
 
     def log_decay(self, call: Call) -> Float[Tensor, "H"] | None:

@@ -37,7 +37,7 @@ from models._traffic import Traffic, average_traffic
 class Options(CommonOptions):
     ffn: str = "channel_mix"  # RWKV's own; the RetNet paper's Table 5 took the common feed-forward instead
     init: str = "declared"
-    implementation: str = "auto"  # scan and chunkwise: by our own kernels where the device has any, or by torch
+    implementation: str = "auto"  # all between products: by our own programs where there are any, or torch
 
     CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
         "ffn": ("channel_mix", "swiglu", "gelu"),
@@ -46,13 +46,6 @@ class Options(CommonOptions):
     }
 
 
-def decoding(x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> bool:
-    """Whether this is one token after others, to be computed with no call more than it needs."""
-    alone = x.shape[1] == 1 and bool(state) and call.valid is None and call.keep_state
-    return alone and call.form == "recurrent" and not torch.is_grad_enabled()
-
-
-@torch.no_grad()
 def implementation(part: Any, call: Call) -> str:
     """Of everything between the products: the form that is the definition is torch's."""
     return "torch" if call.form == "recurrent" else part.implementation
@@ -82,7 +75,7 @@ class TimeMixing(nn.Module):
         start([value], [key, receptance, self.out.weight], declared)
 
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
-        if decoding(x, call, state):
+        if call.continues(x, state):
             return self.step(x[:, 0], state).unsqueeze(1)
         own, weights = implementation(self, call), self.into.weight.chunk(3)
         mixed = blends(x, self.mix, call, state, "time_input", own)
@@ -137,7 +130,7 @@ class ChannelMixing(nn.Module):
         start([self.key.weight], [self.receptance.weight, self.out.weight], declared)
 
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
-        if decoding(x, call, state):
+        if call.continues(x, state):
             return self.step(x[:, 0], state).unsqueeze(1)
         own = implementation(self, call)
         for_k, for_r = blends(x, self.mix, call, state, "channel_input", own)

@@ -32,7 +32,6 @@ from models import _few
 from models._attention import Visible, parallel, recurrent, reserved_slots, visible_slots
 from models._cache import extend
 from models._cost import Chosen, CommonOptions, Count, Shape
-from models._kernels import usable
 from models._layers import RMSNorm, added
 from models._lm import LanguageModel, Operation
 from models._projection import projected
@@ -77,8 +76,6 @@ class Attention(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
         shared: Shared = call.shared
-        if self.programmed(x, call):
-            return self.out(self.step(self.into(x[:, 0]), call, state)).unsqueeze(1)
         if torch.is_grad_enabled():
             qk, v = projected(x, self.into.weight, self.parts)
         else:
@@ -101,15 +98,15 @@ class Attention(nn.Module):
         form = parallel if call.form == "parallel" else recurrent
         return self.out(form(q, k, v, visible, self.options.implementation).transpose(1, 2).flatten(2))
 
-    def programmed(self, x: Tensor, call: Call) -> bool:
+    def programmed(self, call: Call) -> bool:
         """Whether our own program does this step: it counts on the device, and torch's would read every slot."""
-        return call.position is not None and self.options.implementation == "sdpa" and x.is_cuda and usable(x)
+        return call.position is not None and self.options.implementation == "sdpa"
 
     def decode(
         self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, norm: RMSNorm, call: Call, state: LayerState
     ) -> _few.Pair:
         """`forward` of one token by a few programs where the step counts on the device."""
-        if not self.programmed(x, call):
+        if not self.programmed(call):
             x, y = added(x, _few.summed(delta, x), norm)
             return x, self.forward(y, call, state).transpose(0, 1)
         x, qkv = _few.read(x, delta, norm, self.into.weight)

@@ -4,11 +4,15 @@ import dataclasses
 
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional as F
 
 import models
 from harness.bench import CAPTURE_WARM_CALLS, Bench
 from harness.decoding import Decoder, Follower
+from models import _few, _gate, _kernels
 from models._cost import Shape
+from models._layers import FeedForward, RMSNorm, known
 from tests import tiny
 from tests.contract import relative
 
@@ -140,6 +144,59 @@ def test_only_the_tokens_asked_for_are_read(in_place):
     follower.read_to(3)
     follower.read_to(6)
     assert seen == [[n, 10 + n] for n in range(1, 6)]
+
+
+SWITCHED = [name for name in models.names() if "torch" in models.load(name).Options.CHOICES.get("implementation", ())]
+
+
+@pytest.mark.parametrize("name", SWITCHED)
+@torch.inference_mode()
+def test_a_step_by_torch_enters_no_program_of_a_mixer(name, monkeypatch):
+    """As on a GPU, where a part that has a `decode` is asked for that; the common feed-forward's is left out."""
+    kind = models.load(name)
+    entered = []
+    monkeypatch.delattr(FeedForward, "decode")
+    for implementation in ("torch", "auto"):
+        model = kind(SHAPE, kind.Options(implementation=implementation))
+        token, state = begun(model)
+        right, _, after = model.passed(token.unsqueeze(1), "recurrent", state.clone())
+        with monkeypatch.context() as patch:
+            patch.setattr(_few, "fits", lambda x: x.shape[1] == 1)
+            for kept in {type(part) for part in model.blocks[0].children() if hasattr(part, "decode")}:
+                patch.setattr(kept, "decode", lambda part, x, delta, *more: entered.append(type(part)) or (x, delta))
+            x, _, held = model.passed(token.unsqueeze(1), "recurrent", state)
+        if implementation == "torch":
+            assert not entered
+            assert all(map(torch.equal, [x, *held.tensors()], [right, *after.tensors()]))
+    assert len(entered) == SHAPE.layers * (2 if name == "rwkv" else 1), "with auto it is asked for"
+
+
+@pytest.mark.parametrize("implementation", ["auto", "torch"])
+def test_gates_by_torch_enter_no_program(implementation, monkeypatch):
+    asked = []
+    monkeypatch.setattr(_kernels, "usable", lambda *given: asked.append(given) and False)
+    x = torch.randn(3, 5)
+    torch.testing.assert_close(_gate.gated(x, x, None, implementation), F.silu(x) * x)
+    torch.testing.assert_close(_gate.opened(x, x, implementation), torch.sigmoid(x) * x)
+    torch.testing.assert_close(_gate.squared_relu(x, implementation), torch.relu(x) ** 2)
+    assert len(asked) == (3 if implementation == "auto" else 0)
+
+
+class Doubled(RMSNorm):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+@pytest.mark.parametrize("norm", [RMSNorm(6), nn.LayerNorm(6)], ids=str)
+def test_programs_know_the_norms_of_the_models(norm):
+    assert known(norm)
+
+
+@pytest.mark.parametrize(
+    "norm", [Doubled(6), nn.LayerNorm(6, bias=False), nn.LayerNorm(6, elementwise_affine=False), nn.LayerNorm((5, 6))]
+)
+def test_other_norms_are_left_to_torch(norm):
+    assert not known(norm)
 
 
 def test_a_position_too_far_would_be_seen():

@@ -14,8 +14,8 @@ _thread = threading.local()
 
 
 def usable(x: Tensor, dtypes: tuple[torch.dtype, ...] = DTYPES) -> bool:
-    """Whether the programs here can take a tensor like `x`, on a GPU; what they cannot is torch's."""
-    return x.dtype in dtypes and _capable(x.device)
+    """Whether `x` is on a GPU and the programs here can take a tensor like it; what they cannot is torch's."""
+    return x.is_cuda and x.dtype in dtypes and _capable(x.device)
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models._kernels import early
 from models._kernels.plans import bucket
-from models._kernels.step import HELD, WARPS, _turned
+from models._kernels.step import WARPS, _turned, held
 
 MAPS = {"elu": 0, "relu": 1}
 
@@ -80,7 +80,7 @@ def step_(
     new, flat = moved or (None, None)
     real = None if turn is None else torch.view_as_real(turn)
     BF = bucket(F, 16)
-    BV = min(bucket(V, 16), max(8, HELD // BF))
+    BV = min(bucket(V, 16), max(8, held(state) // BF))
     wait, how = early(state.device)
     tiles = triton.cdiv(V, BV)
     sums[(tiles * B * H,)](
