@@ -9,8 +9,8 @@ just before the sequence. Nothing overlaps.
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
+from models import _loss
 from models._lm import LanguageModel
 from models._state import State
 
@@ -67,14 +67,12 @@ def order0_entropy(text: np.ndarray) -> float:
 
 
 def _bits(model: LanguageModel, windows: torch.Tensor, form: str) -> np.ndarray:
-    """Bits of each position summed over a few windows, segment by segment."""
+    """Bits of each position summed over a few windows, segment by segment; logits piece by piece, as in training."""
     length, state = windows.shape[1] - 1, State(0, None, [])
     parts = []
     for start in range(0, length, SEGMENT):
         end = min(start + SEGMENT, length)
         hidden, state = model.run(windows[:, start:end], form, state, keep_state=end < length, capacity=length)
-        logits = model.head(hidden)
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32)).flatten(0, 1)
-        nats = F.cross_entropy(logits, windows[:, start + 1 : end + 1].flatten(), reduction="none")
-        parts.append(nats.view(len(windows), -1).cpu().double().sum(0))
+        nats = _loss.nats(model.head, hidden, windows[:, start + 1 : end + 1], model.shape.vocabulary)
+        parts.append(nats.cpu().double().sum(0))
     return (torch.cat(parts) / np.log(2)).numpy()

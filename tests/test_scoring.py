@@ -8,6 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import models
 from harness import corpus, scoring
@@ -15,6 +17,7 @@ from harness.bench import Bench
 from harness.measures import NotApplicable, Sample
 from harness.measures.language import DOUBLINGS, Measure
 from harness.point import Training
+from models import _loss
 from tests import tiny
 from tests.test_measures import SETTINGS, TEXT, measured, point, values
 
@@ -94,6 +97,35 @@ def test_long_sequences_in_parts_and_many_in_batches_score_the_same(name, monkey
     monkeypatch.setattr(scoring, "SEGMENT", 10)
     monkeypatch.setattr(scoring, "TOKENS", 80)
     assert scoring.bits(model, windows, form) == pytest.approx(whole, rel=1e-9)
+
+
+class Largest(TorchDispatchMode):
+    """Keeps the size of the largest tensor that an operator makes."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        made = [each.numel() for each in tree_leaves(out) if isinstance(each, torch.Tensor)]
+        self.numbers = max(self.numbers, *made, 0)
+        return out
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("biased", [False, True], ids=["plain", "biased"])
+def test_logits_in_pieces_score_the_same_and_are_never_all_there(dtype, biased, monkeypatch):
+    """1,110 tokens of 256 kinds, in pieces of at most a tile of tokens."""
+    model, windows = tiny.model(4, dtype), scoring.sequences(scoring.blocks(RANDOM, 37, 0, 1110), 37)
+    model.head = torch.nn.Linear(12, 256, bias=biased).to(dtype)
+    found, largest = [], []
+    for size in (_loss.CHUNK_BYTES, 1):
+        monkeypatch.setattr(_loss, "CHUNK_BYTES", size)
+        with Largest() as seen:
+            found.append(scoring.bits(model, windows, "parallel"))
+        largest.append(seen.numbers)
+    whole, pieces = found
+    assert pieces == pytest.approx(whole, rel=1e-12 if dtype == torch.float64 else 1e-6)
+    assert largest == [windows[:, 1:].size * 256, _loss.TILE * 256]
 
 
 def test_buckets_double_and_end_with_the_sequence():
