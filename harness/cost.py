@@ -7,8 +7,10 @@ FLOP/s and its bytes over the reached bytes per second:
     products over time      the FLOPs that the model states for its form; in a decode step the state's bytes
     all else                the numbers that the model states to be moved, and in training the optimiser's
 
-Then every operator costs a launch, and devices wait for each other. A pass back costs twice the one forward. `floor` is
-what no kernel can go below: no launches, nothing moved but weights, the state once and the optimiser's numbers.
+What is moved and kept is that of plain operators, or in 16 bits, on a machine that runs them, of the programs of
+models/_kernels. Then every operator costs a launch, and devices wait for each other. A pass back costs twice the one
+forward. `floor` is what no kernel can go below: no launches, nothing moved but weights, the state once and the
+optimiser's numbers.
 
 Several devices: `tensor_parallel` of them split every layer (Megatron-LM, arXiv:1909.08053), adding up their parts of
 the activations by two all-reduces a layer and direction; the others each take an equal part of the batch and add up
@@ -29,6 +31,7 @@ BUCKET_BYTES = 25 * 2**20  # of gradients, as torch's DistributedDataParallel ta
 OPTIMISER_NUMBERS = 7  # AdamW reads weight, gradient and two moments, and writes all but the gradient
 CLIPPING_NUMBERS = 5  # gradients: gathered from their parts, normed, scaled
 LOSS_NUMBERS = 14  # of 2 bytes and more, per logit: to float32, its softmax, and back
+PROGRAM_LOSS_NUMBERS = 3  # read twice, and the gradient written in its place
 EMBEDDING_LAUNCHES, TRAINING_LAUNCHES, OPTIMISER_LAUNCHES = 10, 25, 15  # outside the layers; the last of each layer
 
 
@@ -94,8 +97,14 @@ class _Clock:
         return Phase(title, tokens, self.causes, self.floor, memory)
 
 
+def placed(job: Job, machine: Machine) -> Job:
+    """The job as that machine does it: by the programs of models/_kernels, in 16 bits where the machine runs them."""
+    return dataclasses.replace(job, programs=machine.programs and job.item == 2)
+
+
 def training(job: Job, machine: Machine) -> Phase:
     """One optimiser step over the whole batch: forward, backward, clipping, AdamW."""
+    job = placed(job, machine)
     clock, shape, form = _Clock(job, machine), job.shape, job.form_used
     tokens, passes = job.sequences * job.length, 4 if job.recompute else 3
     _products(clock, tokens, tokens, passes)
@@ -108,7 +117,8 @@ def training(job: Job, machine: Machine) -> Phase:
     layers += [job.traffic(form, job.length)] if job.recompute else []
     for split, rest in layers:
         _besides(clock, split, rest, tokens)
-    clock.part(0, LOSS_NUMBERS * shape.vocabulary * tokens * job.item, 0)
+    of_a_logit = PROGRAM_LOSS_NUMBERS if job.programs else LOSS_NUMBERS
+    clock.part(0, of_a_logit * shape.vocabulary * tokens * job.item, 0)
     clock.launch(TRAINING_LAUNCHES + shape.layers * OPTIMISER_LAUNCHES)
     backward = 2 / 3 * sum(clock.causes.values())
     numbers = job.parameters * job.weight_item
@@ -120,6 +130,7 @@ def training(job: Job, machine: Machine) -> Phase:
 
 def prefill(job: Job, machine: Machine) -> Phase:
     """The prompts of one batch at once, to the logits after the last token and the state there."""
+    job = placed(job, machine)
     clock, shape, tokens = _Clock(job, machine), job.shape, job.sequences * job.length
     _products(clock, tokens, job.sequences, 1)
     whole = job.sequences * job.kind.flops(shape, job.options, job.form_used, job.length)
@@ -131,12 +142,13 @@ def prefill(job: Job, machine: Machine) -> Phase:
 
 def decode(job: Job, machine: Machine) -> Phase:
     """One more token of every sequence after a context of `length` tokens."""
+    job = placed(job, machine)
     clock, shape, options = _Clock(job, machine), job.shape, job.options
     _products(clock, job.sequences, job.sequences, 1)
     flops = job.sequences * job.kind.flops(shape, options, "recurrent", 1, context=job.length)
     flops -= _weight_flops(job, job.sequences)
-    state = state_bytes(job)
-    clock.part(flops, job.kind.state_passes(options) * state, job.kind.state_passes(options, least=True) * state)
+    state, least = state_bytes(job), job.kind.state_passes(options, least=True)
+    clock.part(flops, (least if job.stepped else job.kind.state_passes(options)) * state, least * state)
     _besides(clock, *job.traffic("recurrent", 1), job.sequences, EMBEDDING_LAUNCHES)
     clock.wait(_tensor_seconds(clock, job.sequences, 2))
     return clock.end("decode", job.batch, inference_memory(job) | live_memory(job, job.sequences))

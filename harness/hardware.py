@@ -83,6 +83,7 @@ class Machine(Part):
     title: Text
     source: Text  # where the figures come from
     device: Annotated[Text, AfterValidator(_device)]
+    programs: bool = False  # those of models/_kernels run on it
     called: Annotated[list[Text], Field(min_length=1)] | None = None  # how the names begin that such devices have
     cores: Whole | None = None  # of a processor, that the rates are of
     memory: Bytes

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.schema import ITEM_BYTES
 from models._cost import Shape
-from models._traffic import Traffic, rest_traffic
+from models._traffic import Traffic, rest_traffic, step_traffic
 
 if TYPE_CHECKING:
     from models._lm import LanguageModel
@@ -28,6 +28,7 @@ class Job:
     autocast: bool = False  # weights, gradients and moments stay float32 while `dtype` multiplies
     recompute: bool = False  # keep each layer's input alone, and go forward once more going backward
     graph: bool = False  # launches are those of a captured graph
+    programs: bool = False  # those of models/_kernels compute what they can
     devices: int = 1
     tensor_parallel: int = 1
 
@@ -68,11 +69,23 @@ class Job:
         layer = self.kind.mixer_count(self.shape, self.options), self.kind.ffn_count(self.shape, self.options)
         return sum(part.linear for part in layer), self.shape.vocabulary * self.shape.width
 
+    @property
+    def stepped(self) -> bool:
+        """Whether a decode step is that of the programs, which read and write a state in its place, once."""
+        return self.programs and self.kind.counts_on_device(self.options)
+
     def traffic(self, form: str, length: int, backward: bool = False) -> tuple[Traffic, Traffic]:
         """Of one layer: what tensor parallelism splits, and what it does not."""
-        mixer = self.kind.mixer_traffic(self.shape, self.options, form, length, backward)
-        split = mixer + self.kind.ffn_traffic(self.shape, self.options, backward)
-        return split, rest_traffic(self.shape.width, backward)
+        shape, options = self.shape, self.options
+        step = form == "recurrent" and length == 1 and not backward
+        if self.stepped and step:
+            return step_traffic(shape.width, shape.ffn_width, self.sequences), Traffic(0, 0, 0)
+        mixer = self.kind.mixer_traffic(shape, options, form, length, backward)
+        ffn, rest = self.kind.ffn_traffic(shape, options, backward), rest_traffic(shape.width, backward)
+        if not self.programs or step:
+            return mixer + ffn, rest
+        own = getattr(options, "implementation", "auto") != "torch"
+        return (mixer.by_programs if own else mixer) + ffn.by_programs, rest.by_programs
 
 
 def state_bytes(job: Job) -> float:
@@ -96,11 +109,32 @@ def live_memory(job: Job, tokens: float) -> dict[str, float]:
 
 
 def training_memory(job: Job) -> dict[str, float]:
-    """Bytes of one device at the end of the pass forward, which is the peak, by what they are for."""
+    """Bytes of one device at the peak, by what they are for: the end of the pass forward, all gradients beside it.
+
+    By programs there are the logits of a chunk, and of gradients those of the head's inputs and of its weight, which is
+    in float32; or, where that is more, all of them at the end of the pass back, with what one layer has kept.
+    """
     weights = job.parameters * job.weight_item / job.tensor_parallel
     tokens, layers = job.sequences * job.length, job.shape.layers
     split, rest = job.traffic(job.form_used, job.length, backward=True)
     layer = tokens * (split.kept / job.tensor_parallel + rest.kept) * job.item
     kept = layers * tokens * job.shape.width * job.item + layer if job.recompute else layers * layer
-    logits = tokens * job.shape.vocabulary * (job.item + PROBABILITY_BYTES) / job.tensor_parallel
-    return {"weights": weights, "gradients": weights, "moments": 2 * weights, "activations": kept + logits}
+    held = {"weights": weights, "gradients": weights, "moments": 2 * weights}
+    if not job.programs:
+        logits = tokens * job.shape.vocabulary * (job.item + PROBABILITY_BYTES) / job.tensor_parallel
+        return held | {"activations": kept + logits}
+    inputs = tokens * job.shape.width * job.item
+    head = job.linear[1] * ITEM_BYTES["float32"] / job.tensor_parallel
+    forward = kept + inputs + _chunk(job) * job.shape.vocabulary * job.item / job.tensor_parallel
+    if head + forward > weights + layer:
+        return held | {"gradients": head, "activations": forward}
+    return held | {"activations": layer}
+
+
+def _chunk(job: Job) -> int:
+    """Tokens whose logits are there at once."""
+    import torch
+
+    from models import _loss
+
+    return _loss.chunk(math.ceil(job.sequences * job.length), job.shape.vocabulary, getattr(torch, job.dtype))

@@ -1,9 +1,11 @@
 """What a pass does beside its FLOPs: operators launched, numbers moved through memory, numbers kept to go back.
 
-Counted as plain operators do it, one after the other, each reading its inputs and writing its result; a kernel that
-fuses them does less. Letters: D width, F feed-forward width, T tokens, H heads, K and V sizes of a query and a value
-head, C chunk length. Numbers are per token. Left out everywhere: weights, and what products with weights read and
-write, which follow from the parameters.
+Counted as plain operators do it, one after the other, each reading its inputs and writing its result; and beside it, as
+the programs of `models/_kernels` do it on a GPU in 16 bits, read off their code.
+
+Letters: D width, F feed-forward width, T tokens, H heads, K and V sizes of a query and a value head, C chunk length.
+Numbers are per token. Left out everywhere: weights, and what products with weights read and write, which follow from
+the parameters.
 """
 
 import dataclasses
@@ -17,29 +19,44 @@ class Traffic:
     launches: int | float  # operators
     moved: int | float  # numbers read and written per token
     kept: int | float  # numbers per token that the forward pass leaves to the backward pass
+    on_gpu: "Traffic | None" = None  # the same on a GPU in 16 bits; None: no different
 
     def __add__(self, other: "Traffic") -> "Traffic":
-        return Traffic(self.launches + other.launches, self.moved + other.moved, self.kept + other.kept)
+        on_gpu = self.by_programs + other.by_programs if self.on_gpu or other.on_gpu else None
+        return Traffic(self.launches + other.launches, self.moved + other.moved, self.kept + other.kept, on_gpu)
+
+    @property
+    def by_programs(self) -> "Traffic":
+        """On a GPU in 16 bits."""
+        return self.on_gpu or self
 
 
 def rest_traffic(D: int, backward: bool) -> Traffic:
     """Of a layer's two norms and two residual sums."""
-    return Traffic(18, 40 * D, 4 * D) if backward else Traffic(8, 14 * D, 4 * D)
+    on_gpu = Traffic(8, 16 * D, 4 * D) if backward else Traffic(2, 8 * D, 4 * D)
+    return Traffic(18, 40 * D, 4 * D, on_gpu) if backward else Traffic(8, 14 * D, 4 * D, on_gpu)
 
 
 def ffn_traffic(F: int, kind: str, backward: bool) -> Traffic:
     """Of SwiGLU or GELU between its products."""
     if kind == "swiglu":
-        return Traffic(14, 15 * F, 4 * F) if backward else Traffic(4, 5 * F, 4 * F)
+        on_gpu = Traffic(11, 8 * F, 3 * F) if backward else Traffic(3, 3 * F, 3 * F)
+        return Traffic(14, 15 * F, 4 * F, on_gpu) if backward else Traffic(4, 5 * F, 4 * F, on_gpu)
     return Traffic(9, 5 * F, 2 * F) if backward else Traffic(3, 2 * F, 2 * F)
 
 
 def attention_traffic(D: int, H: int, S: int, fused: bool, backward: bool) -> Traffic:
-    """Of softmax attention over S slots: fused, or with its weights written out, S numbers of each head a token."""
-    own = Traffic(26, 27 * D, 4 * D) if backward else Traffic(8, 22 * D, 4 * D)
+    """Of softmax attention over S slots: fused, or with its weights written out, S numbers of each head a token.
+
+    In 16 bits the softmax has float32 numbers, kept beside those that it is rounded to.
+    """
+    on_gpu = Traffic(16, 26 * D, 4 * D) if backward else Traffic(8, 14 * D, 4 * D)
+    own = Traffic(26, 27 * D, 4 * D, on_gpu) if backward else Traffic(8, 22 * D, 4 * D, on_gpu)
     if fused:
         return own
-    return own + (Traffic(18, 16 * D + 15 * H * S, H * S) if backward else Traffic(6, 4 * H * S, H * S))
+    if backward:
+        return own + Traffic(18, 16 * D + 15 * H * S, H * S, Traffic(18, 16 * D + 31 * H * S, 3 * H * S))
+    return own + Traffic(6, 4 * H * S, H * S, Traffic(6, 13 * H * S, H * S))
 
 
 def retention_traffic(form: str, T: int, D: int, H: int, K: int, V: int, C: int, backward: bool) -> Traffic:
@@ -59,9 +76,13 @@ def retention_traffic(form: str, T: int, D: int, H: int, K: int, V: int, C: int,
     kept = 11 * wide + states + squares
     if form == "parallel":
         return Traffic(62, 92 * wide + 10 * squares, kept) if backward else Traffic(21, 25 * wide + 2 * squares, kept)
+    keys, values = H * K, H * V
+    held = 2 * keys + 4 * values + squares  # turned queries and keys, values, gate, outputs before and after it, scores
     if backward:
-        return Traffic(40 + 20 * rounds, 122 * wide + 11 * states + 8 * squares, kept)
-    return Traffic(18 + 6 * rounds, 33 * wide + 6 * states + 2 * squares, kept)
+        on_gpu = Traffic(30, 20 * (keys + values) + 6 * squares, held)
+        return Traffic(40 + 20 * rounds, 122 * wide + 11 * states + 8 * squares, kept, on_gpu)
+    on_gpu = Traffic(12, 9 * keys + 6 * values + 2 * squares, held)
+    return Traffic(18 + 6 * rounds, 33 * wide + 6 * states + 2 * squares, kept, on_gpu)
 
 
 def average_traffic(form: str, T: int, D: int, backward: bool) -> Traffic:
@@ -69,7 +90,13 @@ def average_traffic(form: str, T: int, D: int, backward: bool) -> Traffic:
     moved, kept = (240 * D if backward else 95 * D), 18 * D
     if form == "recurrent":
         return Traffic(20 + 55 * T, moved, 22 * D) if backward else Traffic(8 + 20 * T, moved, kept)
+    on_gpu = Traffic(33, 30 * D, 9 * D) if backward else Traffic(14, 13 * D, 9 * D)
     if form == "chunkwise":
-        return Traffic(135 + 11 * T**0.5, moved, kept) if backward else Traffic(60 + 7.5 * T**0.5, moved, kept)
+        return Traffic(135 + 11 * T**0.5 if backward else 60 + 7.5 * T**0.5, moved, kept, on_gpu)
     rounds = math.log2(max(T, 2))
-    return Traffic(95 + 11 * rounds, moved, kept) if backward else Traffic(35 + 8 * rounds, moved, kept)
+    return Traffic(95 + 11 * rounds if backward else 35 + 8 * rounds, moved, kept, on_gpu)
+
+
+def step_traffic(D: int, F: int, sequences: float) -> Traffic:
+    """Of one token of each sequence through a layer by the programs of `models/_kernels`: norms and sums are theirs."""
+    return Traffic(5 if sequences <= 1 else 8, 30 * D + 4 * F, 8 * D + 2 * F)

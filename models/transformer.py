@@ -214,7 +214,7 @@ class Model(LanguageModel):
         if form == "parallel" or length == 1:
             return attention_traffic(shape.width, shape.heads, 0 if length == 1 else length, fused, backward)
         each = attention_traffic(shape.width, shape.heads, length // 2, fused, backward)
-        return dataclasses.replace(each, launches=each.launches + (6 if backward else 2) * length)
+        return dataclasses.replace(each, launches=each.launches + (6 if backward else 2) * length, on_gpu=None)
 
     @classmethod
     def state_passes(cls, options: Chosen, least: bool = False) -> float:
