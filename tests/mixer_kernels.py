@@ -139,7 +139,7 @@ def average_errors(case: Average, device: str, dtype: torch.dtype) -> dict[str, 
     for part, empty in zip(state, _wkv.empty(1, D, state[0]), strict=True):
         part[:1] = empty
     exact = tuple(part.double() for part in state)
-    w, u = (-decay.double().exp(), first.double()) if case.rwkv else (torch.zeros(()).to(exact[0]),) * 2
+    w, u = (-decay.double().exp(), first.double()) if case.rwkv else (torch.zeros(D).to(exact[0]),) * 2
     found, moved = [], (random(B, D), torch.zeros(B, D).to(device, dtype)) if case.rwkv else None
     for given in wide:
         gate, k, v = given[:, 8:].split(D, 1)
