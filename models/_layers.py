@@ -44,7 +44,7 @@ class FeedForward(nn.Module):
         return F.linear(F.gelu(F.linear(x, self.into.weight)), self.out.weight)
 
     def decode(
-        self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, norm: RMSNorm, call: Call, state: LayerState
+        self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, norm: nn.Module, call: Call, state: LayerState
     ) -> _few.Pair:
         x, hidden = _few.read(x, delta, norm, self.into.weight, self.kind)
         return _few.write(x, hidden, self.out.weight)

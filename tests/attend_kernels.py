@@ -3,24 +3,21 @@
     TRITON_INTERPRET=1 python -m tests.attend_kernels     every case in float32 on the CPU, as JSON
 
 Letters: B batch, H query heads, G heads of keys and values, K size of a head, P = K/2 pairs, S slots. The oracle is
-torch's attention over the slots that count, in float64. Whatever is not to be read is no number: the outputs before,
+torch's attention over the slots that count, in float64. Whatever is not to be read is no number:
 slots that are padding, and those from the new token's on.
 """
 
 import dataclasses
 import json
-import os
-import sys
 from collections.abc import Callable
 from typing import Any
-from unittest import mock
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from models import _rotary
-from tests.kernels import off
+from tests.cases import interpreted_only, off, poisoned
 
 SPARE = 3  # slots that the memory of a cache has beyond it
 
@@ -117,6 +114,7 @@ def plain(q, k, v, turn, keys, values, position, padding) -> Tensor:
     return torch.cat(each).squeeze(2)
 
 
+@poisoned()
 def errors(
     case: Case, device: str = "cpu", dtype: torch.dtype = torch.float32, run: Callable[..., Tensor] | None = None
 ) -> dict[str, float]:
@@ -129,10 +127,7 @@ def errors(
         run = attend.attend_
         if case.cut is not None:
             given += [attend.Walk(case.cut[0], 4, 3, 4), case.cut[1]]
-    empty = torch.empty
-    with mock.patch.object(torch, "empty", lambda *sizes, **kinds: empty(*sizes, **kinds).fill_(torch.nan)):
-        o = run(*given)
-    return compared(case, given, before, memory, o)
+    return compared(case, given, before, memory, run(*given))
 
 
 def compared(case: Case, given: list[Any], before: Tensor, memory: Tensor, o: Tensor) -> dict[str, float]:
@@ -157,6 +152,5 @@ def compared(case: Case, given: list[Any], before: Tensor, memory: Tensor, o: Te
 
 
 if __name__ == "__main__":
-    if os.environ.get("TRITON_INTERPRET") != "1":
-        sys.exit("set TRITON_INTERPRET=1: without a GPU only Triton's interpreter runs these")
+    interpreted_only()
     print(json.dumps({name: errors(case) for name, case in CASES.items()}))

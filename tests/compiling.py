@@ -39,14 +39,13 @@ class NoDriver:
 
 def cases() -> list[Callable[[], Any]]:
     """Every launch that the cases of the other files make."""
-    from models._kernels import few, rotation
-    from tests import attend_kernels, decode_kernels, kernels, mixer_kernels, row_kernels, wkv_kernels
+    from tests import attend_kernels, decode_kernels, mixer_kernels, retention_kernels, row_kernels, wkv_kernels
 
     tables = [
         (decode_kernels.read_errors, decode_kernels.READS),
         (decode_kernels.write_errors, decode_kernels.WRITES),
         (decode_kernels.step_errors, decode_kernels.STEPS),
-        *((module.errors, module.CASES) for module in (attend_kernels, kernels, mixer_kernels, wkv_kernels)),
+        *((module.errors, module.CASES) for module in (attend_kernels, mixer_kernels, retention_kernels, wkv_kernels)),
     ]
     found: list[Callable[[], Any]] = [
         lambda errors=errors, case=case: errors(case, "cpu", DTYPE)
@@ -55,10 +54,10 @@ def cases() -> list[Callable[[], Any]]:
     ]
     found += [lambda case=case: row_kernels.norm_errors(*case, dtype=DTYPE) for case in row_kernels.NORMS.values()]
     found += [lambda case=case: row_kernels.loss_errors(*case, dtype=DTYPE) for case in row_kernels.LOGITS.values()]
-    found += [lambda made=made: made("cpu", DTYPE) for made in (kernels.turn_errors, kernels.gate_errors)]
-    found.append(lambda: wkv_kernels.shift_errors("cpu", DTYPE))
-    found.append(lambda: few.likeliest(torch.zeros(2, 50, dtype=DTYPE), *torch.zeros(2, 2, dtype=torch.int64)))
-    found.append(lambda: rotation.turns_at(torch.tensor([3]), torch.ones(12, dtype=torch.float64), 0.5))
+    passes = row_kernels.turn_errors, row_kernels.gate_errors, wkv_kernels.shift_errors
+    choices = decode_kernels.likeliest_errors, decode_kernels.angle_errors
+    found += [lambda made=made: made("cpu", DTYPE) for made in (*passes, *choices)]
+    found.append(decode_kernels.rounding_errors)
     return found
 
 

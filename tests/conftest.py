@@ -14,10 +14,14 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests import checked
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything loads torch, for this process and those it starts
 
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=12)
 hypothesis.settings.load_profile("repeatable")
+
+checked.leave_programs_as_written()  # before any is imported
 
 
 @pytest.fixture(autouse=True)

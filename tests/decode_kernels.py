@@ -7,15 +7,13 @@ Letters: B rows, D and K inputs, N outputs, H heads, V inputs or values of one.
 
 import dataclasses
 import json
-import os
-import sys
 from collections.abc import Callable
 
 import torch
 from torch.nn import functional as F
 
 from models import _retention, _rotary, _rounding
-from tests.kernels import off
+from tests.cases import interpreted_only, off, poisoned
 
 EPS = 1e-3
 
@@ -71,6 +69,7 @@ WRITES = {
 }
 
 
+@poisoned()
 def read_errors(case: Read, device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
     from models._kernels import few
 
@@ -93,6 +92,7 @@ def read_errors(case: Read, device: str = "cpu", dtype: torch.dtype = torch.floa
     return {"total": off(total, exact), "y": off(y, F.gelu(right) if case.act == "gelu" else right)}
 
 
+@poisoned()
 def write_errors(case: Write, device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
     """What is gated and the gate are parts of wider rows, as projections give them."""
     from models._kernels import few
@@ -138,6 +138,7 @@ STEPS = {
 }
 
 
+@poisoned()
 def step_errors(
     case: Step, device: str = "cpu", dtype: torch.dtype = torch.float32, held: torch.dtype = torch.float32
 ) -> dict[str, float]:
@@ -165,6 +166,7 @@ def step_errors(
     return {"o": off(o, right), "state": off(state, S)}
 
 
+@poisoned()
 def rounding_errors(device: str = "cpu") -> dict[str, float]:
     """How many numbers of a state that only decays are rounded in another way than `_rounding` does, of all."""
     from models._kernels import step
@@ -180,25 +182,36 @@ def rounding_errors(device: str = "cpu") -> dict[str, float]:
     return told
 
 
+@poisoned()
+def likeliest_errors(device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
+    """How many tokens are not the first of the several largest of their row, and how far the position is off."""
+    from models._kernels import few
+
+    logits = drawn(9, device, dtype)(3, 9001).clamp(max=3)
+    token, position = torch.zeros(3, dtype=torch.int64, device=device), torch.tensor(70_000, device=device)
+    few.likeliest(logits, token, position)
+    first = (logits == logits.amax(1, keepdim=True)).int().argmax(1)
+    return {"token": (token != first).sum().item(), "position": abs(position.item() - 70_001)}
+
+
+@poisoned()
+def angle_errors(device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
+    """The largest error of a rotation far out, alone and times a factor as well."""
+    from models._kernels import rotation
+
+    angles, position = _rotary.retnet_angles(24).to(device), torch.tensor([70_001], device=device)
+    right, found = _rotary.turns(position, angles, torch.float64), {}
+    for second in (None, 0.2):
+        wanted = torch.stack([right] if second is None else [right, right * second])
+        turns = rotation.turns_at(position, angles, second)
+        assert turns.shape == wanted.shape
+        found[f"second {second}"] = (turns - wanted).abs().max().nan_to_num(torch.inf).item()
+    return found
+
+
 if __name__ == "__main__":
-    if os.environ.get("TRITON_INTERPRET") != "1":
-        sys.exit("set TRITON_INTERPRET=1: without a GPU only Triton's interpreter runs these")
-    from models._kernels import few, rotation
-
-    def poisoned(*sizes, kept=torch.empty, **how):  # what nothing writes
-        x = kept(*sizes, **how)
-        return x.fill_(torch.nan if x.is_floating_point() else -1)
-
-    torch.empty = poisoned
-    logits = torch.randn(3, 9001).round(decimals=2)
-    few.likeliest(logits, token := torch.zeros(3, dtype=torch.int64), position := torch.tensor(70_000))
-    assert torch.equal(token, logits.argmax(1)), "the first of the largest"
-    assert position == 70_001
-    angles, position = _rotary.retnet_angles(24), torch.tensor([70_001])
-    turns = rotation.turns_at(position, angles, 0.2)
-    right = _rotary.turns(position, angles, torch.float64) * torch.tensor([1.0, 0.2])[:, None, None]
-    assert (turns - right).abs().max() < 1e-6, "far out"
+    interpreted_only()
     told = {f"read, {name}": read_errors(case) for name, case in READS.items()}
     told |= {f"write, {name}": write_errors(case) for name, case in WRITES.items()}
-    told["rounding"] = rounding_errors()
+    told |= {"rounding": rounding_errors(), "likeliest": likeliest_errors(), "far out": angle_errors()}
     print(json.dumps(told | {name: step_errors(case) for name, case in STEPS.items()}))

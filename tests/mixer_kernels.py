@@ -7,8 +7,6 @@ Letters: B rows, H heads, F features, V size of a value head, D width, W window,
 
 import dataclasses
 import json
-import os
-import sys
 from unittest import mock
 
 import torch
@@ -18,8 +16,8 @@ from models import _few, _sums, _window, _wkv
 from models._biases import Biases
 from models._feature_maps import FeatureMap
 from models._state import Call
+from tests.cases import interpreted_only, off, poisoned
 from tests.decode_kernels import drawn
-from tests.kernels import off
 from tests.test_decoding import VARIANTS, build
 
 STEPS = 3  # in a row, so that what one leaves is what the next one finds
@@ -95,12 +93,14 @@ OURS = [name for name in VARIANTS if name.split(",")[0] in ("linear_attention", 
 MODELS = [(name, batch) for name in OURS for batch in (1, 3)]
 
 
+@poisoned()
 def errors(case: object, device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
     kinds = {Sums: sums_errors, Average: average_errors, Window: window_errors, Shifted: shifted_errors}
     with torch.no_grad():
         return kinds[type(case)](case, device, dtype)  # type: ignore[operator]
 
 
+@poisoned()
 def sums_errors(case: Sums, device: str, dtype: torch.dtype) -> dict[str, float]:
     """And the copy of what z becomes, as `few.write` makes it."""
     from models._kernels import sums
@@ -129,6 +129,7 @@ def sums_errors(case: Sums, device: str, dtype: torch.dtype) -> dict[str, float]
     return {"out": max(found)} | {name: off(state[name], exact[name]) for name in state}
 
 
+@poisoned()
 def average_errors(case: Average, device: str, dtype: torch.dtype) -> dict[str, float]:
     from models._kernels import average
 
@@ -138,7 +139,7 @@ def average_errors(case: Average, device: str, dtype: torch.dtype) -> dict[str, 
     for part, empty in zip(state, _wkv.empty(1, D, state[0]), strict=True):
         part[:1] = empty
     exact = tuple(part.double() for part in state)
-    w, u = (-decay.double().exp(), first.double()) if case.rwkv else (torch.zeros(()).to(exact[0]),) * 2
+    w, u = (-decay.double().exp(), first.double()) if case.rwkv else (torch.zeros(D).to(exact[0]),) * 2
     found, moved = [], (random(B, D), torch.zeros(B, D).to(device, dtype)) if case.rwkv else None
     for given in wide:
         gate, k, v = given[:, 8:].split(D, 1)
@@ -149,6 +150,7 @@ def average_errors(case: Average, device: str, dtype: torch.dtype) -> dict[str, 
     return told | ({"moved": off(moved[1], moved[0])} if moved else {})
 
 
+@poisoned()
 def window_errors(case: Window, device: str, dtype: torch.dtype) -> dict[str, float]:
     """From a state that has seen nothing, through a short window and beyond."""
     from models._kernels import average
@@ -173,6 +175,7 @@ def window_errors(case: Window, device: str, dtype: torch.dtype) -> dict[str, fl
     return {"out": max(found)} | wrong | (older if len(wide) > W else {})  # where any key has left the window
 
 
+@poisoned()
 def shifted_errors(case: Shifted, device: str, dtype: torch.dtype) -> dict[str, float]:
     """And all of channel mixing, which moves the state at the end."""
     from models._kernels import few, shifted
@@ -211,6 +214,7 @@ def shifted_errors(case: Shifted, device: str, dtype: torch.dtype) -> dict[str, 
 # Whole models ----------------------------------------------------------------------------------------------------
 
 
+@poisoned()
 def model_errors(name: str, batch: int) -> dict[str, float]:
     """Logits of steps, and how many tensors of the state did not stay where they were; programs on the CPU."""
     model = build(name).float()
@@ -236,8 +240,6 @@ def model_errors(name: str, batch: int) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    if os.environ.get("TRITON_INTERPRET") != "1":
-        sys.exit("set TRITON_INTERPRET=1: without a GPU only Triton's interpreter runs these")
-    torch.empty = lambda *sizes, kept=torch.empty, **how: kept(*sizes, **how).fill_(torch.nan)  # what nothing writes
+    interpreted_only()
     told = {name: errors(case) for name, case in CASES.items()}
     print(json.dumps(told | {f"{name}: {batch}": model_errors(name, batch) for name, batch in MODELS}))

@@ -1,36 +1,24 @@
-"""What the Triton programs that take whole rows must do, as cases that give relative errors: see `tests.kernels`.
+"""What the Triton programs that take whole rows must do, as cases that give relative errors against float64.
 
     TRITON_INTERPRET=1 python -m tests.row_kernels     every case in float32 on the CPU, as JSON
 
-Letters: N rows, V logits of a row, D numbers of a row that is normed. Memory is poisoned before: a number that no
-program writes is not a number.
+Letters: N rows, V logits of a row, D numbers of a row that is normed.
 """
 
-import contextlib
 import json
-import os
-import sys
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tests.kernels import off
+from models import _rotary
+from tests.cases import interpreted_only, off, poisoned
 
 LOGITS = {"one block": (5, 37), "several": (3, 301), "a whole one": (4, 256), "one row": (1, 129)}
 NORMS = {"RMS": (7, 40, False), "layer": (7, 40, True), "long rows": (3, 2100, True), "one row": (1, 64, False)}
 
 
-@contextlib.contextmanager
-def poisoned() -> Iterator[None]:
-    torch.use_deterministic_algorithms(True)  # fills what is allocated and not written with what is not a number
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(False)
-
-
+@poisoned()
 def loss_errors(N: int, V: int, device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
     """Of the losses of rows, and of their gradients, whose rows are not neighbours; targets at both ends."""
     from models._kernels import cross_entropy
@@ -43,8 +31,7 @@ def loss_errors(N: int, V: int, device: str = "cpu", dtype: torch.dtype = torch.
     exact = logits.double().requires_grad_()
     right = F.cross_entropy(exact, targets, reduction="none")
     (gradient,) = torch.autograd.grad(right.sum(), exact)
-    with poisoned():
-        alone, found = (cross_entropy.losses(logits, targets, wanted) for wanted in (False, True))
+    alone, found = (cross_entropy.losses(logits, targets, wanted) for wanted in (False, True))
     assert torch.equal(alone, found), "the first did not overwrite the logits"
     return {"losses": off(found, right), "gradient": off(logits, gradient)}
 
@@ -56,6 +43,7 @@ def without_a_target() -> list[float]:
     return cross_entropy.losses(torch.zeros(4, 7), torch.tensor([0, 7, -1, 6]), False).tolist()
 
 
+@poisoned()
 def norm_errors(
     N: int, D: int, centred: bool, device: str = "cpu", dtype: torch.dtype = torch.float32
 ) -> dict[str, float]:
@@ -77,29 +65,71 @@ def norm_errors(
 
     exact = [each.detach().double().requires_grad_() for each in given]
     found = {}
-    with poisoned():
-        for name, wanted in (("both", (0, 1)), ("sum", (0,)), ("norm", (1,))):
-            told = []
-            for run, inputs in ((ours, given), (right, exact)):
-                outputs = run(*inputs)
-                dy = [back[i].to(inputs[0].dtype) for i in wanted]
-                gradients = torch.autograd.grad([outputs[i] for i in wanted], inputs, dy, allow_unused=True)
-                told.append([*outputs, *(g for g in gradients if g is not None)])
-            pairs = zip(("sum", "norm", "dx", "ddelta", "dweight", "dbias"), *told, strict=False)
-            assert len(told[0]) == len(told[1]), "a gradient of what was not used"
-            found |= {f"{each} of {name}": off(a, b) for each, a, b in pairs}
-        with torch.no_grad():
-            assert all(map(torch.equal, ours(*given), told[0])), "without gradients the same"
+    for name, wanted in (("both", (0, 1)), ("sum", (0,)), ("norm", (1,))):
+        told = []
+        for run, inputs in ((ours, given), (right, exact)):
+            outputs = run(*inputs)
+            dy = [back[i].to(inputs[0].dtype) for i in wanted]
+            gradients = torch.autograd.grad([outputs[i] for i in wanted], inputs, dy, allow_unused=True)
+            told.append([*outputs, *(g for g in gradients if g is not None)])
+        pairs = zip(("sum", "norm", "dx", "ddelta", "dweight", "dbias"), *told, strict=False)
+        assert len(told[0]) == len(told[1]), "a gradient of what was not used"
+        found |= {f"{each} of {name}": off(a, b) for each, a, b in pairs}
+    with torch.no_grad():
+        assert all(map(torch.equal, ours(*given), told[0])), "without gradients the same"
     return found
 
 
+@poisoned()
+def turn_errors(device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
+    """Of the rotation: heads after tokens, tokens after heads, positions of each sequence, and two axes."""
+    from models._kernels import rotation
+
+    found = {}
+    shapes = {"BTHK": (5, 1, 12), "BHTK": (5, 12), "B1TK": (2, 1, 5, 12), "TK": (7, 12)}
+    for name, shape in shapes.items():
+        made = torch.Generator().manual_seed(len(name))
+        x = torch.randn((7, 24) if name == "TK" else (2, 5, 3, 24), generator=made).to(device, dtype)
+        x = (x.transpose(1, 2) if name in ("BHTK", "B1TK") else x).requires_grad_()
+        turns = torch.polar(torch.ones(shape), torch.randn(shape, generator=made)).to(device)
+        exact = x.detach().double().requires_grad_()
+        y, right = rotation.turned(x, turns), _rotary.turned(exact, turns.to(torch.complex128))
+        dy = torch.randn(y.shape, generator=made).to(device, dtype)
+        found[name] = off(y, right)
+        found[f"d{name}"] = off(*(torch.autograd.grad(a, b, dy.to(a.dtype))[0] for a, b in ((y, x), (right, exact))))
+    return found
+
+
+@poisoned()
+def gate_errors(device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
+    """Of the gate with and without a norm, where the rows of one input are not neighbours; of sigmoid and square."""
+    from models._kernels import elementwise
+
+    found = {}
+    for eps, silu in ((None, True), (1e-3, True), (None, False)):
+        made = torch.Generator().manual_seed(5)
+        g, x = (torch.randn(shape, generator=made).to(device, dtype) for shape in ((3, 5, 2, 40), (3, 5, 4, 40)))
+        given = [g.requires_grad_(), x[:, :, ::2].detach().requires_grad_()]
+        exact = [z.detach().double().requires_grad_() for z in given]
+        y = elementwise.gated(*given, eps, silu)
+        opened = F.silu(exact[0]) if silu else torch.sigmoid(exact[0])
+        right = opened * (exact[1] if eps is None else F.rms_norm(exact[1], (40,), None, eps))
+        dy = torch.randn(y.shape, generator=made).to(device, dtype)
+        got, wanted = torch.autograd.grad(y, given, dy), torch.autograd.grad(right, exact, dy.double())
+        pairs = zip(("y", "dg", "dx"), (y, *got), (right, *wanted), strict=True)
+        found |= {f"{name}, eps {eps}, silu {silu}": off(a, b) for name, a, b in pairs}
+    y, right = elementwise.squared_relu(given[0]), exact[0].relu().square()
+    got, wanted = torch.autograd.grad(y, given[0], dy), torch.autograd.grad(right, exact[0], dy.double())
+    return found | {"square": off(y, right), "d square": off(*got, *wanted)}
+
+
 if __name__ == "__main__":
-    if os.environ.get("TRITON_INTERPRET") != "1":
-        sys.exit("set TRITON_INTERPRET=1: without a GPU only Triton's interpreter runs these")
+    interpreted_only()
     from models._kernels import cross_entropy, norm
 
     cross_entropy.NUMBERS = 128  # so that rows of few numbers are of several blocks
     told = {f"loss, {name}": loss_errors(*sizes) for name, sizes in LOGITS.items()}
     norm.NUMBERS, norm.EACH = 128, 2  # so that one program takes several blocks of rows
     told |= {f"norm, {name}": norm_errors(*case) for name, case in NORMS.items()}
+    told |= {"rotation": turn_errors(), "gates": gate_errors()}
     print(json.dumps(told | {"without a target": without_a_target()}))

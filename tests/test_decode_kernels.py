@@ -13,6 +13,7 @@ NAMES = [
     *(f"read, {name}" for name in decode_kernels.READS),
     *(f"write, {name}" for name in decode_kernels.WRITES),
     *decode_kernels.STEPS,
+    "far out",
 ]
 
 
@@ -29,6 +30,21 @@ def test_interpreted_programs_are_exact(interpreted, case):
 
 def test_an_interpreted_step_rounds_as_torch_does(interpreted):
     assert interpreted["rounding"] == {"at 0": 0.0, "at 7": 0.0, "at 99999": 0.0}
+
+
+def test_interpreted_choices_are_the_first_of_the_largest(interpreted):
+    assert interpreted["likeliest"] == {"token": 0, "position": 0}
+
+
+@on_a_gpu
+@pytest.mark.parametrize("dtype", COMPILED, ids=str)
+def test_compiled_choices_are_the_first_of_the_largest(dtype):
+    assert decode_kernels.likeliest_errors("cuda", dtype) == {"token": 0, "position": 0}
+
+
+@on_a_gpu
+def test_compiled_rotations_far_out_are_right():
+    assert max(decode_kernels.angle_errors("cuda").values()) < 1e-6
 
 
 @on_a_gpu

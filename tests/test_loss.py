@@ -9,7 +9,7 @@ import models
 from models import _loss
 from models._lm import LanguageModel
 from tests import contract, tiny
-from tests.kernels import off
+from tests.cases import off
 from tests.programs import on_a_gpu
 
 EXACT = {torch.float64: 1e-14, torch.float32: 2e-6}

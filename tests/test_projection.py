@@ -5,9 +5,8 @@ import torch
 from torch.nn import functional as F
 
 from models import _projection
-from tests.kernels import off
+from tests.cases import off, poisoned
 from tests.programs import on_a_gpu
-from tests.row_kernels import poisoned
 
 PARTS, D = [7, 5, 11], 24
 

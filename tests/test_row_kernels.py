@@ -10,9 +10,10 @@ import models
 from models._cost import Shape
 from models._layers import RMSNorm, added
 from tests import programs, row_kernels
-from tests.kernels import off
+from tests.cases import off
 from tests.programs import COMPILED, on_a_gpu
-from tests.test_kernels import INTERPRETED
+
+INTERPRETED = 1e-6  # in float32, of sums in another order
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,13 @@ def test_a_target_that_is_none_is_no_number(interpreted):
     assert first == last == pytest.approx(math.log(7))
     assert math.isnan(above)
     assert math.isnan(below)
+
+
+@pytest.mark.parametrize("case", ["rotation", "gates"])
+def test_interpreted_passes_are_exact(interpreted, case):
+    found = interpreted[case]
+    assert len(found) >= 5
+    assert {name: error for name, error in found.items() if not error <= INTERPRETED} == {}
 
 
 @pytest.mark.parametrize("case", row_kernels.NORMS)
@@ -61,6 +69,13 @@ def test_compiled_losses_are_right(sizes, dtype):
 def test_compiled_norms_are_right(case, dtype):
     found = row_kernels.norm_errors(*case, "cuda", dtype)
     assert {name: error for name, error in found.items() if not error <= COMPILED[dtype]} == {}
+
+
+@on_a_gpu
+@pytest.mark.parametrize("dtype", COMPILED, ids=str)
+@pytest.mark.parametrize("errors", [row_kernels.turn_errors, row_kernels.gate_errors])
+def test_compiled_passes_are_right(errors, dtype):
+    assert {name: error for name, error in errors("cuda", dtype).items() if not error <= COMPILED[dtype]} == {}
 
 
 @on_a_gpu

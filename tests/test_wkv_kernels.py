@@ -7,7 +7,7 @@ import models
 from models import _wkv
 from models._cost import Shape
 from tests import programs, wkv_kernels
-from tests.kernels import off
+from tests.cases import off
 from tests.programs import COMPILED, on_a_gpu
 
 INTERPRETED = 2e-6

@@ -3,13 +3,10 @@
     TRITON_INTERPRET=1 python -m tests.wkv_kernels     every case in float32 on the CPU, as JSON
 
 Letters: B batch, T tokens, C channels, L tokens of a segment. The oracle is WKV's definition, step by step, in float64.
-Outputs are poisoned before: a number that no program writes is not a number.
 """
 
 import dataclasses
 import json
-import os
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +14,7 @@ import torch
 from torch import Tensor
 
 from models import _token_shift, _wkv
-from tests.kernels import off
+from tests.cases import interpreted_only, off, poisoned
 
 NAMES = ("y", "p", "q", "dk", "dv", "dw", "du", "dm", "dp", "dq")
 
@@ -106,26 +103,26 @@ def oracle(case: Case, given: list[Tensor]) -> tuple[list[Tensor], Tensor]:
     return results(run, case, exact, unit), unit
 
 
+@poisoned()
 def errors(case: Case, device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
     """Relative error of the outputs, the last state and each gradient; and of outputs where no gradients are wanted."""
     from models._kernels import wkv
 
     given = inputs(case, device, dtype)
     right, unit = oracle(case, given)
-    empty, wkv.empty = wkv.empty, lambda *sizes, **kind: empty(*sizes, **kind).fill_(torch.nan)
-    try:
-        got = results(lambda *arguments: wkv.wkv(*arguments, case.L), case, given, unit)
-        with torch.no_grad():
-            alone, _ = wkv.wkv(*given[:4], tuple(given[4:]), case.L)
-            alone = torch.where(given[0] > _wkv.NOTHING / 2, alone, 0)
-    finally:
-        wkv.empty = empty
+    got = results(lambda *arguments: wkv.wkv(*arguments, case.L), case, given, unit)
+    with torch.no_grad():
+        alone, _ = wkv.wkv(*given[:4], tuple(given[4:]), case.L)
+        alone = torch.where(given[0] > _wkv.NOTHING / 2, alone, 0)
     pairs = zip((*NAMES, "y alone"), (*got, alone), (*right, right[0]), strict=True)
     return {name: off(a, b) for name, a, b in pairs if a.any() or b.any()}
 
 
+@poisoned()
 def shift_errors(device: str = "cpu", dtype: torch.dtype = torch.float32, D: int = 300) -> dict[str, float]:
     """Of token shift: the blends, and the gradients of tokens, of the ones before them and of the shares."""
+    from models._kernels import token_shift
+
     found = {}
     for B, T, N in ((2, 19, 3), (1, 1, 2), (3, 11, 2)):
         made = torch.Generator().manual_seed(T)
@@ -133,7 +130,8 @@ def shift_errors(device: str = "cpu", dtype: torch.dtype = torch.float32, D: int
         given = [torch.randn(shape, generator=made).to(device, dtype).requires_grad_() for shape in shapes]
         exact = [x.detach().double().requires_grad_() for x in given]
         dy = [torch.randn(B, T, D, generator=made).to(device, dtype) for _ in range(N)]
-        y, got = shifted(given, dy)
+        y = token_shift.blend(*given)
+        got = torch.autograd.grad(y, given, dy)
         right = _token_shift.Blend.apply(*exact)
         wanted = torch.autograd.grad(right, exact, [x.double() for x in dy])
         names = (*(f"blend {n}" for n in range(N)), "dx", "dfirst", "dmix")
@@ -142,20 +140,7 @@ def shift_errors(device: str = "cpu", dtype: torch.dtype = torch.float32, D: int
     return found
 
 
-def shifted(given: list[Tensor], dy: list[Tensor]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """The programs' blends and gradients, from poisoned memory."""
-    from models._kernels import token_shift
-
-    empty, token_shift.empty = token_shift.empty, lambda *sizes, **kind: empty(*sizes, **kind).fill_(torch.nan)
-    try:
-        y = token_shift.blend(*given)
-        return y, torch.autograd.grad(y, given, dy)
-    finally:
-        token_shift.empty = empty
-
-
 if __name__ == "__main__":
-    if os.environ.get("TRITON_INTERPRET") != "1":
-        sys.exit("set TRITON_INTERPRET=1: without a GPU only Triton's interpreter runs these")
+    interpreted_only()
     told = {name: errors(case) for name, case in CASES.items()}
     print(json.dumps(told | {"token shift": shift_errors()}))

@@ -65,7 +65,7 @@ def step_(
     V: int,
     eps: float,
     dtype: torch.dtype,
-) -> tuple[Float[Tensor, "B N"], tuple[Float[Tensor, "B N"], Tensor] | None]:
+) -> tuple[Float[Tensor, "B N"], tuple[Float[Tensor, "B H*F"], Float[Tensor, "B H*F"]] | None]:
     """phi(q) S, with z over phi(q) . z + eps; of queries, keys and values as a projection gives them, side by side.
 
     Adds to `state`, in place, the values of its first V columns. What z becomes is given back with z, to be copied:

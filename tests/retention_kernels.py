@@ -1,6 +1,6 @@
-"""What the Triton programs must do, as cases that give relative errors: for the interpreter on a CPU and for a GPU.
+"""What the Triton programs of retention must do, as cases that give relative errors: interpreted, and on a GPU.
 
-    TRITON_INTERPRET=1 python -m tests.kernels     every case in float32 on the CPU, as JSON
+    TRITON_INTERPRET=1 python -m tests.retention_kernels     every case in float32 on the CPU, as JSON
 
 Letters: B batch, H heads, T tokens, K size of a query or key head, V size of a value head. The oracle is retention's
 definition, step by step, in float64. Outputs are poisoned before: a number that no program writes is not a number.
@@ -9,17 +9,15 @@ definition, step by step, in float64. Outputs are poisoned before: a number that
 import dataclasses
 import itertools
 import json
-import os
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from models import _retention, _rotary
+from models import _retention
 from models._kernels.plans import EXACT, Plan, Tile
+from tests.cases import interpreted_only, off, poisoned
 
 GAMMAS = (0.999, 1e-3, 1.0, 0.6)  # of the heads: slow, so fast that powers vanish, none, fast
 
@@ -94,6 +92,7 @@ def oracle(case: Case, given: list[Tensor], back: list[Tensor]) -> list[Tensor]:
     return results(run, case, exact, [x.double() for x in back])
 
 
+@poisoned()
 def errors(
     case: Case, device: str = "cpu", dtype: torch.dtype = torch.float32, seed: int | None = None
 ) -> dict[str, float]:
@@ -108,64 +107,13 @@ def errors(
     def run(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor | None, state: Tensor | None) -> Any:
         return retention.retention(q, k, v, log_decay, state, True, ends, case.how, case.L)
 
-    empty, retention.empty = retention.empty, lambda *sizes: empty(*sizes).fill_(torch.nan)
-    try:
-        got = results(run, case, given, back)
-    finally:
-        retention.empty = empty
+    got = results(run, case, given, back)
     names = ["o", "state", "dq", "dk", "dv", *["dlog"] * case.decay, *["dstate"] * case.state]
     right = oracle(case, given, back)
     sizes = {} if seed is None else {"|dlog|": right[5].norm().item()}
     return sizes | {name: off(a, b) for name, a, b in zip(names, got, right, strict=True)}
 
 
-def off(got: Tensor, right: Tensor) -> float:
-    return ((got.double() - right.double()).norm() / right.double().norm()).nan_to_num(torch.inf).item()
-
-
-def turn_errors(device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
-    """Of the rotation: heads after tokens, tokens after heads, positions of each sequence, and two axes."""
-    from models._kernels import rotation
-
-    found = {}
-    shapes = {"BTHK": (5, 1, 12), "BHTK": (5, 12), "B1TK": (2, 1, 5, 12), "TK": (7, 12)}
-    for name, shape in shapes.items():
-        made = torch.Generator().manual_seed(len(name))
-        x = torch.randn((7, 24) if name == "TK" else (2, 5, 3, 24), generator=made).to(device, dtype)
-        x = (x.transpose(1, 2) if name in ("BHTK", "B1TK") else x).requires_grad_()
-        turns = torch.polar(torch.ones(shape), torch.randn(shape, generator=made)).to(device)
-        exact = x.detach().double().requires_grad_()
-        y, right = rotation.turned(x, turns), _rotary.turned(exact, turns.to(torch.complex128))
-        dy = torch.randn(y.shape, generator=made).to(device, dtype)
-        found[name] = off(y, right)
-        found[f"d{name}"] = off(*(torch.autograd.grad(a, b, dy.to(a.dtype))[0] for a, b in ((y, x), (right, exact))))
-    return found
-
-
-def gate_errors(device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
-    """Of the gate with and without a norm, where the rows of one input are not neighbours; of sigmoid and square."""
-    from models._kernels import elementwise
-
-    found = {}
-    for eps, silu in ((None, True), (1e-3, True), (None, False)):
-        made = torch.Generator().manual_seed(5)
-        g, x = (torch.randn(shape, generator=made).to(device, dtype) for shape in ((3, 5, 2, 40), (3, 5, 4, 40)))
-        given = [g.requires_grad_(), x[:, :, ::2].detach().requires_grad_()]
-        exact = [z.detach().double().requires_grad_() for z in given]
-        y = elementwise.gated(*given, eps, silu)
-        opened = F.silu(exact[0]) if silu else torch.sigmoid(exact[0])
-        right = opened * (exact[1] if eps is None else F.rms_norm(exact[1], (40,), None, eps))
-        dy = torch.randn(y.shape, generator=made).to(device, dtype)
-        got, wanted = torch.autograd.grad(y, given, dy), torch.autograd.grad(right, exact, dy.double())
-        pairs = zip(("y", "dg", "dx"), (y, *got), (right, *wanted), strict=True)
-        found |= {f"{name}, eps {eps}, silu {silu}": off(a, b) for name, a, b in pairs}
-    y, right = elementwise.squared_relu(given[0]), exact[0].relu().square()
-    got, wanted = torch.autograd.grad(y, given[0], dy), torch.autograd.grad(right, exact[0], dy.double())
-    return found | {"square": off(y, right), "d square": off(*got, *wanted)}
-
-
 if __name__ == "__main__":
-    if os.environ.get("TRITON_INTERPRET") != "1":
-        sys.exit("set TRITON_INTERPRET=1: without a GPU only Triton's interpreter runs these")
-    told = {name: errors(case) for name, case in CASES.items()}
-    print(json.dumps(told | {"rotation": turn_errors(), "gates": gate_errors()}))
+    interpreted_only()
+    print(json.dumps({name: errors(case) for name, case in CASES.items()}))

@@ -1,0 +1,44 @@
+"""Runs a module with the shapes in signatures checked, as pytest checks them, in a process that is not pytest's.
+
+TRITON_INTERPRET=1 python -m tests.checked tests.decode_kernels
+"""
+
+import functools
+import importlib.util
+import inspect
+import re
+import runpy
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jaxtyping
+
+from tests.tree import project
+
+
+def leave_programs_as_written() -> None:
+    """Triton reads a program's source and looks its names up where the function was made: for a function wrapped by
+    the checks that is a file of jaxtyping's, where they are not."""
+    if importlib.util.find_spec("triton") is None:
+        return
+    import triton
+
+    kept = triton.jit
+
+    def jit(program: Callable[..., Any] | None = None, **how: Any) -> Any:
+        return functools.partial(jit, **how) if program is None else kept(inspect.unwrap(program), **how)
+
+    triton.jit = jit
+
+
+def main(module: str) -> None:
+    options = project()["tool"]["pytest"]["ini_options"]["addopts"]
+    *packages, checker = re.findall(r"--jaxtyping-packages=(\S+)", options)[0].split(",")
+    leave_programs_as_written()
+    jaxtyping.install_import_hook(packages, checker)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
