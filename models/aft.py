@@ -36,6 +36,7 @@ from models import _average, _few, _gate, _window, _wkv
 from models._biases import Biases
 from models._cost import Chosen, CommonOptions, Count, Shape
 from models._lm import LanguageModel
+from models._projection import projected
 from models._state import Call, LayerState, state_dtype
 from models._traffic import Traffic, average_traffic
 
@@ -70,7 +71,10 @@ class Mixer(nn.Module):
             self.biases = Biases(heads, window, shape.max_length, options.rank)
 
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
-        q, k, v = self.into(x).chunk(3, -1)
+        if x.is_cuda:
+            q, k, v = projected(x, self.into.weight, [x.shape[-1]] * 3)
+        else:  # where several products gain nothing, and round gradients in another way
+            q, k, v = self.into(x).chunk(3, -1)
         if call.valid is not None:
             k = k.masked_fill(~call.valid.unsqueeze(-1), _wkv.NOTHING)
         lowered = torch.is_autocast_enabled(x.device.type)

@@ -103,10 +103,7 @@ class LinearAttention(nn.Module):
         options, shared = self.options, call.shared
         if call.continues(x, state):
             return self.step(x, shared, state)
-        if torch.is_grad_enabled():
-            qk, v = projected(x, self.into.weight, self.parts)
-        else:
-            qk, v = self.into(x).split(self.parts, -1)
+        qk, v = projected(x, self.into.weight, self.parts)
         qk, v = qk.unflatten(-1, (-1, self.K)), v.unflatten(-1, (-1, self.V))
         if shared.turn_inputs is not None:
             qk = turned(qk, shared.turn_inputs)
