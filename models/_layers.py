@@ -36,10 +36,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
         if self.kind == "swiglu":
-            if torch.is_grad_enabled():
-                gate, hidden = projected(x, self.into.weight, [self.out.in_features] * 2)
-            else:
-                gate, hidden = F.linear(x, self.into.weight).chunk(2, -1)
+            gate, hidden = projected(x, self.into.weight, [self.out.in_features] * 2)
             return F.linear(gated(gate, hidden), self.out.weight)
         return F.linear(F.gelu(F.linear(x, self.into.weight)), self.out.weight)
 

@@ -1,4 +1,4 @@
-"""Products of one input with the parts of one weight, each a tensor of its own.
+"""Products of one input with the parts of one weight: without gradients one product that is split, else several.
 
 Parts of one product would be gathered again going backward, and of several products autograd adds up the gradients of
 their input one by one, each a pass over the data. On a GPU each product going back adds to what those before it found.
@@ -15,8 +15,10 @@ from torch.nn import functional as F
 def projected(
     x: Float[Tensor, "*any D"], weight: Float[Tensor, "rows D"], parts: list[int]
 ) -> tuple[Float[Tensor, "*any _"], ...]:
-    """x @ part.T for each of the `parts` that the rows of the weight are split into."""
-    if not (x.is_cuda and torch.is_grad_enabled()):
+    """x @ part.T for each of the `parts` that the rows of the weight are split into; without gradients views of one."""
+    if not torch.is_grad_enabled():
+        return F.linear(x, weight).split_with_sizes(parts, -1)
+    if not x.is_cuda:
         return tuple(F.linear(x, part) for part in weight.split(parts))
     if torch.is_autocast_enabled("cuda"):  # as for any product, and the gradients come back as those they are of
         dtype = torch.get_autocast_dtype("cuda")

@@ -3,15 +3,18 @@
 Letters: B batch, T tokens, H heads, F features, V size of a value head.
 """
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from models import _retention as retention
+from models._cost import Chosen
 from models._norm import rms_norm
 from models._rotary import turned
-from models._state import Call, LayerState, state_dtype
+from models._state import LayerState, state_dtype
 
 EPS, NORM_EPS = 1e-6, 1e-6
 PROGRAMMED = ("elu", "relu")  # feature maps that `models._kernels.sums` knows
@@ -20,11 +23,11 @@ Features = Float[Tensor, "B T H F"]
 Turns = Complex[Tensor, "*any T 1 P"]
 
 
-def totals(q: Features, k: Features, call: Call, state: LayerState) -> Float[Tensor, "B T H 1"]:
+def totals(q: Features, k: Features, keep_state: bool, state: LayerState) -> Float[Tensor, "B T H 1"]:
     """phi(q_n) . z_n by running sums, where z is no column of S; at least in float32."""
     z = k.cumsum(1, dtype=state_dtype(k.dtype))
     z = z + state["z"].unsqueeze(1) if "z" in state else z
-    if call.keep_state:
+    if keep_state:
         state["z"] = z[:, -1].clone()  # a view would keep all of z alive
     return (q * z).sum(-1, keepdim=True)
 
@@ -57,6 +60,29 @@ def step(
     if v.shape[-1] > V:
         y, total = y.split((V, 1), -1)
     return normalised(y, total, v.dtype, norm)
+
+
+def operation(
+    options: Chosen, like: Tensor, sizes: tuple[int, ...], V: int, apart: bool
+) -> tuple[Callable[..., Tensor], list[Tensor]]:
+    """Chunkwise retention of features of `sizes`, all positive, and of values, over what divides it: a column of it, or
+    running sums `apart`, as where features are turned, which itself is left out.
+    """
+    run, divide = retention.CHUNKWISE[options.implementation], options.normaliser == "sum"
+    column = divide and not apart
+    q, k = torch.rand(2, *sizes, dtype=like.dtype, device=like.device)
+    v = torch.randn(*sizes[:-1], V, dtype=like.dtype, device=like.device)
+
+    def averages(q: Features, k: Features, v: Float[Tensor, "B T H V"]) -> Float[Tensor, "B T H V"]:
+        total = totals(q, k, False, {}) if divide and apart else None
+        v = F.pad(v, (0, 1), value=1.0) if column else v
+        q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+        y = run(q, k, v, chunk=options.chunk_size)[0].transpose(1, 2)
+        if column:
+            y, total = y.split((V, 1), -1)
+        return normalised(y, total, v.dtype, norm=False)
+
+    return averages, [q, k, v]
 
 
 def z_of(state: LayerState, V: int) -> Float[Tensor, "B H F"] | None:

@@ -5,6 +5,8 @@ Letters: B batch, T tokens, S keys in reach, D channels, W window, N blocks of W
 in float32 or more: the one key and value that weigh as much as all tokens before those.
 """
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -39,6 +41,20 @@ def averages(
     if call.keep_state:
         state.update(after)
     return y
+
+
+def operation(
+    k: Keys, v: Keys, heads: int, window: int, call: Call, implementation: str
+) -> tuple[Callable[..., Keys], list[Tensor]]:
+    """The averages of `conv` from nothing; its biases are one of the inputs."""
+    biases = Biases(heads, window, 0, None)
+    del biases.table  # each call gives its own
+
+    def run(k: Keys, v: Keys, table: Float[Tensor, "H W"]) -> Keys:
+        biases.table = table  # type: ignore[assignment]
+        return averages(biases, k, v, call, {}, None, implementation)
+
+    return run, [k, v, torch.randn(heads, window, dtype=k.dtype, device=k.device)]
 
 
 def nothing(window: int, k: Keys, exact: torch.dtype) -> LayerState:

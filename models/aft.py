@@ -35,7 +35,8 @@ from torch.nn import functional as F
 from models import _average, _few, _gate, _window, _wkv
 from models._biases import Biases
 from models._cost import Chosen, CommonOptions, Count, Shape
-from models._lm import LanguageModel
+from models._lm import LanguageModel, Operation
+from models._projection import projected
 from models._state import Call, LayerState, state_dtype
 from models._traffic import Traffic, average_traffic
 
@@ -70,7 +71,8 @@ class Mixer(nn.Module):
             self.biases = Biases(heads, window, shape.max_length, options.rank)
 
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
-        q, k, v = self.into(x).chunk(3, -1)
+        # several products gain nothing on the CPU, and round gradients in another way
+        q, k, v = projected(x, self.into.weight, [x.shape[-1]] * 3) if x.is_cuda else self.into(x).chunk(3, -1)
         if call.valid is not None:
             k = k.masked_fill(~call.valid.unsqueeze(-1), _wkv.NOTHING)
         lowered = torch.is_autocast_enabled(x.device.type)
@@ -162,6 +164,16 @@ class Model(LanguageModel):
     @classmethod
     def counts_on_device(cls, options: Chosen) -> bool:
         return options.variant in ("conv", "simple", "local")
+
+    @classmethod
+    def operation(cls, shape: Shape, options: Chosen, batch: int, length: int, like: Tensor) -> Operation | None:
+        """Of `simple` and `conv`, whose biases know no positions."""
+        call = Call(cls.training_form(options), torch.arange(length, device=like.device), None, None, 0, False, None)
+        k, v = torch.randn(2, batch, length, shape.width, dtype=like.dtype, device=like.device)
+        if options.variant == "conv":
+            return _window.operation(k, v, shape.heads, options.window, call, options.implementation)
+        run = functools.partial(simple, call=call, state={}, implementation=options.implementation)
+        return (run, [k, v]) if options.variant == "simple" else None
 
     @classmethod
     def check(cls, shape: Shape, options: Chosen) -> None:

@@ -36,7 +36,7 @@ from models import _few, _sums
 from models import _retention as retention
 from models._cost import Chosen, CommonOptions, Count, Shape, retention_flops
 from models._layers import RMSNorm
-from models._lm import LanguageModel
+from models._lm import LanguageModel, Operation
 from models._projection import projected
 from models._rotary import rope_angles, turned, turns
 from models._state import Call, LayerState
@@ -103,10 +103,7 @@ class LinearAttention(nn.Module):
         options, shared = self.options, call.shared
         if call.continues(x, state):
             return self.step(x, shared, state)
-        if torch.is_grad_enabled():
-            qk, v = projected(x, self.into.weight, self.parts)
-        else:
-            qk, v = self.into(x).split(self.parts, -1)
+        qk, v = projected(x, self.into.weight, self.parts)
         qk, v = qk.unflatten(-1, (-1, self.K)), v.unflatten(-1, (-1, self.V))
         if shared.turn_inputs is not None:
             qk = turned(qk, shared.turn_inputs)
@@ -115,7 +112,7 @@ class LinearAttention(nn.Module):
             phi = phi.masked_fill(~call.valid[:, :, None, None], 0)
         if shared.turn_features is not None:
             q, k = phi.chunk(2, 2)
-            total = _sums.totals(q, k, call, state) if options.normaliser == "sum" else None
+            total = _sums.totals(q, k, call.keep_state, state) if options.normaliser == "sum" else None
             y = self.sums(turned(phi, shared.turn_features), v, call, state)
         elif options.normaliser == "sum":
             y, total = self.sums(phi, F.pad(v, (0, 1), value=1.0), call, state).split((self.V, 1), -1)
@@ -196,6 +193,11 @@ class Model(LanguageModel):
     @classmethod
     def counts_on_device(cls, options: Chosen) -> bool:
         return options.feature_map != "cosformer"  # whose last position the host must watch
+
+    @classmethod
+    def operation(cls, shape: Shape, options: Chosen, batch: int, length: int, like: Tensor) -> Operation:
+        _, F, V = sizes(shape, options)
+        return _sums.operation(options, like, (batch, length, shape.heads, F), V, maps.turns_features(options))
 
     @classmethod
     def check(cls, shape: Shape, options: Chosen) -> None:

@@ -76,10 +76,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
         shared: Shared = call.shared
-        if torch.is_grad_enabled():
-            qk, v = projected(x, self.into.weight, self.parts)
-        else:
-            qk, v = self.into(x).split(self.parts, -1)
+        qk, v = projected(x, self.into.weight, self.parts)
         qk, v = qk.unflatten(-1, (-1, self.size)), v.unflatten(-1, (-1, self.size))
         if shared.turn is not None:
             qk = turned(qk, shared.turn)

@@ -102,14 +102,15 @@ def turn_errors(device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict
 
 @poisoned()
 def gate_errors(device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
-    """Of the gate with and without a norm, where the rows of one input are not neighbours; of sigmoid and square."""
+    """Of the gate with and without a norm, its rows no neighbours, in one input by groups; of sigmoid and square."""
     from models._kernels import elementwise
 
     found = {}
     for eps, silu in ((None, True), (1e-3, True), (None, False)):
         made = torch.Generator().manual_seed(5)
-        g, x = (torch.randn(shape, generator=made).to(device, dtype) for shape in ((3, 5, 2, 40), (3, 5, 4, 40)))
-        given = [g.requires_grad_(), x[:, :, ::2].detach().requires_grad_()]
+        g, x = (torch.randn(shape, generator=made).to(device, dtype) for shape in ((3, 5, 130), (3, 5, 4, 40)))
+        g, x = g[..., 40:120].unflatten(-1, (2, 40)), x[:, :, ::2]
+        given = [g.detach().requires_grad_(), x.detach().requires_grad_()]
         exact = [z.detach().double().requires_grad_() for z in given]
         y = elementwise.gated(*given, eps, silu)
         opened = F.silu(exact[0]) if silu else torch.sigmoid(exact[0])

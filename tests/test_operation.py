@@ -14,7 +14,7 @@ from tests import tiny
 
 SHAPE = Shape(width=24, layers=1, heads=2, ffn_width=32, vocabulary=97, max_length=64)
 EXACT = torch.empty(0, dtype=torch.float64)
-NAMED = ["retnet", "transformer", "rwkv"]
+NAMED = ["retnet", "transformer", "rwkv", "linear_attention", "aft"]
 
 
 def taken(name, **options):
@@ -46,6 +46,42 @@ def test_rwkvs_is_the_average_by_channel():
     torch.testing.assert_close(run(k, v, w, u), right)
 
 
+@pytest.mark.parametrize(
+    ("options", "F", "divided"),
+    [
+        ({}, 12, True),
+        ({"feature_map": "taylor", "feature_size": 2}, 6, True),
+        ({"rotation": "none"}, 12, True),
+        ({"normaliser": "none", "output_norm": True}, 12, False),
+    ],
+    ids=str,
+)
+def test_linear_attentions_is_retention_of_features_over_their_sums(options, F, divided):
+    run, (q, k, v) = taken("linear_attention", chunk_size=5, **options)
+    assert (q.shape, v.shape) == ((3, 19, 2, F), (3, 19, 2, 12))
+    assert min(q.min(), k.min()) >= 0
+    weights = torch.einsum("bthf,bshf->bhts", q, k).tril()
+    right = torch.einsum("bhts,bshv->bthv", weights, v)
+    right = right / (weights.sum(-1).mT.unsqueeze(-1) + 1e-6) if divided else right
+    torch.testing.assert_close(run(q, k, v), right)
+
+
+def test_afts_is_the_average_by_channel_with_biases():
+    run, (k, v, table) = taken("aft", window=4)
+    assert table.shape == (2, 4)
+    distance = torch.arange(19).unsqueeze(-1) - torch.arange(19)
+    bias = table[:, distance.clamp(0, 3)].masked_fill(distance > 3, 0).masked_fill(distance < 0, -torch.inf)
+    weights = (bias.repeat_interleave(12, 0) + k.mT.unsqueeze(2)).softmax(-1)
+    torch.testing.assert_close(run(k, v, table), torch.einsum("bdts,bsd->btd", weights, v))
+    assert all(each.any() for each in torch.autograd.grad(run(k, v, table.requires_grad_()).sum(), [table]))
+
+
+def test_simple_afts_has_no_biases():
+    run, (k, v) = taken("aft", variant="simple")
+    zero = torch.zeros(24, dtype=torch.float64)
+    torch.testing.assert_close(run(k, v), _wkv.wkv(k, v, zero, zero, _wkv.empty(3, 24, k), "recurrent")[0])
+
+
 @pytest.mark.parametrize("name", NAMED)
 def test_an_operation_is_timed_with_and_without_gradients(name):
     bench = Bench(tiny.point("operation", name, options={}, batch_size=3, sequence_length=19, repeats=2))
@@ -56,6 +92,6 @@ def test_an_operation_is_timed_with_and_without_gradients(name):
 
 
 def test_a_model_that_names_none_is_told():
-    bench = Bench(tiny.point("operation", "aft", options={}, batch_size=3, sequence_length=19))
+    bench = Bench(tiny.point("operation", "aft", options={"variant": "local"}, batch_size=3, sequence_length=19))
     with pytest.raises(NotApplicable, match="AFT names no operation"):
         next(Measure().run(bench.point, bench))

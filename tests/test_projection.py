@@ -43,6 +43,14 @@ def test_products_and_gradients_are_those_of_one_product(run):
     assert torch.autograd.gradcheck(lambda *inputs: run(*inputs, PARTS), [inputs[0][:1, :4], inputs[1]])
 
 
+def test_without_gradients_parts_are_views_of_one_product():
+    (x, weight), _ = given(torch.float32)
+    with torch.no_grad():
+        got, right = _projection.projected(x, weight, PARTS), in_one(x, weight, PARTS)
+    assert all(map(torch.equal, got, right))
+    assert len({part.untyped_storage().data_ptr() for part in got}) == 1
+
+
 def test_a_lost_part_would_be_seen():
     inputs, back = given()
     right = results(in_one, inputs, back)

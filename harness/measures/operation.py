@@ -1,8 +1,9 @@
 """How long one mixer's operation over time takes by itself, on random inputs: no projections, norms or gates.
 
-That of RetNet and linear attention is retention, the Transformer's is attention, RWKV's the average by channel. Forward
-alone, and forward with the gradients of all inputs. On CUDA each is captured and replayed as one graph where that is
-possible, so that no time of the host is in it.
+That of RetNet is retention, that of linear attention retention of features with what divides it, the Transformer's is
+attention, RWKV's and AFT's the average by channel, AFT's with biases and where they know no positions. Forward alone,
+and forward with the gradients of all inputs. On CUDA each is captured and replayed as one graph where that is possible,
+so that no time of the host is in it.
 
 `least_bytes_per_second` is what must be moved at least forward, each input and output once, over the time forward.
 """

@@ -1,7 +1,7 @@
 """Passes over the data that torch would make several of: gates, the norm of heads under a gate, squares.
 
-Letters: R rows, K numbers of a row. Everything is computed in float32 and written in the inputs' dtype;
-what a backward pass can compute again is not kept.
+Letters: R rows, K numbers of a row; G groups of H rows, each with steps of its own. Everything is computed in float32
+and written in the inputs' dtype; what a backward pass can compute again is not kept.
 """
 
 import torch
@@ -17,14 +17,15 @@ from models._kernels.plans import bucket
 NUMBERS = 4096  # that one program takes
 
 
-@triton.jit(do_not_specialize=["R"])
-def _gate(g, x, y, R, strides, EPS: tl.constexpr, NORM: tl.constexpr, SILU: tl.constexpr, K: tl.constexpr,
+@triton.jit(do_not_specialize=["R", "H"])
+def _gate(g, x, y, R, H, g_steps, x_steps, EPS: tl.constexpr, NORM: tl.constexpr, SILU: tl.constexpr, K: tl.constexpr,
           BLOCK: tl.constexpr, ROWS: tl.constexpr):  # fmt: skip
-    row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS)).to(tl.int64)[:, None]
+    row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS))[:, None]
+    group, h, row = (row // H).to(tl.int64), row % H, row.to(tl.int64)
     k = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)[None, :]
     inside = (row < R) & (k < K)
-    a = tl.load(g + row * strides[0] + k, inside, 0.0).to(tl.float32)
-    b = tl.load(x + row * strides[1] + k, inside, 0.0).to(tl.float32)
+    a = tl.load(g + group * g_steps[0] + h * g_steps[1] + k, inside, 0.0).to(tl.float32)
+    b = tl.load(x + group * x_steps[0] + h * x_steps[1] + k, inside, 0.0).to(tl.float32)
     if NORM:
         b *= tl.rsqrt(tl.sum(b * b, 1) / K + EPS)[:, None]
     if SILU:
@@ -32,14 +33,15 @@ def _gate(g, x, y, R, strides, EPS: tl.constexpr, NORM: tl.constexpr, SILU: tl.c
     tl.store(y + row * K + k, (tl.sigmoid(a) * b).to(y.dtype.element_ty), inside)
 
 
-@triton.jit(do_not_specialize=["R"])
-def _gate_back(dy, g, x, dg, dx, R, strides, EPS: tl.constexpr, NORM: tl.constexpr, SILU: tl.constexpr,
+@triton.jit(do_not_specialize=["R", "H"])
+def _gate_back(dy, g, x, dg, dx, R, H, g_steps, x_steps, EPS: tl.constexpr, NORM: tl.constexpr, SILU: tl.constexpr,
                K: tl.constexpr, BLOCK: tl.constexpr, ROWS: tl.constexpr):  # fmt: skip
-    row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS)).to(tl.int64)[:, None]
+    row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS))[:, None]
+    group, h, row = (row // H).to(tl.int64), row % H, row.to(tl.int64)
     k = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)[None, :]
     inside = (row < R) & (k < K)
-    a = tl.load(g + row * strides[0] + k, inside, 0.0).to(tl.float32)
-    b = tl.load(x + row * strides[1] + k, inside, 0.0).to(tl.float32)
+    a = tl.load(g + group * g_steps[0] + h * g_steps[1] + k, inside, 0.0).to(tl.float32)
+    b = tl.load(x + group * x_steps[0] + h * x_steps[1] + k, inside, 0.0).to(tl.float32)
     d = tl.load(dy + row * K + k, inside, 0.0).to(tl.float32)
     s = tl.sigmoid(a)
     db = d * a * s if SILU else d * s
@@ -78,12 +80,12 @@ class _Gated(torch.autograd.Function):
     @staticmethod
     def forward(ctx, g, x, eps, silu):
         ctx.shape, ctx.eps, ctx.silu = g.shape, eps, silu
-        g, x = (_rows(z) for z in (g, x))
+        g, x = (_groups(z) for z in (g, x))
         ctx.save_for_backward(g, x)
+        (G, H, K), steps = g.shape, (g.stride()[:2], x.stride()[:2])
         y = torch.empty(g.shape, dtype=g.dtype, device=g.device)
-        grid, tiles = _tiles(g.shape[0], g.shape[1], eps is not None)
-        strides = g.stride(0), x.stride(0)
-        _gate[grid](g, x, y, g.shape[0], strides, eps or 0.0, eps is not None, silu, g.shape[1], *tiles)
+        grid, tiles = _tiles(G * H, K, eps is not None)
+        _gate[grid](g, x, y, G * H, H, *steps, eps or 0.0, eps is not None, silu, K, *tiles)
         return y.view(ctx.shape)
 
     @staticmethod
@@ -92,10 +94,10 @@ class _Gated(torch.autograd.Function):
         bound(dy.device)
         (g, x), dy = ctx.saved_tensors, dy.contiguous()
         dg, dx = (torch.empty(g.shape, dtype=g.dtype, device=g.device) for _ in range(2))
-        grid, tiles = _tiles(g.shape[0], g.shape[1], ctx.eps is not None)
-        strides = g.stride(0), x.stride(0)
+        (G, H, K), steps = g.shape, (g.stride()[:2], x.stride()[:2])
+        grid, tiles = _tiles(G * H, K, ctx.eps is not None)
         norm = ctx.eps or 0.0, ctx.eps is not None
-        _gate_back[grid](dy, g, x, dg, dx, g.shape[0], strides, *norm, ctx.silu, g.shape[1], *tiles)
+        _gate_back[grid](dy, g, x, dg, dx, G * H, H, *steps, *norm, ctx.silu, K, *tiles)
         return dg.view(ctx.shape), dx.view(ctx.shape), None, None
 
 
@@ -123,9 +125,9 @@ class _Squared(torch.autograd.Function):
         return dx
 
 
-def _rows(x: Tensor) -> Float[Tensor, "R K"]:
-    """Its last axis contiguous, all others as one: a copy where they are none."""
-    x = x.flatten(0, -2)
+def _groups(x: Tensor) -> Float[Tensor, "G H K"]:
+    """Its last axis contiguous, all but the last two as one: a copy where they are none."""
+    x = x.flatten(0, -3) if x.dim() > 2 else x.view(1, -1, x.shape[-1])
     return x if x.stride(-1) == 1 else x.contiguous()
 
 
