@@ -33,16 +33,16 @@ class Measure:
     def run(self, point: Point, bench: "Bench") -> Iterator[Sample | Progress]:
         import torch
 
-        from harness import training
-        from harness.bench import CAPTURE_WARM_CALLS
         from harness.decoding import Decoder
+        from harness.graphs import WARM_CALLS
+        from harness.stepping import Stepper
 
         assert point.batch_size is not None
         assert point.sequence_length is not None
         batch, length = point.batch_size, point.sequence_length
         model, windows = bench.model(), bench.tokens(batch, length + 1)
         with bench.reaching(length), torch.inference_mode():
-            reserved = length + CAPTURE_WARM_CALLS
+            reserved = length + WARM_CALLS
             context = bench.context(model, windows[:, : max(1, length - 1)], reserved)
             decoder = Decoder(model, windows[:, -1], context, bench.captured)
 
@@ -54,11 +54,11 @@ class Measure:
         yield from told("decode", spent, batch)
         del context, spent
         settings = Training(sequence_length=length, batch_size=batch, learning_rate=1e-4)
-        optimiser = training.optimiser(model, settings)
+        stepper = Stepper(model, settings, bench.form)
         model.train()
 
         def train() -> None:
-            training.step(model, optimiser, windows, settings, bench.form)
+            stepper(windows)
 
         yield from told("training", bench.energy(train, WINDOWS, WINDOW_SECONDS), batch * length)
 
