@@ -16,10 +16,10 @@ import torch
 import torch._dynamo  # the first optimiser loads it, which takes longer than many a point
 
 import models
-from harness import cache, graphs, sources, timing
+from harness import cache, graphs, sources, stepping, timing
 from harness.measures import NotApplicable
 from harness.memory import Memory, Peak
-from harness.point import Point, digest
+from harness.point import Point, Training, digest
 from harness.telemetry import Circumstances, EnergyMeter, Gauges
 
 if TYPE_CHECKING:
@@ -107,9 +107,22 @@ class Bench:
         with graphs.aside():
             for _ in range(graphs.WARM_CALLS):
                 work()
-        replay = graphs.captured(work)
+        replay = graphs.capture(work)
         self.graph = self.graph or replay is not None
         return replay or work
+
+    def stepper(self, model: "LanguageModel", settings: Training, windows: torch.Tensor) -> Callable[[], None]:
+        """An optimiser step over these windows, [B, T + 1], on CUDA one graph where that is possible; see `Stepper`."""
+        stepper = stepping.Stepper(model, settings, self.form)
+        while stepper.undecided:
+            stepper(windows)
+        if stepper.on_cuda:
+            self.graph = stepper.graph
+
+        def work() -> None:
+            stepper(windows)
+
+        return work
 
     def time(self, work: Callable[[], Any]) -> timing.Timing:
         """Seconds of one call, sample by sample; see `harness.timing`. What it was timed under is kept beside."""

@@ -19,10 +19,11 @@ def aside() -> Iterator[None]:
     current.wait_stream(side)
 
 
-def captured(work: Callable[[], Any]) -> Callable[[], Any] | None:
-    """What does `work` again, as one graph; None where something in it cannot be captured. Runs nothing yet.
+def capture(work: Callable[[], Any]) -> Callable[[], Any] | None:
+    """One graph that does `work` again when it is called; None where something in it cannot be captured.
 
-    Work must have run `WARM_CALLS` times `aside` before. Raises torch.OutOfMemoryError where memory runs out.
+    Nothing runs yet. Work must have run `WARM_CALLS` times `aside` before. Raises torch.OutOfMemoryError where memory
+    runs out.
     """
     graph = torch.cuda.CUDAGraph()
     try:

@@ -77,15 +77,20 @@ class Stepper:
         model: LanguageModel,
         settings: Training,
         form: str,
-        captured: Callable[[Callable[[], Any]], Callable[[], Any] | None] | None = None,
+        capture: Callable[[Callable[[], Any]], Callable[[], Any] | None] | None = None,
     ):
-        """`captured` makes a graph of a step, or None: on CUDA `graphs.captured`, elsewhere nothing unless given."""
+        """`capture` makes a graph of a step, or None: on CUDA `graphs.capture`, elsewhere nothing does unless given."""
         self.model, self.settings, self.form = model, settings, form
         self.optimiser = optimiser(model, settings)
         self.on_cuda = next(model.parameters()).is_cuda
-        self._captured = captured or (graphs.captured if self.on_cuda else None)
+        self._capture = capture or (graphs.capture if self.on_cuda else None)
         self._replay: Callable[[], Any] | None = None
         self._warm = graphs.WARM_CALLS
+
+    @property
+    def undecided(self) -> bool:
+        """Whether a later step is still to be captured."""
+        return self._capture is not None and self._replay is None
 
     @property
     def graph(self) -> bool:
@@ -94,14 +99,14 @@ class Stepper:
 
     def __call__(self, windows: Int[Tensor, "B T+1"]) -> Float[Tensor, ""]:
         """The loss before the step, still on the device."""
-        if self._captured is None:
+        if self._capture is None:
             return self._step(windows)
         if self._warm:
             self._warm -= 1
             with graphs.aside() if self.on_cuda else contextlib.nullcontext():
                 return self._step(windows)
         if self._replay is None:
-            self._capture(windows)
+            self._prepare(windows)
             if self._replay is None:
                 return self._step(windows)
         self._windows.copy_(windows)
@@ -111,7 +116,7 @@ class Stepper:
     def _step(self, windows: Tensor) -> Tensor:
         return step(self.model, self.optimiser, windows, self.settings, self.form)
 
-    def _capture(self, windows: Tensor) -> None:
+    def _prepare(self, windows: Tensor) -> None:
         self._windows = windows.clone()
 
         def work() -> None:
@@ -119,11 +124,11 @@ class Stepper:
 
         if self.on_cuda:
             torch.cuda.empty_cache()  # what the steps before it used is no part of a graph's memory
-        assert self._captured is not None
+        assert self._capture is not None
         try:
-            self._replay = self._captured(work)
+            self._replay = self._capture(work)
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
         if self._replay is None:
-            self._captured = None
+            self._capture = None
             self.optimiser.zero_grad(set_to_none=True)

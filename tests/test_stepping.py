@@ -52,7 +52,7 @@ class Recorder:
 def test_after_a_few_steps_all_are_replayed_and_learn_the_same():
     recorder = Recorder()
     losses, weights, _ = stepped(tiny.model())
-    found, after, stepper = stepped(tiny.model(), captured=recorder)
+    found, after, stepper = stepped(tiny.model(), capture=recorder)
     assert torch.equal(found, losses)
     assert torch.equal(after, weights)
     assert (recorder.made, recorder.replayed) == (1, STEPS - graphs.WARM_CALLS)
@@ -68,7 +68,7 @@ def out_of_memory():
 def test_where_nothing_is_captured_steps_go_on_one_launch_at_a_time(fails):
     recorder = Recorder(fails)
     losses, weights, _ = stepped(tiny.model())
-    found, after, stepper = stepped(tiny.model(), captured=recorder)
+    found, after, stepper = stepped(tiny.model(), capture=recorder)
     assert torch.equal(found, losses)
     assert torch.equal(after, weights)
     assert recorder.made == 1, "it is not tried again"
@@ -87,7 +87,7 @@ def test_off_cuda_nothing_is_captured_and_the_rate_is_a_number():
 def test_a_graph_learns_what_launches_learn(name, autocast):
     settings, found = dataclasses.replace(SETTINGS, autocast=autocast), []
     shape = Shape(width=64, layers=2, heads=2, ffn_width=64, vocabulary=256, max_length=64)
-    for how in ({}, {"captured": lambda work: None}):
+    for how in ({}, {"capture": lambda work: None}):
         torch.manual_seed(0)
         model = models.load(name)(shape, models.load(name).Options()).cuda()
         found.append(stepped(model, "cuda", settings, **how))

@@ -35,7 +35,6 @@ class Measure:
 
         from harness.decoding import Decoder
         from harness.graphs import WARM_CALLS
-        from harness.stepping import Stepper
 
         assert point.batch_size is not None
         assert point.sequence_length is not None
@@ -54,12 +53,8 @@ class Measure:
         yield from told("decode", spent, batch)
         del context, spent
         settings = Training(sequence_length=length, batch_size=batch, learning_rate=1e-4)
-        stepper = Stepper(model, settings, bench.form)
         model.train()
-
-        def train() -> None:
-            stepper(windows)
-
+        train = bench.stepper(model, settings, windows)
         yield from told("training", bench.energy(train, WINDOWS, WINDOW_SECONDS), batch * length)
 
 
