@@ -16,10 +16,10 @@ import torch
 import torch._dynamo  # the first optimiser loads it, which takes longer than many a point
 
 import models
-from harness import cache, sources, timing
+from harness import cache, graphs, sources, stepping, timing
 from harness.measures import NotApplicable
 from harness.memory import Memory, Peak
-from harness.point import Point, digest
+from harness.point import Point, Training, digest
 from harness.telemetry import Circumstances, EnergyMeter, Gauges
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from models._lm import LanguageModel
     from models._state import State
 
-CAPTURE_WARM_CALLS = 3  # so that tables and workspaces are there before a graph is captured
 MARGIN = 0.05  # of the limit, kept for what comes after the last sample
 MOST_MOVED = 10**9  # parameters: a larger model is made where it works
 PIECE_PAIRS = 2**25  # of a token of a piece and a slot of its context: attention that writes its scores holds them all
@@ -105,23 +104,25 @@ class Bench:
         """
         if self.point.device != "cuda":
             return work
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(CAPTURE_WARM_CALLS):
+        with graphs.aside():
+            for _ in range(graphs.WARM_CALLS):
                 work()
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        try:
-            with torch.cuda.graph(graph):
-                work()
-        except RuntimeError as error:
-            torch.cuda.synchronize()
-            if any(isinstance(each, torch.OutOfMemoryError) for each in (error, error.__context__)):
-                raise
-            return work
-        self.graph = True
-        return graph.replay
+        replay = graphs.capture(work)
+        self.graph = self.graph or replay is not None
+        return replay or work
+
+    def stepper(self, model: "LanguageModel", settings: Training, windows: torch.Tensor) -> Callable[[], None]:
+        """An optimiser step over these windows, [B, T + 1], on CUDA one graph where that is possible; see `Stepper`."""
+        stepper = stepping.Stepper(model, settings, self.form)
+        while stepper.undecided:
+            stepper(windows)
+        if stepper.on_cuda:
+            self.graph = stepper.graph
+
+        def work() -> None:
+            stepper(windows)
+
+        return work
 
     def time(self, work: Callable[[], Any]) -> timing.Timing:
         """Seconds of one call, sample by sample; see `harness.timing`. What it was timed under is kept beside."""

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from harness.bench import CAPTURE_WARM_CALLS
+from harness.graphs import WARM_CALLS
 from models._few import choose_
 from models._lm import LanguageModel
 from models._state import State
@@ -80,7 +80,7 @@ class Follower(Decoder):
         in_place: bool | None = None,
     ):
         self.tokens = tokens.T.contiguous()
-        _, context = model.prefill(tokens[:, :1], capacity=tokens.shape[1] + CAPTURE_WARM_CALLS)
+        _, context = model.prefill(tokens[:, :1], capacity=tokens.shape[1] + WARM_CALLS)
         start = context.clone()
         super().__init__(model, self.tokens[1], context, captured, in_place)
         for held, first in zip(self._state.tensors(), start.tensors(), strict=True):

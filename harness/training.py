@@ -3,12 +3,6 @@
 Data. A batch is windows at random places of the training text, drawn from (seed, step) alone: no position in the data
 needs to be kept, and step n sees the same bytes however often the training was interrupted.
 
-Decay. AdamW's weight decay is on the weights of linear maps only. A norm, a decay rate, an embedding or a table over
-positions would be pulled to zero without being used: a rare byte's embedding gets no gradient to hold against it.
-
-Loss. Cross-entropy in float32 at least, whatever the model computes in. Gradient accumulation means it over equal parts
-of the batch, so it is the big batch's up to rounding.
-
 On the CPU the same seed gives the same losses bit for bit; on CUDA some kernels add in any order.
 """
 
@@ -20,27 +14,16 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from harness import checkpoint
 from harness.measures import NotApplicable, Progress
 from harness.point import Training
+from harness.stepping import Stepper, set_rate
 from models._lm import LanguageModel
 
 ROWS = 100  # of the curve, over the whole budget
 KEEP_SECONDS = 30.0  # between two checkpoints
-
-
-def optimiser(model: nn.Module, settings: Training) -> torch.optim.AdamW:
-    """AdamW in its fused form, with decay on the weights of linear maps."""
-    matrices = [module.weight for module in model.modules() if isinstance(module, nn.Linear)]
-    matrix_ids = {id(parameter) for parameter in matrices}
-    others = [parameter for parameter in model.parameters() if id(parameter) not in matrix_ids]
-    groups = [
-        {"params": matrices, "weight_decay": settings.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=True)
 
 
 def rate(settings: Training, share: float) -> float:
@@ -63,27 +46,6 @@ def batch(text: np.ndarray, settings: Training, seed: int, step: int) -> Tensor:
         raise NotApplicable(f"the training text has {len(text):,} bytes; one window needs {length:,}")
     starts = np.random.default_rng([seed, step]).integers(0, len(text) - length + 1, settings.batch_size)
     return torch.from_numpy(np.stack([text[start : start + length] for start in starts]).astype(np.int64))
-
-
-def loss_of(model: LanguageModel, windows: Tensor, form: str | None, autocast: bool = False) -> Tensor:
-    """Mean cross-entropy, in nats, of every token of the windows [B, T + 1] but the first."""
-    with torch.autocast(windows.device.type, torch.bfloat16, enabled=autocast):
-        return model.loss(windows[:, :-1], windows[:, 1:], form)
-
-
-def step(
-    model: LanguageModel, optimiser: torch.optim.Optimizer, windows: Tensor, settings: Training, form: str | None
-) -> Tensor:
-    """One optimiser step at the rate that the optimiser is set to; the loss before it, still on the device."""
-    total = torch.zeros((), device=windows.device)
-    for part in windows.chunk(settings.accumulate):
-        loss = loss_of(model, part, form, settings.autocast) / settings.accumulate
-        loss.backward()
-        total = total + loss.detach()
-    nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-    optimiser.step()
-    optimiser.zero_grad(set_to_none=True)
-    return total
 
 
 def steps(model: LanguageModel, settings: Training, form: str) -> int | None:
@@ -136,16 +98,16 @@ def train(
     one every `keep_seconds`, and, once there is one, at the end; the caller removes it once it is of no more use.
     """
     device = next(model.parameters()).device
-    limit, adamw = steps(model, settings, form), optimiser(model, settings)
+    limit, stepper = steps(model, settings, form), Stepper(model, settings, form)
+    adamw = stepper.optimiser
     done = (checkpoint.load(kept, model, adamw) if kept else None) or checkpoint.Done()
     yield from done.rows
     losses = [torch.tensor(loss, dtype=torch.float64) for loss in done.losses]
     clock, saved = Clock(done.seconds), time.monotonic()
     model.train()
     while (share := _share(done.step, limit, clock.seconds, settings)) <= 1:
-        for group in adamw.param_groups:
-            group["lr"] = rate(settings, share)
-        losses.append(step(model, adamw, batch(text, settings, seed, done.step).to(device), settings, form))
+        set_rate(adamw, rate(settings, share))
+        losses.append(stepper(batch(text, settings, seed, done.step).to(device)))
         done.step += 1
         if limit is None:
             losses[-1] = losses[-1].cpu()  # waits, so that the clock tells what was done and not what was asked for

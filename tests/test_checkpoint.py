@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import models
-from harness import checkpoint, training
+from harness import checkpoint, stepping, training
 from harness.bench import Bench
 from tests import tiny
 from tests.test_training import SETTINGS, TEXT, changed, losses, trained, weights
@@ -33,7 +33,7 @@ def test_a_killed_training_goes_on_to_exactly_the_same_losses(tmp_path):
         pass
     run.send_signal(signal.SIGKILL)
     run.wait()
-    saved = checkpoint.load(kept, model := tiny.model(7), training.optimiser(model, SETTINGS))
+    saved = checkpoint.load(kept, model := tiny.model(7), stepping.optimiser(model, SETTINGS))
     assert saved is not None
     assert 4 <= saved.step < 9, "it was killed half way"
     whole, a = trained()
@@ -65,7 +65,7 @@ def test_a_long_training_that_is_finished_is_not_done_again(tmp_path, monkeypatc
     assert [next(begun).step, next(begun).step] == [1, 2]
     begun.close()
     whole, a = trained(kept=kept)
-    monkeypatch.delattr(training, "step")
+    monkeypatch.delattr(stepping, "step")
     again, b = trained(kept=kept, model=tiny.model(6))
     assert again == whole
     assert torch.equal(weights(a), weights(b))
@@ -87,7 +87,7 @@ def test_a_checkpoint_that_cannot_be_used_is_removed(tmp_path, damage):
         kept.write_bytes(kept.read_bytes()[:-1] if damage == "cut" else b"")
     model = tiny.model()
     before = weights(model).clone()
-    assert checkpoint.load(kept, model, training.optimiser(model, SETTINGS)) is None
+    assert checkpoint.load(kept, model, stepping.optimiser(model, SETTINGS)) is None
     assert torch.equal(weights(model), before)
     assert not kept.exists()
     assert losses(trained(kept=kept)[0]) == losses(whole)
@@ -95,7 +95,7 @@ def test_a_checkpoint_that_cannot_be_used_is_removed(tmp_path, damage):
 
 def test_a_checkpoint_keeps_random_numbers_and_leaves_nothing_else(tmp_path):
     kept, model = tmp_path / "a.safetensors", tiny.model()
-    adamw = training.optimiser(model, SETTINGS)
+    adamw = stepping.optimiser(model, SETTINGS)
     checkpoint.save(kept, model, adamw, checkpoint.Done(step=2, losses=[0.1]))
     drawn = torch.rand(3)
     assert checkpoint.load(kept, model, adamw) == checkpoint.Done(step=2, losses=[0.1])

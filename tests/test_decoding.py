@@ -8,8 +8,9 @@ from torch import nn
 from torch.nn import functional as F
 
 import models
-from harness.bench import CAPTURE_WARM_CALLS, Bench
+from harness.bench import Bench
 from harness.decoding import Decoder, Follower
+from harness.graphs import WARM_CALLS
 from models import _few, _gate, _kernels
 from models._cost import Shape
 from models._layers import FeedForward, RMSNorm, known
@@ -119,12 +120,12 @@ def test_given_tokens_are_read_as_steps_read_them(name, in_place):
     given = torch.randint(0, 97, (3, 15), generator=torch.Generator().manual_seed(2))
 
     def captured(step):
-        for _ in range(CAPTURE_WARM_CALLS):
+        for _ in range(WARM_CALLS):
             step()
         return step
 
     follower = Follower(model, given, captured, in_place)
-    _, state = model.prefill(given[:, :1], capacity=15 + CAPTURE_WARM_CALLS)
+    _, state = model.prefill(given[:, :1], capacity=15 + WARM_CALLS)
     for length, token in enumerate(given.T[1:], 2):
         logits, state = model.step(token, state)
         follower.read_to(length)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import models
-from harness import budget, cost, hardware, predict, training
+from harness import budget, cost, hardware, predict, stepping
 from harness.point import Training
 from tests import tiny
 from tests.contract import SHAPE, tokens
@@ -24,7 +24,7 @@ def kept(model, windows):
     held = {}
     pack = lambda tensor: held.update({tensor.data_ptr(): tensor.nbytes}) or tensor  # noqa: E731
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        loss = training.loss_of(model, windows, None)
+        loss = stepping.loss_of(model, windows, None)
     own = {parameter.data_ptr() for parameter in model.parameters()}
     return loss, sum(size for place, size in held.items() if place not in own)
 
@@ -64,7 +64,7 @@ def test_a_step_of_training_with_it_is_the_step_without():
     moved = []
     for recompute in (False, True):
         model = built("retnet", recompute)
-        training.step(model, training.optimiser(model, settings), tokens(), settings, None)
+        stepping.step(model, stepping.optimiser(model, settings), tokens(), settings, None)
         moved.append(torch.cat([parameter.flatten() for parameter in model.parameters()]))
     assert torch.allclose(*moved, rtol=1e-10)
 

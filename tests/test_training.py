@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import models
-from harness import training
+from harness import stepping, training
 from harness.measures import NotApplicable
 from harness.point import Training
 from tests import tiny
@@ -107,8 +107,8 @@ def test_accumulation_is_the_big_batch(name):
         torch.manual_seed(2)
         model = kind(tiny.SHAPE, kind.Options()).double()
         settings = changed(accumulate=accumulate)
-        loss = training.step(
-            model, training.optimiser(model, settings), training.batch(TEXT, settings, 0, 0), settings, None
+        loss = stepping.step(
+            model, stepping.optimiser(model, settings), training.batch(TEXT, settings, 0, 0), settings, None
         )
         return loss, weights(model)
 
@@ -125,7 +125,7 @@ def test_it_learns():
 
 def test_only_the_weights_of_linear_maps_decay():
     model = tiny.model()
-    decayed, others = training.optimiser(model, SETTINGS).param_groups
+    decayed, others = stepping.optimiser(model, SETTINGS).param_groups
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     assert decayed["weight_decay"] == 0.1
     assert others["weight_decay"] == 0
@@ -140,7 +140,7 @@ def test_gradients_are_clipped():
     def moved(clip):
         model = tiny.model()
         before, sgd = weights(model).clone(), torch.optim.SGD(model.parameters(), lr=1.0)
-        training.step(model, sgd, training.batch(TEXT, SETTINGS, 0, 0), changed(clip=clip), None)
+        stepping.step(model, sgd, training.batch(TEXT, SETTINGS, 0, 0), changed(clip=clip), None)
         return (weights(model) - before).norm().item()
 
     assert moved(1e-3) == pytest.approx(1e-3, rel=1e-2)
@@ -149,11 +149,11 @@ def test_gradients_are_clipped():
 
 def test_the_loss_is_taken_in_float32_and_autocast_is_bfloat16():
     model, windows = tiny.model(), training.batch(TEXT, SETTINGS, 0, 0)
-    exact, cast = (training.loss_of(model, windows, None, autocast) for autocast in (False, True))
+    exact, cast = (stepping.loss_of(model, windows, None, autocast) for autocast in (False, True))
     assert exact.dtype == cast.dtype == torch.float32
     assert exact.item() != cast.item()
     assert exact.item() == pytest.approx(cast.item(), rel=1e-2)
-    assert training.loss_of(model.bfloat16(), windows, None).dtype == torch.float32
+    assert stepping.loss_of(model.bfloat16(), windows, None).dtype == torch.float32
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_the_rate_rises_and_falls(schedule, middle):
 
 
 def test_every_step_has_its_rate(monkeypatch):
-    seen, step = [], training.step
-    monkeypatch.setattr(training, "step", lambda m, o, *rest: seen.append(o.param_groups[1]["lr"]) or step(m, o, *rest))
+    seen, step = [], stepping.step
+    monkeypatch.setattr(stepping, "step", lambda m, o, *rest: seen.append(o.param_groups[1]["lr"]) or step(m, o, *rest))
     trained(changed(warmup=1 / 3, schedule="linear", final_rate=0.0, learning_rate=0.09))
     assert seen == pytest.approx([0.03, 0.06, 0.09, 0.075, 0.06, 0.045, 0.03, 0.015, 0.0])

@@ -154,16 +154,16 @@ def _live(point: Any, losses: dict[str, float]) -> dict[str, Any]:
 
 
 def _loss(bench: Any, batch: int, length: int) -> float:
-    from harness import training
+    from harness import stepping
     from harness.point import Training
 
     settings = Training(sequence_length=length, batch_size=batch, learning_rate=LEARNING_RATE)
     model, total = bench.model(), 0.0
-    optimiser = training.optimiser(model, settings)
+    optimiser = stepping.optimiser(model, settings)
     model.train()
     for _ in range(STEPS):
         windows = bench.tokens(batch, length + 1)
-        total += training.step(model, optimiser, windows, settings, bench.form).item()
+        total += stepping.step(model, optimiser, windows, settings, bench.form).item()
     return total
 
 

@@ -33,16 +33,15 @@ class Measure:
     def run(self, point: Point, bench: "Bench") -> Iterator[Sample | Progress]:
         import torch
 
-        from harness import training
-        from harness.bench import CAPTURE_WARM_CALLS
         from harness.decoding import Decoder
+        from harness.graphs import WARM_CALLS
 
         assert point.batch_size is not None
         assert point.sequence_length is not None
         batch, length = point.batch_size, point.sequence_length
         model, windows = bench.model(), bench.tokens(batch, length + 1)
         with bench.reaching(length), torch.inference_mode():
-            reserved = length + CAPTURE_WARM_CALLS
+            reserved = length + WARM_CALLS
             context = bench.context(model, windows[:, : max(1, length - 1)], reserved)
             decoder = Decoder(model, windows[:, -1], context, bench.captured)
 
@@ -54,12 +53,8 @@ class Measure:
         yield from told("decode", spent, batch)
         del context, spent
         settings = Training(sequence_length=length, batch_size=batch, learning_rate=1e-4)
-        optimiser = training.optimiser(model, settings)
         model.train()
-
-        def train() -> None:
-            training.step(model, optimiser, windows, settings, bench.form)
-
+        train = bench.stepper(model, settings, windows)
         yield from told("training", bench.energy(train, WINDOWS, WINDOW_SECONDS), batch * length)
 
 

@@ -49,13 +49,13 @@ class Measure:
     def run(self, point: Point, bench: "Bench") -> Iterator[Sample | Progress]:
         import torch
 
-        from harness.bench import CAPTURE_WARM_CALLS
+        from harness.graphs import WARM_CALLS
 
         assert point.sequence_length is not None
         length = point.sequence_length
         with torch.inference_mode(), bench.reaching(length + self.decoded_tokens):
             model = bench.model()
-            seed = bench.context(model, bench.tokens(1, length), length + CAPTURE_WARM_CALLS)
+            seed = bench.context(model, bench.tokens(1, length), length + WARM_CALLS)
             crowd = Crowd(model, bench, moved(seed, "cpu"))
             del seed
             batch = largest(crowd.fits, crowd.guess())
