@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from models import _average, _wkv
+from models import _average, _kernels, _wkv
 from models._biases import Biases
 from models._cache import extend
 from models._state import Call, LayerState, state_dtype
@@ -27,6 +27,8 @@ def averages(
 ) -> Keys:
     """`row` is w of any one query, where it does not depend on the position; `implementation` that of `_wkv`."""
     exact = state_dtype(k.dtype)
+    if call.form == "chunkwise" and implementation == "auto" and fits(biases, k, v, call, state):
+        return programmed(biases, k, v, call, state)
     held = state or nothing(biases.window, k, exact)
     if call.form == "recurrent":
         y, after = steps(biases, k, v, call, held, row)
@@ -41,6 +43,33 @@ def averages(
     if call.keep_state:
         state.update(after)
     return y
+
+
+def fits(biases: Biases, k: Keys, v: Keys, call: Call, state: LayerState) -> bool:
+    """Whether the programs of `_kernels` can take these: biases by distance, and no gradient to or from a state."""
+    known = _kernels.WITHOUT_PRODUCTS
+    if not (biases.heads and _kernels.usable(k, known) and _kernels.usable(v, known)):
+        return False
+    from models._kernels import banded
+
+    return biases.window <= banded.MOST and not ((state or call.keep_state) and torch.is_grad_enabled())
+
+
+def programmed(biases: Biases, k: Keys, v: Keys, call: Call, state: LayerState) -> Keys:
+    """`blocks` and `left` by the programs of `_kernels`."""
+    from models._kernels import banded
+
+    W, T = biases.window, k.shape[1]
+    if not (state or call.keep_state):
+        return banded.banded(k, v, biases.table)[0]
+    held = state or nothing(W, k, torch.float32)
+    k, v = torch.cat((held["keys"], k), 1), torch.cat((held["values"], v), 1)
+    older = held["older_key"][:, 0], held["older_value"][:, 0]
+    y, after = banded.banded(k, v, biases.table, older, call.keep_state)
+    if after is not None:
+        key, value = (x.unsqueeze(1) for x in after)
+        state.update(dict(zip(HELD, (k[:, T:].clone(), v[:, T:].clone(), key, value), strict=True)))
+    return y[:, W - 1 :]
 
 
 def operation(

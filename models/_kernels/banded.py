@@ -1,0 +1,135 @@
+"""AFT's averages over a window of biased keys and all older keys on a GPU by Triton: `_window.blocks`, and its state.
+
+Letters: B batch, T tokens, D channels, H heads, W window, Q tokens of a block, N segments of L tokens.
+
+As in `_average.banded`, queries take the keys of their own block and of the one before by products with e^w, and all
+older ones as a sum that the walk from block to block carries; `_banded` and `_banded_back` say how. Where that would
+leave multiprocessors idle, time is cut into segments, whose sums the programs of WKV find with a decay of 0. Kept for
+the backward pass are the inputs and three numbers per block and channel; sums are computed again from these. Nothing is
+added up in an order that chance decides, so results repeat bit for bit.
+
+What `_average` says of keys that lie far apart holds here with 81 and 117 in place of 100 and 137.
+"""
+
+from typing import Any
+
+import torch
+import triton
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from models import _wkv
+from models._kernels import _banded, _banded_back, _walk, bound, empty, processors
+from models._kernels.plans import bucket
+from models._kernels.wkv import BLOCK as WALKED
+from models._kernels.wkv import CARRIED, WARPS, S
+
+Keys = Float[Tensor, "B T D"]
+Key = Float[Tensor, "B D"]
+
+BLOCK, BLOCK_BACK = 64, 32  # channels of a program
+LEAST, MOST = 16, 64  # Q; a window that is longer than the latter is torch's
+FULL = 4  # programs that a multiprocessor is to have before time is left uncut
+SHORTEST = 256  # tokens of a segment, at least
+
+
+@torch.compiler.disable
+def banded(
+    k: Keys,
+    v: Keys,
+    table: Float[Tensor, "H W"],
+    older: tuple[Key, Key] | None = None,
+    keep_older: bool = False,
+    L: int | None = None,
+) -> tuple[Keys, tuple[Key, Key] | None]:
+    """The averages in the dtype of v, with gradients of k, v and the table; and where `keep_older`, the one key and
+    value that weigh as much as all but the W - 1 last ones, in float32.
+
+    `older` stands for the keys before these in the same way. `L` overrules the length of a segment. Raises ValueError
+    where it is no multiple of a block, and for a window of more than `MOST`.
+    """
+    W = table.shape[1]
+    if W > MOST:
+        raise ValueError(f"the window is {W}; it must be at most {MOST}")
+    Q = bucket(W, LEAST)
+    if L is not None and (L < 1 or L % Q):
+        raise ValueError(f"L is {L}; it must be a multiple of {Q}")
+    training = torch.is_grad_enabled() and any(x.requires_grad for x in (k, v, table))
+    y, key, value = _Averages.apply(k, v, table, older, keep_older, Q, L, training)
+    return y, (key, value) if keep_older else None
+
+
+def segment(programs: int, T: int, Q: int, device: torch.device) -> int:
+    """L: as many segments as fill the multiprocessors, where `programs` programs walk over whole sequences."""
+    N = max(1, min(FULL * processors(device) // programs, T // SHORTEST))
+    return triton.cdiv(triton.cdiv(T, N), Q) * Q
+
+
+class _Averages(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, k, v, table, older, keep_older, Q, L, training):
+        (B, T, D), (H, W) = k.shape, table.shape
+        k, v, table = (x if x.stride(-1) == 1 else x.contiguous() for x in (k, v, table))
+        tiles, steps, rows = H * triton.cdiv(D // H, BLOCK), (k.stride(0), v.stride(0)), (k.stride(1), v.stride(1))
+        cut = L or segment(B * tiles, T, Q, k.device)
+        N = triton.cdiv(max(T - Q, 1), cut)
+        starts: tuple[Tensor, ...] = _wkv.empty(B, D, k)
+        if older is not None:
+            starts = older[0].contiguous(), older[1].contiguous(), torch.ones_like(older[0])
+        if N > 1:
+            before, starts, w = starts, empty(k, 3, B, N, D).unbind(), torch.zeros(D, device=k.device)
+            _walk.add[(triton.cdiv(D, WALKED) * B * (N - 1),)](
+                *(k, v, w, *starts, *steps, cut, N, *rows, D, WALKED, S), num_warps=WARPS
+            )
+            _walk.carry[(triton.cdiv(D, CARRIED) * B,)](w, *before, *starts, cut, N, D, CARRIED, S, num_warps=1)
+        y = empty(k, B, T, D, dtype=v.dtype)
+        marks = empty(k, B, triton.cdiv(T, Q), 3, D) if training else None
+        key, value = (empty(k, B, D), empty(k, B, D)) if keep_older else (None, None)
+        _banded.outputs[(B * tiles * N,)](
+            *(k, v, table, *starts, y, marks, key, value, *steps, T, cut, N, *rows),
+            *(H, D // H, W, Q, BLOCK, precision(v)),
+            num_warps=4,
+        )
+        ctx.save_for_backward(k, v, table, marks)
+        ctx.Q, ctx.L = Q, L
+        ctx.mark_non_differentiable(*(x for x in (key, value) if x is not None))
+        return y, key, value
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy, *_: Any):
+        k, v, table, marks = ctx.saved_tensors
+        bound(k.device)
+        (B, T, D), (H, W), Q = k.shape, table.shape, ctx.Q
+        dy = dy if dy.stride(-1) == 1 else dy.contiguous()
+        tiles, inputs = H * triton.cdiv(D // H, BLOCK_BACK), (k, v, dy)
+        steps, rows = (tuple(x.stride(i) for x in inputs) for i in (0, 1))
+        L = ctx.L or segment(B * tiles, T, Q, k.device)
+        N, sizes = triton.cdiv(T, L), (H, D // H, W, Q, BLOCK_BACK, precision(v))
+        sums = empty(k, 4, B, N, D) if N > 1 else None
+        if N > 1:
+            _banded_back.add_back[(B * tiles * (N - 1),)](
+                *(*inputs, table, marks, sums, *steps, T, L, N, B, *rows, *sizes), num_warps=4
+            )
+            _banded_back.carry_back[(triton.cdiv(D, CARRIED) * B,)](marks, sums, T, L, N, B, D, Q, CARRIED, num_warps=1)
+        dk, dv = (empty(k, B, T, D, dtype=x.dtype) for x in (k, v))
+        parts = empty(k, B, H, tiles // H * N, 2, Q, Q)
+        _banded_back.gradients[(B * tiles * N,)](
+            *(*inputs, table, marks, sums, dk, dv, parts, *steps, T, L, N, B, *rows, *sizes), num_warps=4
+        )
+        return dk, dv, by_distance(parts, W).to(table.dtype), None, None, None, None, None
+
+
+def by_distance(parts: Float[Tensor, "B H P 2 Q Q"], W: int) -> Float[Tensor, "H W"]:
+    """The sums of what queries, the rows, found of the keys at each distance in their own block and the one before."""
+    Q = parts.shape[-1]
+    now, past = parts.sum((0, 2)).unbind(1)
+    ago = torch.arange(W, device=parts.device)
+    key = torch.arange(Q, 2 * Q, device=parts.device)[:, None] - ago
+    return torch.cat((past, now), -1).gather(-1, key.expand(len(now), -1, -1)).sum(1)
+
+
+def precision(v: Tensor) -> str:
+    """Of products: what bfloat16 has is less than what tf32 keeps of it."""
+    return "tf32" if v.dtype == torch.bfloat16 else "ieee"
