@@ -58,10 +58,14 @@ def _store(x, block, t, T, c, inside, D, Q: tl.constexpr):
 
 
 @triton.jit
-def _sums(now, past, x, x_past, before, PRECISION: tl.constexpr):
+def _dot(a, b, DOT: tl.constexpr, total=None):
+    return tl.dot(a.to(DOT), b.to(DOT), total, input_precision="ieee")
+
+
+@triton.jit
+def _sums(now, past, x, x_past, before, DOT: tl.constexpr):
     """Of each query of a block."""
-    found = tl.dot(past, x_past, input_precision=PRECISION)
-    return tl.dot(now, x, found, input_precision=PRECISION) + before[None, :]
+    return _dot(now, x, DOT, _dot(past, x_past, DOT)) + before[None, :]
 
 
 @triton.jit
@@ -80,7 +84,7 @@ def _store_older(key, value, t, last, x, e, x_past, e_past, x_old, e_old, base, 
 @triton.jit(do_not_specialize=["T", "N"])
 def outputs(k, v, table, ms, ps, qs, y, marks, older_key, older_value, k_step, v_step, T, L, N, K_ROW: tl.constexpr,
             V_ROW: tl.constexpr, H: tl.constexpr, SIZE: tl.constexpr, W: tl.constexpr, Q: tl.constexpr,
-            BLOCK: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
+            BLOCK: tl.constexpr, DOT: tl.constexpr):  # fmt: skip
     """y [B, T, D] from states [B, N, D] before tokens n L, of which the segments begin Q later, but for the first one.
 
     And where asked for, the marks, and the one key and value of all but the W - 1 last tokens.
@@ -116,8 +120,8 @@ def outputs(k, v, table, ms, ps, qs, y, marks, older_key, older_value, k_step, v
             tl.store(to, base, inside)
             tl.store(to + D, x_old, inside)
             tl.store(to + 2 * D, e_old, inside)
-        total = tl.maximum(_sums(now, past, e, e_past, e_old, PRECISION), TINY)
-        _store(y, _sums(now, past, x, x_past, x_old, PRECISION) / total, t, T, c, inside, D, Q)
+        total = tl.maximum(_sums(now, past, e, e_past, e_old, DOT), TINY)
+        _store(y, _sums(now, past, x, x_past, x_old, DOT) / total, t, T, c, inside, D, Q)
         if older_key is not None:
             to, there = b * D + c, inside & (t + Q >= T)
             _store_older(older_key + to, older_value + to, t, T - W, x, e, x_past, e_past, x_old, e_old, base, there, Q)

@@ -6,28 +6,28 @@ g and h are the gradients of the sums of x and of e of each query, in units of e
 import triton
 import triton.language as tl
 
-from models._kernels._banded import NOTHING, TINY, _place, _rows, _store, _sums, _weights
+from models._kernels._banded import NOTHING, TINY, _dot, _place, _rows, _store, _sums, _weights
 
 
 @triton.jit
 def _block(k, v, dy, mark, now, past, t, T, c, inside, D, K_ROW: tl.constexpr, V_ROW: tl.constexpr,
-           DY_ROW: tl.constexpr, Q: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
+           DY_ROW: tl.constexpr, Q: tl.constexpr, DOT: tl.constexpr):  # fmt: skip
     """Of the block at t, in its units: c, the keys in reach, and the gradients of the sums of its queries."""
     base = tl.load(mark, inside, 0.0)
     e_past = tl.exp(_rows(k, t - Q, T, c, inside, K_ROW, Q, NOTHING) - base[None, :])
     x_past = e_past * _rows(v, t - Q, T, c, inside, V_ROW, Q, 0.0)
     e = tl.exp(_rows(k, t, T, c, inside, K_ROW, Q, NOTHING) - base[None, :])
     x = e * _rows(v, t, T, c, inside, V_ROW, Q, 0.0)
-    total = tl.maximum(_sums(now, past, e, e_past, tl.load(mark + 2 * D, inside, 0.0), PRECISION), TINY)
+    total = tl.maximum(_sums(now, past, e, e_past, tl.load(mark + 2 * D, inside, 0.0), DOT), TINY)
     g = _rows(dy, t, T, c, inside, DY_ROW, Q, 0.0) / total
-    h = -g * _sums(now, past, x, x_past, tl.load(mark + D, inside, 0.0), PRECISION) / total
+    h = -g * _sums(now, past, x, x_past, tl.load(mark + D, inside, 0.0), DOT) / total
     return base, e, x, e_past, x_past, g, h
 
 
 @triton.jit(do_not_specialize=["T", "N", "B"])
 def add_back(k, v, dy, table, marks, sums, k_step, v_step, dy_step, T, L, N, B, K_ROW: tl.constexpr,
              V_ROW: tl.constexpr, DY_ROW: tl.constexpr, H: tl.constexpr, SIZE: tl.constexpr, W: tl.constexpr,
-             Q: tl.constexpr, BLOCK: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
+             Q: tl.constexpr, BLOCK: tl.constexpr, DOT: tl.constexpr):  # fmt: skip
     """Sums of g and h over each segment but the first, [4, B, N, D]: of all blocks after its first one, and of that
     one, both in its units."""
     b, n, hd, c, inside = _place(H, N - 1, SIZE, BLOCK)
@@ -46,7 +46,7 @@ def add_back(k, v, dy, table, marks, sums, k_step, v_step, dy_step, T, L, N, B, 
         block = (first + count - 1 - j).to(tl.int64)
         mark = marks + (b * tl.cdiv(T, Q) + block) * 3 * D + c
         top, _, _, _, _, g, h = _block(k, v, dy, mark, now, past, block * Q, T, c, inside, D, K_ROW, V_ROW, DY_ROW, Q,
-                                       PRECISION)  # fmt: skip
+                                       DOT)  # fmt: skip
         link = tl.exp(tl.minimum(top - base, 0.0))
         g_sum, h_sum = (g_sum + g_one) * link, (h_sum + h_one) * link
         g_one, h_one, base = tl.sum(g, 0), tl.sum(h, 0), top
@@ -80,7 +80,7 @@ def carry_back(marks, sums, T, L, N, B, D, Q: tl.constexpr, BLOCK: tl.constexpr)
 @triton.jit(do_not_specialize=["T", "N", "B"])
 def gradients(k, v, dy, table, marks, sums, dk, dv, parts, k_step, v_step, dy_step, T, L, N, B, K_ROW: tl.constexpr,
               V_ROW: tl.constexpr, DY_ROW: tl.constexpr, H: tl.constexpr, SIZE: tl.constexpr, W: tl.constexpr,
-              Q: tl.constexpr, BLOCK: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
+              Q: tl.constexpr, BLOCK: tl.constexpr, DOT: tl.constexpr):  # fmt: skip
     """dk and dv [B, T, D]; and of each program, what it adds to the gradient of w, over this block and the one before:
     parts [B, H, tiles, N, 2, Q, Q].
 
@@ -114,22 +114,22 @@ def gradients(k, v, dy, table, marks, sums, dk, dv, parts, k_step, v_step, dy_st
         block = (begin - j).to(tl.int64)
         t = block * Q
         top, e, x, e_past, x_past, g, h = _block(k, v, dy, marks + (b * M + block) * 3 * D + c, now, past, t, T, c,
-                                                 inside, D, K_ROW, V_ROW, DY_ROW, Q, PRECISION)  # fmt: skip
+                                                 inside, D, K_ROW, V_ROW, DY_ROW, Q, DOT)  # fmt: skip
         link = tl.exp(tl.minimum(top - base, 0.0))
         g_all, h_all = g_all * link, h_all * link
         if block <= last:
-            of_x = tl.dot(now_turned, g, input_precision=PRECISION) + g_next * link[None, :] + g_all[None, :]
-            of_e = tl.dot(now_turned, h, input_precision=PRECISION) + h_next * link[None, :] + h_all[None, :]
+            of_x = _dot(now_turned, g, DOT) + g_next * link[None, :] + g_all[None, :]
+            of_e = _dot(now_turned, h, DOT) + h_next * link[None, :] + h_all[None, :]
             _store(dv, e * of_x, t, T, c, inside, D, Q)
             _store(dk, x * of_x + e * of_e, t, T, c, inside, D, Q)
-            d_now = tl.dot(g, tl.trans(x), d_now, input_precision=PRECISION)
-            d_now = tl.dot(h, tl.trans(e), d_now, input_precision=PRECISION)
-            d_past = tl.dot(g, tl.trans(x_past), d_past, input_precision=PRECISION)
-            d_past = tl.dot(h, tl.trans(e_past), d_past, input_precision=PRECISION)
+            d_now = _dot(g, tl.trans(x), DOT, d_now)
+            d_now = _dot(h, tl.trans(e), DOT, d_now)
+            d_past = _dot(g, tl.trans(x_past), DOT, d_past)
+            d_past = _dot(h, tl.trans(e_past), DOT, d_past)
         g_all, h_all = g_all + g_one * link, h_all + h_one * link
         g_one, h_one, base = tl.sum(g, 0), tl.sum(h, 0), top
-        g_next = tl.dot(past_turned, g, input_precision=PRECISION)
-        h_next = tl.dot(past_turned, h, input_precision=PRECISION)
+        g_next = _dot(past_turned, g, DOT)
+        h_next = _dot(past_turned, h, DOT)
     i, j = tl.arange(0, Q)[:, None], tl.arange(0, Q)[None, :]
     to = parts + tl.program_id(0).to(tl.int64) * 2 * Q * Q + i * Q + j
     tl.store(to, d_now * now)

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 import triton
+import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -23,12 +24,14 @@ from models import _wkv
 from models._kernels import _banded, _banded_back, _walk, bound, empty, processors
 from models._kernels.plans import bucket
 from models._kernels.wkv import BLOCK as WALKED
-from models._kernels.wkv import CARRIED, WARPS, S
+from models._kernels.wkv import CARRIED, S
+from models._kernels.wkv import WARPS as WALKING
 
 Keys = Float[Tensor, "B T D"]
 Key = Float[Tensor, "B D"]
 
-BLOCK, BLOCK_BACK = 64, 32  # channels of a program
+BLOCK, BLOCK_BACK = 32, 16  # channels of a program
+WARPS, WARPS_BACK = 4, 2
 LEAST, MOST = 16, 64  # Q; a window that is longer than the latter is torch's
 FULL = 4  # programs that a multiprocessor is to have before time is left uncut
 SHORTEST = 256  # tokens of a segment, at least
@@ -80,7 +83,7 @@ class _Averages(torch.autograd.Function):
         if N > 1:
             before, starts, w = starts, empty(k, 3, B, N, D).unbind(), torch.zeros(D, device=k.device)
             _walk.add[(triton.cdiv(D, WALKED) * B * (N - 1),)](
-                *(k, v, w, *starts, *steps, cut, N, *rows, D, WALKED, S), num_warps=WARPS
+                *(k, v, w, *starts, *steps, cut, N, *rows, D, WALKED, S), num_warps=WALKING
             )
             _walk.carry[(triton.cdiv(D, CARRIED) * B,)](w, *before, *starts, cut, N, D, CARRIED, S, num_warps=1)
         y = empty(k, B, T, D, dtype=v.dtype)
@@ -88,8 +91,8 @@ class _Averages(torch.autograd.Function):
         key, value = (empty(k, B, D), empty(k, B, D)) if keep_older else (None, None)
         _banded.outputs[(B * tiles * N,)](
             *(k, v, table, *starts, y, marks, key, value, *steps, T, cut, N, *rows),
-            *(H, D // H, W, Q, BLOCK, precision(v)),
-            num_warps=4,
+            *(H, D // H, W, Q, BLOCK, factors(v)),
+            num_warps=WARPS,
         )
         ctx.save_for_backward(k, v, table, marks)
         ctx.Q, ctx.L = Q, L
@@ -106,17 +109,17 @@ class _Averages(torch.autograd.Function):
         tiles, inputs = H * triton.cdiv(D // H, BLOCK_BACK), (k, v, dy)
         steps, rows = (tuple(x.stride(i) for x in inputs) for i in (0, 1))
         L = ctx.L or segment(B * tiles, T, Q, k.device)
-        N, sizes = triton.cdiv(T, L), (H, D // H, W, Q, BLOCK_BACK, precision(v))
+        N, sizes = triton.cdiv(T, L), (H, D // H, W, Q, BLOCK_BACK, factors(v))
         sums = empty(k, 4, B, N, D) if N > 1 else None
         if N > 1:
             _banded_back.add_back[(B * tiles * (N - 1),)](
-                *(*inputs, table, marks, sums, *steps, T, L, N, B, *rows, *sizes), num_warps=4
+                *(*inputs, table, marks, sums, *steps, T, L, N, B, *rows, *sizes), num_warps=WARPS_BACK
             )
             _banded_back.carry_back[(triton.cdiv(D, CARRIED) * B,)](marks, sums, T, L, N, B, D, Q, CARRIED, num_warps=1)
         dk, dv = (empty(k, B, T, D, dtype=x.dtype) for x in (k, v))
         parts = empty(k, B, H, tiles // H * N, 2, Q, Q)
         _banded_back.gradients[(B * tiles * N,)](
-            *(*inputs, table, marks, sums, dk, dv, parts, *steps, T, L, N, B, *rows, *sizes), num_warps=4
+            *(*inputs, table, marks, sums, dk, dv, parts, *steps, T, L, N, B, *rows, *sizes), num_warps=WARPS_BACK
         )
         return dk, dv, by_distance(parts, W).to(table.dtype), None, None, None, None, None
 
@@ -130,6 +133,6 @@ def by_distance(parts: Float[Tensor, "B H P 2 Q Q"], W: int) -> Float[Tensor, "H
     return torch.cat((past, now), -1).gather(-1, key.expand(len(now), -1, -1)).sum(1)
 
 
-def precision(v: Tensor) -> str:
-    """Of products: what bfloat16 has is less than what tf32 keeps of it."""
-    return "tf32" if v.dtype == torch.bfloat16 else "ieee"
+def factors(v: Tensor) -> tl.dtype:
+    """What factors of products are rounded to: bfloat16 where the inputs are; float16 has not the range."""
+    return tl.bfloat16 if v.dtype == torch.bfloat16 else tl.float32
