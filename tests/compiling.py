@@ -39,13 +39,22 @@ class NoDriver:
 
 def cases() -> list[Callable[[], Any]]:
     """Every launch that the cases of the other files make."""
-    from tests import attend_kernels, decode_kernels, mixer_kernels, retention_kernels, row_kernels, wkv_kernels
+    from tests import (
+        attend_kernels,
+        decode_kernels,
+        mixer_kernels,
+        retention_kernels,
+        row_kernels,
+        totals_kernels,
+        wkv_kernels,
+    )
 
+    modules = attend_kernels, mixer_kernels, retention_kernels, totals_kernels, wkv_kernels
     tables = [
         (decode_kernels.read_errors, decode_kernels.READS),
         (decode_kernels.write_errors, decode_kernels.WRITES),
         (decode_kernels.step_errors, decode_kernels.STEPS),
-        *((module.errors, module.CASES) for module in (attend_kernels, mixer_kernels, retention_kernels, wkv_kernels)),
+        *((module.errors, module.CASES) for module in modules),
     ]
     found: list[Callable[[], Any]] = [
         lambda errors=errors, case=case: errors(case, "cpu", DTYPE)
