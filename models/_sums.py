@@ -10,6 +10,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from models import _kernels
 from models import _retention as retention
 from models._cost import Chosen
 from models._norm import rms_norm
@@ -23,8 +24,17 @@ Features = Float[Tensor, "B T H F"]
 Turns = Complex[Tensor, "*any T 1 P"]
 
 
-def totals(q: Features, k: Features, keep_state: bool, state: LayerState) -> Float[Tensor, "B T H 1"]:
+def totals(
+    q: Features, k: Features, keep_state: bool, state: LayerState, implementation: str = "auto"
+) -> Float[Tensor, "B T H 1"]:
     """phi(q_n) . z_n by running sums, where z is no column of S; at least in float32."""
+    if implementation == "auto" and _kernels.usable(q, _kernels.WITHOUT_PRODUCTS):
+        from models._kernels import totals as programs
+
+        total, last = programs.totals(q, k, state.get("z"), keep_state)
+        if last is not None:
+            state["z"] = last
+        return total
     z = k.cumsum(1, dtype=state_dtype(k.dtype))
     z = z + state["z"].unsqueeze(1) if "z" in state else z
     if keep_state:
@@ -74,7 +84,7 @@ def operation(
     v = torch.randn(*sizes[:-1], V, dtype=like.dtype, device=like.device)
 
     def averages(q: Features, k: Features, v: Float[Tensor, "B T H V"]) -> Float[Tensor, "B T H V"]:
-        total = totals(q, k, False, {}) if divide and apart else None
+        total = totals(q, k, False, {}, options.implementation) if divide and apart else None
         v = F.pad(v, (0, 1), value=1.0) if column else v
         q, k, v = (x.transpose(1, 2) for x in (q, k, v))
         y = run(q, k, v, chunk=options.chunk_size)[0].transpose(1, 2)

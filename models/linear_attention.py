@@ -112,7 +112,8 @@ class LinearAttention(nn.Module):
             phi = phi.masked_fill(~call.valid[:, :, None, None], 0)
         if shared.turn_features is not None:
             q, k = phi.chunk(2, 2)
-            total = _sums.totals(q, k, call.keep_state, state) if options.normaliser == "sum" else None
+            how = self.implementation if call.form == "chunkwise" else "torch"
+            total = _sums.totals(q, k, call.keep_state, state, how) if options.normaliser == "sum" else None
             y = self.sums(turned(phi, shared.turn_features), v, call, state)
         elif options.normaliser == "sum":
             y, total = self.sums(phi, F.pad(v, (0, 1), value=1.0), call, state).split((self.V, 1), -1)

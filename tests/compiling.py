@@ -46,15 +46,16 @@ def cases() -> list[Callable[[], Any]]:
         mixer_kernels,
         retention_kernels,
         row_kernels,
+        totals_kernels,
         wkv_kernels,
     )
 
-    whole = attend_kernels, banded_kernels, mixer_kernels, retention_kernels, wkv_kernels
+    modules = attend_kernels, banded_kernels, mixer_kernels, retention_kernels, totals_kernels, wkv_kernels
     tables = [
         (decode_kernels.read_errors, decode_kernels.READS),
         (decode_kernels.write_errors, decode_kernels.WRITES),
         (decode_kernels.step_errors, decode_kernels.STEPS),
-        *((module.errors, module.CASES) for module in whole),
+        *((module.errors, module.CASES) for module in modules),
     ]
     found: list[Callable[[], Any]] = [
         lambda errors=errors, case=case: errors(case, "cpu", DTYPE)
