@@ -59,7 +59,10 @@ def _store(x, block, t, T, c, inside, D, Q: tl.constexpr):
 
 @triton.jit
 def _dot(a, b, DOT: tl.constexpr, total=None):
-    return tl.dot(a.to(DOT), b.to(DOT), total, input_precision="ieee")
+    """`DOT`: tf32 or ieee, of float32; or bf16, to which both are rounded."""
+    if DOT == "bf16":
+        return tl.dot(a.to(tl.bfloat16), b.to(tl.bfloat16), total)
+    return tl.dot(a, b, total, input_precision=DOT)
 
 
 @triton.jit

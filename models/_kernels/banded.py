@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 import triton
-import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -91,7 +90,7 @@ class _Averages(torch.autograd.Function):
         key, value = (empty(k, B, D), empty(k, B, D)) if keep_older else (None, None)
         _banded.outputs[(B * tiles * N,)](
             *(k, v, table, *starts, y, marks, key, value, *steps, T, cut, N, *rows),
-            *(H, D // H, W, Q, BLOCK, factors(v)),
+            *(H, D // H, W, Q, BLOCK, products(v, backwards=False)),
             num_warps=WARPS,
         )
         ctx.save_for_backward(k, v, table, marks)
@@ -109,7 +108,7 @@ class _Averages(torch.autograd.Function):
         tiles, inputs = H * triton.cdiv(D // H, BLOCK_BACK), (k, v, dy)
         steps, rows = (tuple(x.stride(i) for x in inputs) for i in (0, 1))
         L = ctx.L or segment(B * tiles, T, Q, k.device)
-        N, sizes = triton.cdiv(T, L), (H, D // H, W, Q, BLOCK_BACK, factors(v))
+        N, sizes = triton.cdiv(T, L), (H, D // H, W, Q, BLOCK_BACK, products(v, backwards=True))
         sums = empty(k, 4, B, N, D) if N > 1 else None
         if N > 1:
             _banded_back.add_back[(B * tiles * (N - 1),)](
@@ -133,6 +132,7 @@ def by_distance(parts: Float[Tensor, "B H P 2 Q Q"], W: int) -> Float[Tensor, "H
     return torch.cat((past, now), -1).gather(-1, key.expand(len(now), -1, -1)).sum(1)
 
 
-def factors(v: Tensor) -> tl.dtype:
-    """What factors of products are rounded to: bfloat16 where the inputs are; float16 has not the range."""
-    return tl.bfloat16 if v.dtype == torch.bfloat16 else tl.float32
+def products(v: Tensor, backwards: bool) -> str:
+    """How factors are rounded where the inputs are of bfloat16: like these, or backwards, where differences of near
+    numbers count, to tf32."""
+    return "ieee" if v.dtype != torch.bfloat16 else "tf32" if backwards else "bf16"

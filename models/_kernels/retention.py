@@ -24,7 +24,7 @@ from models._kernels.blocks import aligned, blocks, empty
 from models._kernels.decay_gradient import decay_gradient
 from models._kernels.plans import Plan, Tile, bucket, plan
 
-LONGEST = 512  # tokens of a segment where gamma's gradient is wanted: it weighs what was rounded by the place in it
+LONGEST = 1024  # tokens of a segment where gamma's gradient is wanted: it weighs what was rounded by the place in it
 SHORTEST = 256  # tokens of a segment: below, finding the states costs more than idle multiprocessors
 BLOCK = 1024  # numbers of a state that a program of `carry` takes
 
