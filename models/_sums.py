@@ -42,9 +42,15 @@ def totals(
     return (q * z).sum(-1, keepdim=True)
 
 
-def normalised(y: Tensor, total: Tensor | None, dtype: torch.dtype, norm: bool) -> Tensor:
+def normalised(
+    y: Tensor, total: Tensor | None, dtype: torch.dtype, norm: bool, implementation: str = "torch"
+) -> Tensor:
     """y over its total and, where `norm`, its RMS norm by head."""
-    if total is not None:
+    if total is not None and implementation == "auto" and y.dtype == dtype and _kernels.usable(y):
+        from models._kernels import elementwise
+
+        y = elementwise.quotient(y, total, EPS)
+    elif total is not None:
         y = (y / (total + EPS)).to(dtype)
     return rms_norm(y, None, NORM_EPS) if norm else y
 
@@ -90,7 +96,7 @@ def operation(
         y = run(q, k, v, chunk=options.chunk_size)[0].transpose(1, 2)
         if column:
             y, total = y.split((V, 1), -1)
-        return normalised(y, total, v.dtype, norm=False)
+        return normalised(y, total, v.dtype, False, options.implementation)
 
     return averages, [q, k, v]
 

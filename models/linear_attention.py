@@ -103,6 +103,7 @@ class LinearAttention(nn.Module):
         options, shared = self.options, call.shared
         if call.continues(x, state):
             return self.step(x, shared, state)
+        how = self.implementation if call.form == "chunkwise" else "torch"
         qk, v = projected(x, self.into.weight, self.parts)
         qk, v = qk.unflatten(-1, (-1, self.K)), v.unflatten(-1, (-1, self.V))
         if shared.turn_inputs is not None:
@@ -112,14 +113,13 @@ class LinearAttention(nn.Module):
             phi = phi.masked_fill(~call.valid[:, :, None, None], 0)
         if shared.turn_features is not None:
             q, k = phi.chunk(2, 2)
-            how = self.implementation if call.form == "chunkwise" else "torch"
             total = _sums.totals(q, k, call.keep_state, state, how) if options.normaliser == "sum" else None
             y = self.sums(turned(phi, shared.turn_features), v, call, state)
         elif options.normaliser == "sum":
             y, total = self.sums(phi, F.pad(v, (0, 1), value=1.0), call, state).split((self.V, 1), -1)
         else:
             y, total = self.sums(phi, v, call, state), None
-        return self.out(_sums.normalised(y, total, v.dtype, options.output_norm).flatten(2))
+        return self.out(_sums.normalised(y, total, v.dtype, options.output_norm, how).flatten(2))
 
     def sums(self, phi: Float[Tensor, "B T N F"], v: Values, call: Call, state: LayerState) -> Values:
         """phi(q_n) S_n, in the form asked for, from and to the state."""

@@ -64,7 +64,7 @@ def cases() -> list[Callable[[], Any]]:
     ]
     found += [lambda case=case: row_kernels.norm_errors(*case, dtype=DTYPE) for case in row_kernels.NORMS.values()]
     found += [lambda case=case: row_kernels.loss_errors(*case, dtype=DTYPE) for case in row_kernels.LOGITS.values()]
-    passes = row_kernels.turn_errors, row_kernels.gate_errors, wkv_kernels.shift_errors
+    passes = row_kernels.turn_errors, row_kernels.gate_errors, row_kernels.quotient_errors, wkv_kernels.shift_errors
     choices = decode_kernels.likeliest_errors, decode_kernels.angle_errors
     found += [lambda made=made: made("cpu", DTYPE) for made in (*passes, *choices)]
     found.append(decode_kernels.rounding_errors)

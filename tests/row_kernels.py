@@ -124,6 +124,25 @@ def gate_errors(device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict
     return found | {"square": off(y, right), "d square": off(*got, *wanted)}
 
 
+@poisoned()
+def quotient_errors(device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
+    """Of rows that are no neighbours, or of longer ones that a total of their type ends."""
+    from models._kernels import elementwise
+
+    found, made = {}, torch.Generator().manual_seed(6)
+    for K, exact_total in ((40, True), (5000, False)):
+        x = torch.randn(2, 3, 4, K + 1, generator=made).to(device, dtype)
+        total = x[..., K:].float() if exact_total else x[..., K:]
+        given = [x[:, :, ::2, :K].detach().requires_grad_(), total[:, :, ::2].abs().detach().requires_grad_()]
+        exact = [z.detach().double().requires_grad_() for z in given]
+        y, right = elementwise.quotient(*given, 0.1), exact[0] / (exact[1] + 0.1)
+        dy = torch.randn(y.shape, generator=made).to(device, dtype)
+        got, wanted = torch.autograd.grad(y, given, dy), torch.autograd.grad(right, exact, dy.double())
+        pairs = zip(("y", "dx", "dtotal"), (y, *got), (right, *wanted), strict=True)
+        found |= {f"{name}, {K}": off(a, b) for name, a, b in pairs}
+    return found
+
+
 if __name__ == "__main__":
     interpreted_only()
     from models._kernels import cross_entropy, norm
@@ -132,5 +151,5 @@ if __name__ == "__main__":
     told = {f"loss, {name}": loss_errors(*sizes) for name, sizes in LOGITS.items()}
     norm.NUMBERS, norm.EACH = 128, 2  # so that one program takes several blocks of rows
     told |= {f"norm, {name}": norm_errors(*case) for name, case in NORMS.items()}
-    told |= {"rotation": turn_errors(), "gates": gate_errors()}
+    told |= {"rotation": turn_errors(), "gates": gate_errors(), "quotients": quotient_errors()}
     print(json.dumps(told | {"without a target": without_a_target()}))

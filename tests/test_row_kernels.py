@@ -36,7 +36,7 @@ def test_a_target_that_is_none_is_no_number(interpreted):
     assert math.isnan(below)
 
 
-@pytest.mark.parametrize("case", ["rotation", "gates"])
+@pytest.mark.parametrize("case", ["rotation", "gates", "quotients"])
 def test_interpreted_passes_are_exact(interpreted, case):
     found = interpreted[case]
     assert len(found) >= 5
@@ -73,7 +73,7 @@ def test_compiled_norms_are_right(case, dtype):
 
 @on_a_gpu
 @pytest.mark.parametrize("dtype", COMPILED, ids=str)
-@pytest.mark.parametrize("errors", [row_kernels.turn_errors, row_kernels.gate_errors])
+@pytest.mark.parametrize("errors", [row_kernels.turn_errors, row_kernels.gate_errors, row_kernels.quotient_errors])
 def test_compiled_passes_are_right(errors, dtype):
     assert {name: error for name, error in errors("cuda", dtype).items() if not error <= COMPILED[dtype]} == {}
 

@@ -61,8 +61,8 @@ def _store(x, block, t, T, c, inside, D, Q: tl.constexpr):
 def _dot(a, b, DOT: tl.constexpr, total=None):
     """`DOT`: tf32 or ieee, of float32; or bf16, to which both are rounded."""
     if DOT == "bf16":
-        return tl.dot(a.to(tl.bfloat16), b.to(tl.bfloat16), total)
-    return tl.dot(a, b, total, input_precision=DOT)
+        a, b = a.to(tl.bfloat16), b.to(tl.bfloat16)
+    return tl.dot(a, b, total, input_precision="ieee" if DOT == "bf16" else DOT)
 
 
 @triton.jit

@@ -1,4 +1,4 @@
-"""Passes over the data that torch would make several of: gates, the norm of heads under a gate, squares.
+"""Passes over the data that torch would make several of: gates, the norm of heads under a gate, squares, quotients.
 
 Letters: R rows, K numbers of a row; G groups of H rows, each with steps of its own. Everything is computed in float32
 and written in the inputs' dtype; what a backward pass can compute again is not kept.
@@ -69,6 +69,32 @@ def _square_back(dy, x, dx, SIZE, BLOCK: tl.constexpr):
     tl.store(dx + at, (2.0 * a * d).to(dx.dtype.element_ty), at < SIZE)
 
 
+@triton.jit(do_not_specialize=["R", "H"])
+def _quotient(x, total, y, R, H, steps, EPS: tl.constexpr, K: tl.constexpr, BLOCK: tl.constexpr, ROWS: tl.constexpr):
+    row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS))[:, None]
+    group, h, row = (row // H).to(tl.int64), row % H, row.to(tl.int64)
+    k = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)[None, :]
+    inside = (row < R) & (k < K)
+    a = tl.load(x + group * steps[0] + h * steps[1] + k, inside, 0.0).to(tl.float32)
+    by = tl.load(total + row, row < R, 1.0).to(tl.float32) + EPS
+    tl.store(y + row * K + k, (a / by).to(y.dtype.element_ty), inside)
+
+
+@triton.jit(do_not_specialize=["R", "H"])
+def _quotient_back(dy, x, total, dx, dtotal, R, H, steps, EPS: tl.constexpr, K: tl.constexpr, BLOCK: tl.constexpr,
+                   ROWS: tl.constexpr):  # fmt: skip
+    row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS))[:, None]
+    group, h, row = (row // H).to(tl.int64), row % H, row.to(tl.int64)
+    k = tl.arange(0, BLOCK)[None, :]
+    inside = (row < R) & (k < K)
+    a = tl.load(x + group * steps[0] + h * steps[1] + k, inside, 0.0).to(tl.float32)
+    by = tl.load(total + row, row < R, 1.0).to(tl.float32) + EPS
+    d = tl.load(dy + row * K + k, inside, 0.0).to(tl.float32) / by
+    tl.store(dx + row * K + k, d.to(dx.dtype.element_ty), inside)
+    found = -tl.sum(d * a, 1)[:, None] / by
+    tl.store(dtotal + row, found.to(dtotal.dtype.element_ty), row < R)
+
+
 def gated(
     g: Float[Tensor, "*any K"], x: Float[Tensor, "*any K"], eps: float | None = None, silu: bool = True
 ) -> Float[Tensor, "*any K"]:
@@ -123,6 +149,34 @@ class _Squared(torch.autograd.Function):
         dx = torch.empty_like(x)
         _square_back[(triton.cdiv(x.numel(), NUMBERS),)](dy, x, dx, x.numel(), NUMBERS)
         return dx
+
+
+def quotient(x: Float[Tensor, "*any K"], total: Float[Tensor, "*any 1"], eps: float) -> Float[Tensor, "*any K"]:
+    """x / (total + eps), in the dtype of x."""
+    return _Quotient.apply(x, total, eps)
+
+
+class _Quotient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, total, eps):
+        ctx.shapes, ctx.eps = (x.shape, total.shape), eps
+        x, total = _groups(x), total.contiguous()
+        ctx.save_for_backward(x, total)
+        y, (G, H, K) = torch.empty(x.shape, dtype=x.dtype, device=x.device), x.shape
+        grid, tiles = _tiles(G * H, K, whole=False)
+        _quotient[grid](x, total, y, G * H, H, x.stride()[:2], eps, K, *tiles)
+        return y.view(ctx.shapes[0])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, dy):
+        bound(dy.device)
+        (x, total), dy = ctx.saved_tensors, dy.contiguous()
+        dx, dtotal = (torch.empty(z.shape, dtype=z.dtype, device=z.device) for z in (x, total))
+        G, H, K = x.shape
+        grid, tiles = _tiles(G * H, K, whole=True)
+        _quotient_back[grid](dy, x, total, dx, dtotal, G * H, H, x.stride()[:2], ctx.eps, K, *tiles)
+        return dx.view(ctx.shapes[0]), dtotal.view(ctx.shapes[1]), None
 
 
 def _groups(x: Tensor) -> Float[Tensor, "G H K"]:
