@@ -1,7 +1,7 @@
 """Each point in a process of its own: a crash, a hang or memory that runs out takes that point and nothing else.
 
 On Linux processes are forked from a server that has torch loaded and has computed nothing, so that a point costs
-hundredths of a second; elsewhere each starts afresh.
+hundredths of a second; elsewhere each starts afresh. `harness.warm` is what else it loads.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from harness.point import Point
 from harness.telemetry import Circumstances
 
 POLL_SECONDS = 0.05  # how often resident memory is read; rare enough not to disturb what is timed
-PRELOAD = ["harness.child", "harness.bench"]  # and with it torch
+PRELOAD = ["harness.child", "harness.bench", "harness.warm"]  # with the second torch; the last freezes what is there
 LEAVE_SECONDS = 5  # for a process that is done to give back what it held
 OUTPUT_CHARACTERS = 4000  # of what a point printed, from the end
 RETRIES, RETRY_SECONDS = 2, 1.0  # after a failure of the system, each pause longer than the one before
