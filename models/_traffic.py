@@ -97,6 +97,16 @@ def average_traffic(form: str, T: int, D: int, backward: bool) -> Traffic:
     return Traffic(95 + 11 * rounds if backward else 35 + 8 * rounds, moved, kept, on_gpu)
 
 
+def window_traffic(form: str, T: int, D: int, programmed: bool, backward: bool) -> Traffic:
+    """Of a mixer around averages over a window of biased keys and all before it, by blocks or by one product."""
+    rounds = math.log2(max(T, 2))
+    if form == "parallel":
+        return Traffic(83, 87 * D, 8 * D) if backward else Traffic(60 + 8 * rounds, 105 * D, 8 * D)
+    on_gpu = Traffic(30, 29 * D, 5 * D) if backward else Traffic(10, 12 * D, 5 * D)
+    own = Traffic(62 + 6 * rounds, 148 * D, 9 * D) if backward else Traffic(54 + 11 * rounds, 122 * D, 9 * D)
+    return dataclasses.replace(own, on_gpu=on_gpu if programmed else None)
+
+
 def step_traffic(D: int, F: int, sequences: float) -> Traffic:
     """Of one token of each sequence through a layer by the programs of `models/_kernels`: norms and sums are theirs."""
     return Traffic(5 if sequences <= 1 else 8, 30 * D + 4 * F, 8 * D + 2 * F)

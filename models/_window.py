@@ -17,6 +17,7 @@ from models._biases import Biases
 from models._cache import extend
 from models._state import Call, LayerState, state_dtype
 
+PROGRAMMED = 64  # keys of a window that the programs of `_kernels` know; a longer one is torch's
 HELD = ("keys", "values", "older_key", "older_value")
 Keys = Float[Tensor, "B T D"]
 Reach = Float[Tensor, "B S D"]  # those of the state, then the new ones
@@ -48,11 +49,9 @@ def averages(
 def fits(biases: Biases, k: Keys, v: Keys, call: Call, state: LayerState) -> bool:
     """Whether the programs of `_kernels` can take these: biases by distance, and no gradient to or from a state."""
     known = _kernels.WITHOUT_PRODUCTS
-    if not (biases.heads and _kernels.usable(k, known) and _kernels.usable(v, known)):
+    if not (biases.heads and biases.window <= PROGRAMMED and _kernels.usable(k, known) and _kernels.usable(v, known)):
         return False
-    from models._kernels import banded
-
-    return biases.window <= banded.MOST and not ((state or call.keep_state) and torch.is_grad_enabled())
+    return not ((state or call.keep_state) and torch.is_grad_enabled())
 
 
 def programmed(biases: Biases, k: Keys, v: Keys, call: Call, state: LayerState) -> Keys:

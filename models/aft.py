@@ -23,7 +23,6 @@ Letters: B batch, T tokens, S keys in reach, D width, H heads, W window.
 import contextlib
 import dataclasses
 import functools
-import math
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -38,7 +37,7 @@ from models._cost import Chosen, CommonOptions, Count, Shape
 from models._lm import LanguageModel, Operation
 from models._projection import projected
 from models._state import Call, LayerState, state_dtype
-from models._traffic import Traffic, average_traffic
+from models._traffic import Traffic, average_traffic, window_traffic
 
 Keys = Float[Tensor, "B T D"]
 
@@ -231,7 +230,7 @@ class Model(LanguageModel):
     @classmethod
     def mixer_traffic(cls, shape: Shape, options: Chosen, form: str, length: int, backward: bool = False) -> Traffic:
         """`simple` sums as WKV does; the others, by the block or by the query, gather the keys in reach."""
-        D, T, rounds = shape.width, length, math.log2(max(length, 2))
+        D, T = shape.width, length
         if options.variant == "simple" and form != "parallel":
             return average_traffic(form, length, D, backward)
         if form == "recurrent":
@@ -239,9 +238,8 @@ class Model(LanguageModel):
             return Traffic((45 if backward else 15) * T, (12 if backward else 4) * reach * D, 4 * reach * D)
         if options.variant == "full":
             return Traffic(76, 75 * D, 7 * D) if backward else Traffic(46, 38 * D, 7 * D)
-        if form == "parallel":
-            return Traffic(83, 87 * D, 8 * D) if backward else Traffic(60 + 8 * rounds, 105 * D, 8 * D)
-        return Traffic(62 + 6 * rounds, 148 * D, 9 * D) if backward else Traffic(54 + 11 * rounds, 122 * D, 9 * D)
+        programmed = options.variant == "conv" and options.window <= _window.PROGRAMMED
+        return window_traffic(form, length, D, programmed, backward)
 
     @classmethod
     def state_passes(cls, options: Chosen, least: bool = False) -> float:

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models import _wkv
+from models import _window, _wkv
 from models._kernels import _banded, _banded_back, _walk, bound, empty, processors
 from models._kernels.plans import bucket
 from models._kernels.wkv import BLOCK as WALKED
@@ -31,7 +31,7 @@ Key = Float[Tensor, "B D"]
 
 BLOCK, BLOCK_BACK = 32, 16  # channels of a program
 WARPS, WARPS_BACK = 4, 2
-LEAST, MOST = 16, 64  # Q; a window that is longer than the latter is torch's
+LEAST = 16  # Q
 FULL = 4  # programs that a multiprocessor is to have before time is left uncut
 SHORTEST = 256  # tokens of a segment, at least
 
@@ -49,11 +49,11 @@ def banded(
     value that weigh as much as all but the W - 1 last ones, in float32.
 
     `older` stands for the keys before these in the same way. `L` overrules the length of a segment. Raises ValueError
-    where it is no multiple of a block, and for a window of more than `MOST`.
+    where it is no multiple of a block, and for a window of more than `PROGRAMMED`.
     """
     W = table.shape[1]
-    if W > MOST:
-        raise ValueError(f"the window is {W}; it must be at most {MOST}")
+    if W > _window.PROGRAMMED:
+        raise ValueError(f"the window is {W}; it must be at most {_window.PROGRAMMED}")
     Q = bucket(W, LEAST)
     if L is not None and (L < 1 or L % Q):
         raise ValueError(f"L is {L}; it must be a multiple of {Q}")
