@@ -11,7 +11,7 @@ import pandas as pd
 
 from reports import corners, language, marks, provenance, wording
 
-EXPERIMENTS = ("triangle",)
+EXPERIMENTS = ("triangle", "triangle_gpu")
 BEGIN, END = "<!-- numbers:begin, written by `make readme` -->\n", "<!-- numbers:end -->\n"
 README = pathlib.Path(__file__).resolve().parents[1] / "README.md"
 NOTHING = "There are no results yet; `make run` makes them.\n"
