@@ -58,6 +58,9 @@ def run(
     device: Device = "auto",
     fresh: Annotated[bool, typer.Option("--fresh", help="Run points again that are done.")] = False,
     no_skip: Annotated[bool, typer.Option("--no-skip", help="Try points that are too large by prediction.")] = False,
+    any_machine: Annotated[
+        bool, typer.Option("--any-machine", help="Go on where a machine like this stopped.")
+    ] = False,
 ) -> None:
     """Run an experiment: every point that is not done yet, each in a process of its own."""
     from harness import experiment, foresight, machine, plan, show
@@ -74,7 +77,7 @@ def run(
     for told in foresight.warnings(points, asked.corpus, len(text.train) if text else None):
         print(told, file=sys.stderr)
     if not dry_run:
-        _run(asked, points, out, device, fresh=fresh, skip=not no_skip, text=text)
+        _run(asked, points, out, device, fresh=fresh, skip=not no_skip, text=text, any_machine=any_machine)
 
 
 def _run(asked: "Experiment", points: "list[Point]", out: pathlib.Path, device: str, **how: Any) -> None:

@@ -28,11 +28,13 @@ def run(
     console: Console | None = None,
     skip: bool = True,
     text: "Corpus | None" = None,
+    any_machine: bool = False,
 ) -> pathlib.Path:
     """Runs what is not done yet, or everything where `fresh`, and returns the folder of results below `out`.
 
-    Where `skip`, points larger than one of their series that ran out of memory are rows without being tried. Of `text`,
-    the folder keeps how much there is to train on.
+    Where `any_machine`, what other machines of this name have done counts as done. Where `skip`, points larger than one
+    of their series that ran out of memory are rows without being tried. Of `text`, the folder keeps how much there is
+    to train on.
     Raises UserError where the folder cannot be written or is damaged, and KeyboardInterrupt on Ctrl-C or SIGTERM; by
     then the point in flight is stopped, and every finished one is kept.
     """
@@ -46,7 +48,7 @@ def run(
                 writer.training_bytes(text.sha256, len(text.train))
             for note in writer.notes:
                 console.print(f"taken out: {note}", markup=False, highlight=False, soft_wrap=True)
-            sweep = Sweep(writer, environment, fresh, skip)
+            sweep = Sweep(writer, environment, fresh, skip, any_machine)
             _run_all(experiment, points, sweep, console)
     summary.tell(record.load(folder), sweep.configurations, console)
     where = f" --results {shlex.quote(str(out))} --out {shlex.quote(str(out / 'pages'))}"

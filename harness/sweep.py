@@ -41,25 +41,29 @@ class Done:
 
 
 class Sweep:
-    """What is on disk of each configuration under this code on this machine, and how one more point gets there."""
+    """What is on disk of each configuration under this code on this machine, and how one more point gets there.
 
-    def __init__(self, writer: Writer, environment: dict[str, Any], fresh: bool, skip: bool):
+    Where `any_machine`, also what machines of the same name have done: a sweep may go on where another one stopped.
+    """
+
+    def __init__(self, writer: Writer, environment: dict[str, Any], fresh: bool, skip: bool, any_machine: bool = False):
         self.writer, self.environment, self.fresh, self.skip = writer, environment, fresh, skip
+        self.any_machine = any_machine
         self.ran = self.skipped = 0
         self.configurations: list[str] = []
-        self._done: dict[str, list[Done]] = {}
+        self._done: dict[tuple[str, ...], list[Done]] = {}
         self._blocked: dict[str, str | None] = {}
         self._full: dict[str, list[Point]] = {}  # of each series, the points that ran out of memory
         machines = writer.environments.set_index("environment")["machine"]
         for row in writer.points.astype(object).to_dict("records"):
-            key = digest([row["configuration"], row["code"], machines[row["environment"]]])
+            key = self._key(row["configuration"], row["code"], machines[row["environment"]])
             told = {field.name: _value(row[field.name]) for field in dataclasses.fields(Done)}
             self._done.setdefault(key, []).append(Done(**told | {"reason": told["reason"] or ""}))
 
     def run(self, point: Point) -> Outcome | None:
         """Runs one point and keeps what came of it; None where that is on disk already."""
-        key = self._key(point)
-        before = self._done.setdefault(key, [])
+        computed = point.configuration, code_hash(point.model, point.measure), self.environment["machine"]
+        before = self._done.setdefault(self._key(*computed), [])
         blocked = None if point.measure == plan.FORMS else self._blocked.get(_entry(point))
         self.configurations.append(point.configuration)
         outgrown = self._outgrown(point) if self.skip else None
@@ -67,7 +71,7 @@ class Sweep:
             self.skipped += 1
             self._judge(point, before[-1].status, before[-1].reason)
             return None
-        name = digest([key, len(before)])
+        name = digest([digest(computed), len(before)])
         outcome = _outcome(point, blocked, outgrown)
         self._keep(point, name, outcome)
         before.append(Done(name, outcome.status, outcome.reason, point.limit_seconds, point.limit_bytes))
@@ -77,11 +81,12 @@ class Sweep:
 
     def last(self, point: Point) -> Done:
         """What is on disk of a point that `run` was given."""
-        return self._done[self._key(point)][-1]
+        code = code_hash(point.model, point.measure)
+        return self._done[self._key(point.configuration, code, self.environment["machine"])][-1]
 
-    def _key(self, point: Point) -> str:
-        """What decides whether a point is done: what is computed, by which code, on which machine."""
-        return digest([point.configuration, code_hash(point.model, point.measure), self.environment["machine"]])
+    def _key(self, configuration: str, code: str, machine: str) -> tuple[str, ...]:
+        """What decides whether a point is done: what is computed, by which code and, unless any will do, where."""
+        return (configuration, code) if self.any_machine else (configuration, code, machine)
 
     def _judge(self, point: Point, status: str, reason: str) -> None:
         """Remembers what was too large, and a model whose forms disagree: no other number of it would mean anything."""

@@ -47,9 +47,10 @@ def runner(monkeypatch: pytest.MonkeyPatch, folder: pathlib.Path, environment: d
         seeds: tuple[int, ...] = (0,),
         out: pathlib.Path = folder,
         skip: bool = True,
+        any_machine: bool = False,
     ) -> Any:
         console = Console(file=io.StringIO(), width=200)
-        made = run.run(Experiment(seeds=seeds), list(points), out, "cpu", fresh, console, skip)
+        made = run.run(Experiment(seeds=seeds), list(points), out, "cpu", fresh, console, skip, None, any_machine)
         return record.load(made), console.file.getvalue()
 
     return sweep

@@ -56,6 +56,20 @@ def test_what_computes_a_point_decides_whether_it_is_done(sweep, tmp_path, monke
     assert results.points["point"].is_unique
 
 
+def test_a_sweep_goes_on_on_another_machine_where_that_is_asked_for(sweep, tmp_path, monkeypatch, environment):
+    into = tmp_path / "counts"
+    sweep(*counted(into, 2))
+    newcomer = {**environment, "machine": "f" * 16, "environment": "f" * 16}
+    monkeypatch.setattr(worker, "call", lambda work, device: newcomer)
+    results, told = sweep(*counted(into, 3), any_machine=True)
+    assert into.read_text().split() == ["0", "1", "2"]
+    assert "1 points run, 2 were done before" in told
+    assert list(results.points["environment"]) == [environment["environment"]] * 2 + ["f" * 16]
+    results, _ = sweep(*counted(into, 3))
+    assert into.read_text().split() == ["0", "1", "2", "0", "1"], "and nowhere else: what this machine has done counts"
+    assert results.points["point"].is_unique
+
+
 def test_a_wider_limit_runs_a_point_again(sweep):
     def how(results):
         return list(results.points["status"])
