@@ -61,7 +61,7 @@ def wkv_(
 ) -> Rows:
     """sigmoid(gate) times `_wkv.step` with w = -e^decay and u = first, or both 0; overwrites the state, in float32.
 
-    k, v and the gate are parts of one tensor, with the same step from row to row. For `moved` see `few.write`.
+    k, v and the gate are parts of one tensor, with the same step from row to row. For `moved` see `skinny.write`.
     """
     (B, D), y = k.shape, torch.empty(k.shape, dtype=v.dtype, device=v.device)
     wait, how = early(k.device)

@@ -1,4 +1,6 @@
-"""Linear maps of a few single tokens on a GPU, with what stands around them: see `models._kernels.few`.
+"""What a decode step is made of on a GPU: linear maps of one token of each sequence, with what stands around them.
+
+The programs are those of `models._kernels`: `skinny`, and `shifted` and `step` beside it.
 
 Letters: B sequences, D width, K inputs, N outputs. What is still to be added to x stands in S parts, [S, B, D].
 """
@@ -33,9 +35,9 @@ def read(
     x: Float[Tensor, "B 1 D"], delta: Parts, norm: Any, weight: Float[Tensor, "_ D"], act: str | None = None
 ) -> tuple[Float[Tensor, "B 1 D"], Float[Tensor, "B N"]]:
     """x + delta, and act(weight norm(x + delta)), the norm an RMS norm, or one with a bias a layer norm."""
-    from models._kernels import few
+    from models._kernels import skinny
 
-    x, y = few.read(x[:, 0], delta, norm.weight, norm.eps, weight, act, getattr(norm, "bias", None))
+    x, y = skinny.read(x[:, 0], delta, norm.weight, norm.eps, weight, act, getattr(norm, "bias", None))
     return x.unsqueeze(1), y
 
 
@@ -50,11 +52,11 @@ def write(
 ) -> Pair:
     """x and what to add: weight times a, or times silu(gate) a, where `heads` is not 0 after an RMS norm of each.
 
-    `few.write` says what more there is.
+    `skinny.write` says what more there is.
     """
-    from models._kernels import few
+    from models._kernels import skinny
 
-    x, parts = few.write(x[:, 0], a, weight, gate, heads, eps, **more)
+    x, parts = skinny.write(x[:, 0], a, weight, gate, heads, eps, **more)
     return x.unsqueeze(1), parts
 
 
@@ -77,9 +79,9 @@ def embedded(table: nn.Embedding, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "
 def choose_(token: Int[Tensor, "B"], logits: Float[Tensor, "B N"], position: Int[Tensor, ""] | None = None) -> None:
     """Overwrites `token` by the first of the likeliest, and adds 1 to `position`."""
     if _kernels.usable(logits) and logits.is_contiguous():
-        from models._kernels import few
+        from models._kernels import skinny
 
-        few.likeliest(logits, token, position)
+        skinny.likeliest(logits, token, position)
         return
     torch.argmax(logits, -1, out=token)
     if position is not None:
