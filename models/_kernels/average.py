@@ -9,8 +9,7 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
-from models._kernels import early
-from models._kernels.plans import bucket
+from models._kernels import bucket, early
 
 BLOCK, WARPS = 128, 2  # channels of a program without a window
 HELD, CHANNELS = 4096, 64  # keys that a program with one holds, and the most channels

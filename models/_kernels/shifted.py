@@ -17,9 +17,8 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
-from models._kernels import early, skinny
+from models._kernels import bucket, early, skinny
 from models._kernels._skinny import _act, normal
-from models._kernels.plans import bucket
 
 Rows = Float[Tensor, "B D"]
 

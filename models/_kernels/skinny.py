@@ -23,9 +23,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from models._kernels import _skinny, early, elementwise, processors
+from models._kernels import _skinny, bucket, early, elementwise, processors
 from models._kernels.blocks import ALIGNED
-from models._kernels.plans import bucket
 
 MOST = 64  # rows, beyond which torch's products read the weights as fast
 ONE_WARPS = 4
