@@ -5,18 +5,19 @@ The programs are those of `models._kernels`: `skinny`, and `shifted` and `step` 
 Letters: B sequences, D width, K inputs, N outputs. What is still to be added to x stands in S parts, [S, B, D].
 """
 
-from typing import Any
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from models import _kernels
+from models._norm import RMSNorm
 
 FEW_TOKENS = 256  # that `embedded` looks up by an index
 
 Parts = Float[Tensor, "S B D"] | None
 Pair = tuple[Float[Tensor, "B 1 D"], Parts]
+Norm = RMSNorm | nn.LayerNorm  # with a bias
+Moved = tuple[Float[Tensor, "B D"], Float[Tensor, "B D"]] | None  # see `skinny.write`
 
 
 def fits(x: Float[Tensor, "B T D"]) -> bool:
@@ -32,9 +33,9 @@ def summed(delta: Parts, x: Float[Tensor, "B 1 D"]) -> Float[Tensor, "B 1 D"] | 
 
 
 def read(
-    x: Float[Tensor, "B 1 D"], delta: Parts, norm: Any, weight: Float[Tensor, "_ D"], act: str | None = None
+    x: Float[Tensor, "B 1 D"], delta: Parts, norm: Norm, weight: Float[Tensor, "_ D"], act: str | None = None
 ) -> tuple[Float[Tensor, "B 1 D"], Float[Tensor, "B N"]]:
-    """x + delta, and act(weight norm(x + delta)), the norm an RMS norm, or one with a bias a layer norm."""
+    """x + delta, and act(weight norm(x + delta)), the norm an RMS norm or a layer norm."""
     from models._kernels import skinny
 
     x, y = skinny.read(x[:, 0], delta, norm.weight, norm.eps, weight, act, getattr(norm, "bias", None))
@@ -48,25 +49,32 @@ def write(
     gate: Float[Tensor, "B K"] | None = None,
     heads: int = 0,
     eps: float = 0.0,
-    **more: Any,
+    opened: Float[Tensor, "B D"] | None = None,
+    moved: Moved = None,
 ) -> Pair:
     """x and what to add: weight times a, or times silu(gate) a, where `heads` is not 0 after an RMS norm of each.
 
-    `skinny.write` says what more there is.
+    For `opened` and `moved` see `skinny.write`.
     """
     from models._kernels import skinny
 
-    x, parts = skinny.write(x[:, 0], a, weight, gate, heads, eps, **more)
+    x, parts = skinny.write(x[:, 0], a, weight, gate, heads, eps, opened, moved)
     return x.unsqueeze(1), parts
 
 
 def shifted(
-    x: Float[Tensor, "B 1 D"], delta: Parts, norm: Any, *maps: Any
-) -> tuple[Float[Tensor, "B 1 D"], list[Tensor], Any]:
+    x: Float[Tensor, "B 1 D"],
+    delta: Parts,
+    norm: Norm,
+    mix: Float[Tensor, "N D"],
+    held: Float[Tensor, "B D"],
+    weight: Float[Tensor, "_ D"],
+    second: Float[Tensor, "_ D"] | None = None,
+) -> tuple[Float[Tensor, "B 1 D"], list[Tensor], Moved]:
     """x + delta, and maps of blends of its norm with that of the token before: see `models._kernels.shifted`."""
     from models._kernels import shifted
 
-    x, outputs, moved = shifted.read(x[:, 0], delta, norm, *maps)
+    x, outputs, moved = shifted.read(x[:, 0], delta, norm, mix, held, weight, second)
     return x.unsqueeze(1), outputs, moved
 
 
@@ -88,8 +96,15 @@ def choose_(token: Int[Tensor, "B"], logits: Float[Tensor, "B N"], position: Int
         position.add_(1)
 
 
-def step_(*given: Any) -> Float[Tensor, "B H V"]:
+def step_(
+    qkv: Float[Tensor, "B M"],
+    turn: Tensor | None,
+    factor: float,
+    gamma: Float[Tensor, "H 1 1"] | None,
+    state: Float[Tensor, "B H K V"],
+    position: Tensor | None = None,
+) -> Float[Tensor, "B H V"]:
     """See `models._kernels.step`."""
     from models._kernels import step
 
-    return step.step_(*given)
+    return step.step_(qkv, turn, factor, gamma, state, position)

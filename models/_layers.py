@@ -2,27 +2,15 @@
 
 from typing import TypeGuard
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models import _decoding, _kernels
 from models._gate import gated
-from models._norm import rms_norm
+from models._norm import RMSNorm
 from models._projection import projected
 from models._state import Call, LayerState
-
-
-class RMSNorm(nn.Module):
-    """x / sqrt(mean(x^2) + eps) * weight, over the last axis."""
-
-    def __init__(self, width: int, eps: float = 1e-6):
-        super().__init__()
-        self.weight, self.eps = nn.Parameter(torch.ones(width)), eps
-
-    def forward(self, x: Float[Tensor, "*any D"]) -> Float[Tensor, "*any D"]:
-        return rms_norm(x, self.weight, self.eps)
 
 
 class FeedForward(nn.Module):
@@ -41,13 +29,13 @@ class FeedForward(nn.Module):
         return F.linear(F.gelu(F.linear(x, self.into.weight)), self.out.weight)
 
     def decode(
-        self, x: Float[Tensor, "B 1 D"], delta: _decoding.Parts, norm: nn.Module, call: Call, state: LayerState
+        self, x: Float[Tensor, "B 1 D"], delta: _decoding.Parts, norm: _decoding.Norm, call: Call, state: LayerState
     ) -> _decoding.Pair:
         x, hidden = _decoding.read(x, delta, norm, self.into.weight, self.kind)
         return _decoding.write(x, hidden, self.out.weight)
 
 
-def known(norm: nn.Module) -> TypeGuard[RMSNorm | nn.LayerNorm]:
+def known(norm: nn.Module) -> TypeGuard[_decoding.Norm]:
     """Whether the programs of `_kernels` compute this norm: an RMS norm, or a layer norm with a bias."""
     if isinstance(norm, nn.LayerNorm):
         return type(norm).forward is nn.LayerNorm.forward and norm.bias is not None and norm.weight.dim() == 1

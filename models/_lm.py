@@ -25,7 +25,8 @@ from torch.utils.checkpoint import checkpoint
 
 from models import _decoding, _loss
 from models._cost import Chosen, CommonOptions, Cost, Shape
-from models._layers import Block, FeedForward, RMSNorm, added, known
+from models._layers import Block, FeedForward, added, known
+from models._norm import RMSNorm
 from models._state import Call, State
 
 Operation = tuple[Callable[..., Tensor], list[Tensor]]  # a function of tensors, and its inputs

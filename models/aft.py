@@ -96,7 +96,7 @@ class Mixer(nn.Module):
         return _window.averages(self.biases, k, v, call, state, row, self.implementation)
 
     def decode(
-        self, x: Float[Tensor, "B 1 D"], delta: _decoding.Parts, norm: nn.Module, call: Call, state: LayerState
+        self, x: Float[Tensor, "B 1 D"], delta: _decoding.Parts, norm: _decoding.Norm, call: Call, state: LayerState
     ) -> _decoding.Pair:
         """`forward` of one token by a few programs, `simple` and `conv` overwriting the state."""
         from models._kernels import average

@@ -35,7 +35,6 @@ from models import _decoding, _sums
 from models import _feature_maps as maps
 from models import _retention as retention
 from models._cost import Chosen, CommonOptions, Count, Shape, retention_flops
-from models._layers import RMSNorm
 from models._lm import LanguageModel, Operation
 from models._projection import projected
 from models._rotary import rope_angles, turned, turns
@@ -148,7 +147,7 @@ class LinearAttention(nn.Module):
         return _sums.step(phi, v, shared.turn_features, state, divide, self.options.output_norm).reshape(B, 1, -1)
 
     def decode(
-        self, x: Float[Tensor, "B 1 D"], delta: _decoding.Parts, norm: RMSNorm, call: Call, state: LayerState
+        self, x: Float[Tensor, "B 1 D"], delta: _decoding.Parts, norm: _decoding.Norm, call: Call, state: LayerState
     ) -> _decoding.Pair:
         """`forward` of one token by a few programs, overwriting the state."""
         options, turn = self.options, call.shared.turn_features

@@ -27,7 +27,6 @@ from torch.nn import functional as F
 
 from models import _decay, _decoding, _gate, _norm, _projection, _retention, _retnet_tables, _rotary, _rounding
 from models._cost import Chosen, CommonOptions, Count, Shape, retention_flops
-from models._layers import RMSNorm
 from models._lm import LanguageModel, Operation
 from models._state import Call, LayerState, state_dtype
 from models._traffic import Traffic, retention_traffic
@@ -143,7 +142,7 @@ class Retention(nn.Module):
         return self.out.forward(y.to(x.dtype))
 
     def decode(
-        self, x: Float[Tensor, "B 1 D"], delta: _decoding.Parts, norm: RMSNorm, call: Call, state: LayerState
+        self, x: Float[Tensor, "B 1 D"], delta: _decoding.Parts, norm: _decoding.Norm, call: Call, state: LayerState
     ) -> _decoding.Pair:
         """`forward` of one token by a few programs, overwriting the state."""
         options, turn, values = self.options, call.shared.turn, self.heads * self.V

@@ -103,7 +103,7 @@ class TimeMixing(nn.Module):
         return F.linear(torch.sigmoid(r) * y.to(r.dtype), self.out.weight)
 
     def decode(
-        self, x: Float[Tensor, "B 1 D"], delta: _decoding.Parts, norm: nn.Module, call: Call, state: LayerState
+        self, x: Float[Tensor, "B 1 D"], delta: _decoding.Parts, norm: _decoding.Norm, call: Call, state: LayerState
     ) -> _decoding.Pair:
         """`forward` of one token by a few programs, overwriting the state."""
         from models._kernels import average
@@ -143,7 +143,7 @@ class ChannelMixing(nn.Module):
         return F.linear(for_r, self.receptance.weight).sigmoid_() * F.linear(hidden * hidden, self.out.weight)
 
     def decode(
-        self, x: Float[Tensor, "B 1 D"], delta: _decoding.Parts, norm: nn.Module, call: Call, state: LayerState
+        self, x: Float[Tensor, "B 1 D"], delta: _decoding.Parts, norm: _decoding.Norm, call: Call, state: LayerState
     ) -> _decoding.Pair:
         """`forward` of one token by a few programs, overwriting the state."""
         maps = self.mix, state["channel_input"], self.key.weight, self.receptance.weight

@@ -32,7 +32,7 @@ from models import _decoding
 from models._attention import Visible, parallel, recurrent, reserved_slots, visible_slots
 from models._cache import extend
 from models._cost import Chosen, CommonOptions, Count, Shape
-from models._layers import RMSNorm, added
+from models._layers import added
 from models._lm import LanguageModel, Operation
 from models._projection import projected
 from models._rotary import rope_angles, turned, turns, xpos_scale
@@ -100,7 +100,7 @@ class Attention(nn.Module):
         return call.position is not None and self.options.implementation == "sdpa"
 
     def decode(
-        self, x: Float[Tensor, "B 1 D"], delta: _decoding.Parts, norm: RMSNorm, call: Call, state: LayerState
+        self, x: Float[Tensor, "B 1 D"], delta: _decoding.Parts, norm: _decoding.Norm, call: Call, state: LayerState
     ) -> _decoding.Pair:
         """`forward` of one token by a few programs where the step counts on the device."""
         if not self.programmed(call):

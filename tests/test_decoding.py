@@ -13,7 +13,8 @@ from harness.decoding import Decoder, Follower
 from harness.graphs import WARM_CALLS
 from models import _decoding, _gate, _kernels
 from models._cost import Shape
-from models._layers import FeedForward, RMSNorm, known
+from models._layers import FeedForward, known
+from models._norm import RMSNorm
 from tests import tiny
 from tests.contract import relative
 
