@@ -136,6 +136,20 @@ def _prepared(x, parts, total, scale, bias, gate, eps, heads, dtype) -> Tensor:
     return y
 
 
+def cut(B: int, K: int, S: int, rows: int, item: int, crowded: bool) -> tuple[int, int, int, int]:
+    """Of a program of `few`: rows and inputs of a tile of x, inputs asked for ahead or 0, and tiles on their way.
+
+    It takes one of S parts of K inputs and `rows` of the weights, of `item` bytes a number. Where programs are
+    `crowded` each holds less, so that all of them find room at once.
+    """
+    BB, BK = bucket(B, 16), min(INPUTS, bucket(K, 16))
+    blocks, height = triton.cdiv(K, BK), BB + rows
+    last = (blocks - (S - 1) * triton.cdiv(blocks, S)) * BK  # inputs of the last part
+    ahead = 1 << (AHEAD // (2 if crowded else 1) // height).bit_length() - 1
+    stages = max(2, min(CROWDED_STAGES if crowded else STAGES, SHARED // (height * BK * item)))
+    return BB, BK, ahead if BK <= ahead <= last else 0, stages
+
+
 def map_few(x, weight, y, residual, S, act, opened=None, moved=None, P=1) -> None:
     """P maps of as many rows of their own: x [P B, K], weight [P N, K] and y [P, B, N]."""
     if len(x) > P * MOST:
@@ -145,19 +159,12 @@ def map_few(x, weight, y, residual, S, act, opened=None, moved=None, P=1) -> Non
     if x.shape[1] % items:  # the copy engine reads rows that begin at multiples of 16 bytes
         x, weight = (F.pad(z, (0, -z.shape[1] % items)) for z in (x, weight))
     B, K = len(x) // P, x.shape[1]
-    BB, BK = bucket(B, 16), min(INPUTS, bucket(K, 16))
-    maps = 2 if act == "swiglu" else 1
     wait, how = early(x.device)
-    blocks = triton.cdiv(K, BK)
-    least = (blocks - (S - 1) * triton.cdiv(blocks, S)) * BK  # inputs of the last part
     grid = triton.cdiv(N, OUTPUTS), S, P
-    crowded = math.prod(grid) > 2 * processors(x.device)  # smaller programs, so that all of them find room at once
-    ahead = 1 << (AHEAD // (2 if crowded else 1) // (BB + OUTPUTS * maps)).bit_length() - 1
-    ahead = ahead if BK <= ahead <= least else 0
+    crowded = math.prod(grid) > 2 * processors(x.device)
+    BB, BK, ahead, stages = cut(B, K, S, OUTPUTS * (2 if act == "swiglu" else 1), x.element_size(), crowded)
     of_x, of_w = (TensorDescriptor.from_tensor(z, [rows, BK]) for z, rows in ((x, BB), (weight, OUTPUTS)))
     bits_x, bits_w = (z.view(torch.int32 if z.element_size() == 4 else torch.int16) for z in (x, weight))
-    stage = (BB + OUTPUTS * maps) * BK * x.element_size()
-    stages = max(2, min(CROWDED_STAGES if crowded else STAGES, SHARED // stage))
     kept, held = moved or (None, None)
     steps = (0, 0) if held is None else held.stride()
     _skinny.few[grid](
