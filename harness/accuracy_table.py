@@ -1,4 +1,4 @@
-"""How predictions came out, as the README tells it: written between two marks by `make readme`."""
+"""How predictions came out, as the README tells it: written there by `make readme`."""
 
 import pathlib
 
@@ -6,8 +6,7 @@ from harness import accuracy
 from harness.child import ROOT
 from reports import marks
 
-DOCUMENT = ROOT / "README.md"
-BEGIN, END = "<!-- predictions:begin, written by `make readme` -->\n", "<!-- predictions:end -->\n"
+PART = marks.Part(ROOT / "README.md", "predictions")
 TIMES = {"step_ms": "optimiser steps", "prefill_ms": "prompts", "token_ms": "decode steps"}
 
 
@@ -24,10 +23,5 @@ def markdown(results: pathlib.Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write(results: pathlib.Path, path: pathlib.Path = DOCUMENT) -> None:
-    """Puts the table between the marks. Raises ValueError where a mark is missing."""
-    marks.write(path, BEGIN, END, markdown(results))
-
-
 if __name__ == "__main__":
-    write(ROOT / "results")
+    PART.write(markdown(ROOT / "results"))

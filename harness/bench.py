@@ -54,6 +54,13 @@ class Bench:
         """The point's form, or else the one that the model is trained in."""
         return self.point.form or self.kind.training_form(self.options)
 
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Sequences of a batch, and tokens of each: of a point whose measure depends on both."""
+        assert self.point.batch_size is not None
+        assert self.point.sequence_length is not None
+        return self.point.batch_size, self.point.sequence_length
+
     def model(self) -> "LanguageModel":
         """The model on its device. The seed decides its weights, the same ones on every device up to `MOST_MOVED`.
 

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from harness.graphs import WARM_CALLS
-from models._few import choose_
+from models._decoding import choose_
 from models._lm import LanguageModel
 from models._state import State
 

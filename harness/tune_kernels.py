@@ -24,7 +24,8 @@ import torch
 from torch import Tensor
 
 from models import _retention
-from models._kernels.plans import Plan, Tile, bucket
+from models._kernels import bucket
+from models._kernels.plans import Plan, Tile
 
 KEYS, VALUES = (32, 64, 128, 256), (32, 64, 128, 256, 512)
 WIDTH, TOKENS, BATCH = 2048, 8192, 4  # of what is timed

@@ -2,27 +2,15 @@
 
 from typing import TypeGuard
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import _few, _kernels
+from models import _decoding, _kernels
 from models._gate import gated
-from models._norm import rms_norm
+from models._norm import RMSNorm
 from models._projection import projected
 from models._state import Call, LayerState
-
-
-class RMSNorm(nn.Module):
-    """x / sqrt(mean(x^2) + eps) * weight, over the last axis."""
-
-    def __init__(self, width: int, eps: float = 1e-6):
-        super().__init__()
-        self.weight, self.eps = nn.Parameter(torch.ones(width)), eps
-
-    def forward(self, x: Float[Tensor, "*any D"]) -> Float[Tensor, "*any D"]:
-        return rms_norm(x, self.weight, self.eps)
 
 
 class FeedForward(nn.Module):
@@ -41,13 +29,13 @@ class FeedForward(nn.Module):
         return F.linear(F.gelu(F.linear(x, self.into.weight)), self.out.weight)
 
     def decode(
-        self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, norm: nn.Module, call: Call, state: LayerState
-    ) -> _few.Pair:
-        x, hidden = _few.read(x, delta, norm, self.into.weight, self.kind)
-        return _few.write(x, hidden, self.out.weight)
+        self, x: Float[Tensor, "B 1 D"], delta: _decoding.Parts, norm: _decoding.Norm, call: Call, state: LayerState
+    ) -> _decoding.Pair:
+        x, hidden = _decoding.read(x, delta, norm, self.into.weight, self.kind)
+        return _decoding.write(x, hidden, self.out.weight)
 
 
-def known(norm: nn.Module) -> TypeGuard[RMSNorm | nn.LayerNorm]:
+def known(norm: nn.Module) -> TypeGuard[_decoding.Norm]:
     """Whether the programs of `_kernels` compute this norm: an RMS norm, or a layer norm with a bias."""
     if isinstance(norm, nn.LayerNorm):
         return type(norm).forward is nn.LayerNorm.forward and norm.bias is not None and norm.weight.dim() == 1
@@ -86,19 +74,21 @@ class Block(nn.Module):
     def forward(
         self, x: Float[Tensor, "B T D"], delta: Float[Tensor, "_ _ D"] | None, call: Call, state: LayerState
     ) -> tuple[Float[Tensor, "B T D"], Tensor | None]:
-        if call.form == "recurrent" and _few.fits(x):
+        if call.form == "recurrent" and _decoding.fits(x):
             return self.decode(x, delta, call, state)
         x, y = added(x, delta, self.mixer_norm)
         x, y = added(x, self.mixer.forward(y, call, state), self.ffn_norm)
         return x, self.ffn.forward(y, call, state)
 
-    def decode(self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, call: Call, state: LayerState) -> _few.Pair:
+    def decode(
+        self, x: Float[Tensor, "B 1 D"], delta: _decoding.Parts, call: Call, state: LayerState
+    ) -> _decoding.Pair:
         begun = bool(state)  # a first token is left to what knows how to start
         for part, norm in ((self.mixer, self.mixer_norm), (self.ffn, self.ffn_norm)):
             decode = None if getattr(part, "implementation", "") == "torch" else getattr(part, "decode", None)
             if decode is not None and begun and known(norm):
                 x, delta = decode(x, delta, norm, call, state)
             else:
-                x, y = added(x, _few.summed(delta, x), norm)
+                x, y = added(x, _decoding.summed(delta, x), norm)
                 delta = part.forward(y, call, state).transpose(0, 1)
         return x, delta

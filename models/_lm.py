@@ -23,9 +23,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from models import _few, _loss
+from models import _decoding, _loss
 from models._cost import Chosen, CommonOptions, Cost, Shape
-from models._layers import Block, FeedForward, RMSNorm, added, known
+from models._layers import Block, FeedForward, added, known
+from models._norm import RMSNorm
 from models._state import Call, State
 
 Operation = tuple[Callable[..., Tensor], list[Tensor]]  # a function of tensors, and its inputs
@@ -162,10 +163,10 @@ class LanguageModel(Cost, nn.Module):
     def step(self, token: Int[Tensor, "B"], state: State) -> tuple[Float[Tensor, "B V"], State]:
         """Logits after one more token of each sequence. Consumes `state`."""
         x, delta, after = self.passed(token.unsqueeze(1), "recurrent", state)
-        if _few.fits(x):
+        if _decoding.fits(x):
             if known(self.norm):
-                return _few.read(x, delta, self.norm, self.head.weight)[1], after
-            delta = _few.summed(delta, x)
+                return _decoding.read(x, delta, self.norm, self.head.weight)[1], after
+            delta = _decoding.summed(delta, x)
         return self.head(added(x, delta, self.norm)[1][:, 0]), after
 
     def run(
@@ -181,7 +182,7 @@ class LanguageModel(Cost, nn.Module):
         Raises ValueError for a form that the model's options do not offer.
         """
         x, delta, after = self.passed(tokens, form, state, keep_state, capacity)
-        delta = _few.summed(delta, x) if x.shape[1] == 1 and _few.fits(x) else delta
+        delta = _decoding.summed(delta, x) if x.shape[1] == 1 and _decoding.fits(x) else delta
         return added(x, delta, self.norm)[1], after
 
     def passed(
@@ -208,7 +209,7 @@ class LanguageModel(Cost, nn.Module):
                 valid = positions >= 0
         call = Call(form, positions, valid, state.padding, state.seen, keep_state, capacity, state.position)
         call.shared = self.share(call)
-        x, delta = self.embedding_norm(_few.embedded(self.embedding, tokens)), None
+        x, delta = self.embedding_norm(_decoding.embedded(self.embedding, tokens)), None
         layers = [dict(layer) for layer in state.layers] or [{} for _ in self.blocks]
         again = self.options.recompute and torch.is_grad_enabled() and not (keep_state or state.layers)
         for block, layer in zip(self.blocks, layers, strict=True):

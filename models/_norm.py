@@ -7,9 +7,20 @@ import functools
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+
+class RMSNorm(nn.Module):
+    """x / sqrt(mean(x^2) + eps) * weight, over the last axis."""
+
+    def __init__(self, width: int, eps: float = 1e-6):
+        super().__init__()
+        self.weight, self.eps = nn.Parameter(torch.ones(width)), eps
+
+    def forward(self, x: Float[Tensor, "*any D"]) -> Float[Tensor, "*any D"]:
+        return rms_norm(x, self.weight, self.eps)
 
 
 def rms_norm(x: Float[Tensor, "*any D"], weight: Float[Tensor, "D"] | None, eps: float) -> Float[Tensor, "*any D"]:

@@ -31,7 +31,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import _average, _few, _gate, _window, _wkv
+from models import _average, _decoding, _gate, _window, _wkv
 from models._biases import Biases
 from models._cost import Chosen, CommonOptions, Count, Shape
 from models._lm import LanguageModel, Operation
@@ -96,12 +96,12 @@ class Mixer(nn.Module):
         return _window.averages(self.biases, k, v, call, state, row, self.implementation)
 
     def decode(
-        self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, norm: nn.Module, call: Call, state: LayerState
-    ) -> _few.Pair:
+        self, x: Float[Tensor, "B 1 D"], delta: _decoding.Parts, norm: _decoding.Norm, call: Call, state: LayerState
+    ) -> _decoding.Pair:
         """`forward` of one token by a few programs, `simple` and `conv` overwriting the state."""
         from models._kernels import average
 
-        x, qkv = _few.read(x, delta, norm, self.into.weight)
+        x, qkv = _decoding.read(x, delta, norm, self.into.weight)
         q, k, v = qkv.chunk(3, -1)
         if self.variant == "simple":
             y = average.wkv_(k, v, q, None, None, (state["max"], state["numerator"], state["denominator"]))
@@ -109,7 +109,7 @@ class Mixer(nn.Module):
             y = average.window_(k, v, q, self.biases.table, *(state[name] for name in _window.HELD))
         else:
             y = _gate.opened(q, self.average(k.unsqueeze(1), v.unsqueeze(1), call, state)[:, 0], "torch")
-        return _few.write(x, y, self.out.weight)
+        return _decoding.write(x, y, self.out.weight)
 
 
 def simple(k: Keys, v: Keys, call: Call, state: LayerState, implementation: str) -> Keys:

@@ -31,11 +31,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models import _decoding, _sums
 from models import _feature_maps as maps
-from models import _few, _sums
 from models import _retention as retention
 from models._cost import Chosen, CommonOptions, Count, Shape, retention_flops
-from models._layers import RMSNorm
 from models._lm import LanguageModel, Operation
 from models._projection import projected
 from models._rotary import rope_angles, turned, turns
@@ -148,20 +147,20 @@ class LinearAttention(nn.Module):
         return _sums.step(phi, v, shared.turn_features, state, divide, self.options.output_norm).reshape(B, 1, -1)
 
     def decode(
-        self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, norm: RMSNorm, call: Call, state: LayerState
-    ) -> _few.Pair:
+        self, x: Float[Tensor, "B 1 D"], delta: _decoding.Parts, norm: _decoding.Norm, call: Call, state: LayerState
+    ) -> _decoding.Pair:
         """`forward` of one token by a few programs, overwriting the state."""
         options, turn = self.options, call.shared.turn_features
-        x, qkv = _few.read(x, delta, norm, self.into.weight)
+        x, qkv = _decoding.read(x, delta, norm, self.into.weight)
         if options.feature_map not in _sums.PROGRAMMED:
-            return _few.write(x, self.averages(qkv.unsqueeze(1), call.shared, state)[:, 0], self.out.weight)
+            return _decoding.write(x, self.averages(qkv.unsqueeze(1), call.shared, state)[:, 0], self.out.weight)
         from models._kernels import sums
 
         S, z, turn = state["S"], _sums.z_of(state, self.V), turn if turn is None else turn.flatten(0, -2)
         dtype = torch.float32 if options.output_norm else x.dtype
         y, moved = sums.step_(qkv, options.feature_map, turn, S, z, self.V, _sums.EPS, dtype)
         heads = self.heads * options.output_norm
-        return _few.write(x, y, self.out.weight, None, heads, _sums.NORM_EPS, moved=moved)
+        return _decoding.write(x, y, self.out.weight, None, heads, _sums.NORM_EPS, moved=moved)
 
 
 class Model(LanguageModel):

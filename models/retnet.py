@@ -25,9 +25,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import _decay, _few, _gate, _norm, _projection, _retention, _retnet_tables, _rotary, _rounding
+from models import _decay, _decoding, _gate, _norm, _projection, _retention, _retnet_tables, _rotary, _rounding
 from models._cost import Chosen, CommonOptions, Count, Shape, retention_flops
-from models._layers import RMSNorm
 from models._lm import LanguageModel, Operation
 from models._state import Call, LayerState, state_dtype
 from models._traffic import Traffic, retention_traffic
@@ -143,17 +142,17 @@ class Retention(nn.Module):
         return self.out.forward(y.to(x.dtype))
 
     def decode(
-        self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, norm: RMSNorm, call: Call, state: LayerState
-    ) -> _few.Pair:
+        self, x: Float[Tensor, "B 1 D"], delta: _decoding.Parts, norm: _decoding.Norm, call: Call, state: LayerState
+    ) -> _decoding.Pair:
         """`forward` of one token by a few programs, overwriting the state."""
         options, turn, values = self.options, call.shared.turn, self.heads * self.V
-        x, qkv = _few.read(x, delta, norm, self.into.weight)
+        x, qkv = _decoding.read(x, delta, norm, self.into.weight)
         gamma = call.shared.gamma if self.gamma_logit is None else self.gamma_logit.float().sigmoid()[:, None, None]
         turn = (turn.squeeze(2) if turn.dim() == 4 else turn) if turn.is_complex() else None
-        o = _few.step_(qkv, turn, self.K**-0.5, gamma, state["S"], call.positions)
-        gate = qkv[:, -values:] if options.gate else None
+        o = _decoding.step_(qkv, turn, self.K**-0.5, gamma, state["S"], call.positions)
+        gate, heads = qkv[:, -values:] if options.gate else None, self.heads * options.group_norm
         o = o if options.group_norm else self.evened(o.unsqueeze(1), call).squeeze(1)
-        return _few.write(x, o.flatten(1), self.out.weight, gate, self.heads * options.group_norm, options.norm_eps)
+        return _decoding.write(x, o.flatten(1), self.out.weight, gate, heads, options.norm_eps)
 
     def log_decay(self, call: Call) -> Float[Tensor, "H"] | None:
         if self.gamma_logit is None:

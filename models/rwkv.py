@@ -24,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import _few, _gate, _wkv
+from models import _decoding, _gate, _wkv
 from models._cost import Chosen, CommonOptions, Count, Shape
 from models._lm import LanguageModel, Operation
 from models._orthogonal import orthogonal_, start
@@ -103,14 +103,14 @@ class TimeMixing(nn.Module):
         return F.linear(torch.sigmoid(r) * y.to(r.dtype), self.out.weight)
 
     def decode(
-        self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, norm: nn.Module, call: Call, state: LayerState
-    ) -> _few.Pair:
+        self, x: Float[Tensor, "B 1 D"], delta: _decoding.Parts, norm: _decoding.Norm, call: Call, state: LayerState
+    ) -> _decoding.Pair:
         """`forward` of one token by a few programs, overwriting the state."""
         from models._kernels import average
 
-        x, (k, v, r), moved = _few.shifted(x, delta, norm, self.mix, state["time_input"], self.into.weight)
+        x, (k, v, r), moved = _decoding.shifted(x, delta, norm, self.mix, state["time_input"], self.into.weight)
         before = state["max"], state["numerator"], state["denominator"]
-        return _few.write(x, average.wkv_(k, v, r, self.decay, self.first, before, moved), self.out.weight)
+        return _decoding.write(x, average.wkv_(k, v, r, self.decay, self.first, before, moved), self.out.weight)
 
 
 class ChannelMixing(nn.Module):
@@ -143,12 +143,12 @@ class ChannelMixing(nn.Module):
         return F.linear(for_r, self.receptance.weight).sigmoid_() * F.linear(hidden * hidden, self.out.weight)
 
     def decode(
-        self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, norm: nn.Module, call: Call, state: LayerState
-    ) -> _few.Pair:
+        self, x: Float[Tensor, "B 1 D"], delta: _decoding.Parts, norm: _decoding.Norm, call: Call, state: LayerState
+    ) -> _decoding.Pair:
         """`forward` of one token by a few programs, overwriting the state."""
         maps = self.mix, state["channel_input"], self.key.weight, self.receptance.weight
-        x, (hidden, r), moved = _few.shifted(x, delta, norm, *maps)
-        return _few.write(x, hidden, self.out.weight, opened=r, moved=moved)
+        x, (hidden, r), moved = _decoding.shifted(x, delta, norm, *maps)
+        return _decoding.write(x, hidden, self.out.weight, opened=r, moved=moved)
 
 
 class Model(LanguageModel):

@@ -28,11 +28,11 @@ import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor, nn
 
-from models import _few
+from models import _decoding
 from models._attention import Visible, parallel, recurrent, reserved_slots, visible_slots
 from models._cache import extend
 from models._cost import Chosen, CommonOptions, Count, Shape
-from models._layers import RMSNorm, added
+from models._layers import added
 from models._lm import LanguageModel, Operation
 from models._projection import projected
 from models._rotary import rope_angles, turned, turns, xpos_scale
@@ -100,14 +100,14 @@ class Attention(nn.Module):
         return call.position is not None and self.options.implementation == "sdpa"
 
     def decode(
-        self, x: Float[Tensor, "B 1 D"], delta: _few.Parts, norm: RMSNorm, call: Call, state: LayerState
-    ) -> _few.Pair:
+        self, x: Float[Tensor, "B 1 D"], delta: _decoding.Parts, norm: _decoding.Norm, call: Call, state: LayerState
+    ) -> _decoding.Pair:
         """`forward` of one token by a few programs where the step counts on the device."""
         if not self.programmed(call):
-            x, y = added(x, _few.summed(delta, x), norm)
+            x, y = added(x, _decoding.summed(delta, x), norm)
             return x, self.forward(y, call, state).transpose(0, 1)
-        x, qkv = _few.read(x, delta, norm, self.into.weight)
-        return _few.write(x, self.step(qkv, call, state), self.out.weight)
+        x, qkv = _decoding.read(x, delta, norm, self.into.weight)
+        return _decoding.write(x, self.step(qkv, call, state), self.out.weight)
 
     def step(self, qkv: Float[Tensor, "B _"], call: Call, state: LayerState) -> Float[Tensor, "B D"]:
         """Attention of one token; writes its key and value into the cache."""

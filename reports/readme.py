@@ -1,9 +1,8 @@
-"""The numbers in README.md, between two marks, from the triangle experiment's result sets: a table per device.
+"""The numbers in README.md, from the triangle experiment's result sets: a table per device.
 
 `make readme` writes them; a test compares what stands there with what the committed results give.
 """
 
-import pathlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,8 +11,7 @@ import pandas as pd
 from reports import corners, language, marks, provenance, wording
 
 EXPERIMENTS = ("triangle", "triangle_gpu")
-BEGIN, END = "<!-- numbers:begin, written by `make readme` -->\n", "<!-- numbers:end -->\n"
-README = pathlib.Path(__file__).resolve().parents[1] / "README.md"
+PART = marks.Part(marks.ROOT / "README.md", "numbers")
 NOTHING = "There are no results yet; `make run` makes them.\n"
 MACHINE = ("device_name", "cores", "torch")
 COLUMNS = {
@@ -32,16 +30,6 @@ def numbers(result_sets: Iterable[Any]) -> str:
     told = [each for each in result_sets if each.experiment in EXPERIMENTS]
     told.sort(key=lambda each: (each.experiment, each.device))
     return "\n".join(_device(each, found) for each in told if (found := corners.measure(each)) is not None) or NOTHING
-
-
-def write(result_sets: Iterable[Any], path: pathlib.Path = README) -> None:
-    """Puts the numbers between the marks. Raises ValueError where a mark is missing."""
-    marks.write(path, BEGIN, END, numbers(result_sets))
-
-
-def between(text: str) -> str:
-    """What stands between the marks. Raises ValueError where one is missing."""
-    return marks.between(text, BEGIN, END)
 
 
 def _device(result_set: Any, found: corners.Corners) -> str:

@@ -71,7 +71,7 @@ WRITES = {
 
 @poisoned()
 def read_errors(case: Read, device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
-    from models._kernels import few
+    from models._kernels import skinny
 
     random = drawn(case.N + case.D, device, dtype)
     x, weight, scale = (
@@ -81,7 +81,7 @@ def read_errors(case: Read, device: str = "cpu", dtype: torch.dtype = torch.floa
     )
     parts = random(case.parts, case.B, case.D).float() if case.parts else None
     bias = random(case.D) if case.centred else None
-    total, y = few.read(x, parts, scale, EPS, weight, case.act, bias)
+    total, y = skinny.read(x, parts, scale, EPS, weight, case.act, bias)
     exact = x.double() if parts is None else x.double() + parts.double().sum(0)
     if bias is None:
         right = F.rms_norm(exact, (case.D,), scale.double(), EPS) @ weight.double().mT
@@ -95,7 +95,7 @@ def read_errors(case: Read, device: str = "cpu", dtype: torch.dtype = torch.floa
 @poisoned()
 def write_errors(case: Write, device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
     """What is gated and the gate are parts of wider rows, as projections give them."""
-    from models._kernels import few
+    from models._kernels import skinny
 
     random = drawn(case.K, device, dtype)
     x, weight, wide = random(case.B, case.D), random(case.D, case.K), random(case.B, 2 * case.K + 8)
@@ -103,7 +103,7 @@ def write_errors(case: Write, device: str = "cpu", dtype: torch.dtype = torch.fl
     opened, moved = None, None
     if case.opened:  # to a column of something wider
         opened, moved = random(case.B, case.D), (random(case.B, case.D), random(case.B, case.D, 3)[..., 1])
-    y, parts = few.write(x, a, weight, gate if case.gated else None, case.heads, EPS, opened, moved)
+    y, parts = skinny.write(x, a, weight, gate if case.gated else None, case.heads, EPS, opened, moved)
     if parts is not None:
         y = y.double() + parts.double().sum(0)
     exact = a.double()
@@ -185,11 +185,11 @@ def rounding_errors(device: str = "cpu") -> dict[str, float]:
 @poisoned()
 def likeliest_errors(device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
     """How many tokens are not the first of the several largest of their row, and how far the position is off."""
-    from models._kernels import few
+    from models._kernels import skinny
 
     logits = drawn(9, device, dtype)(3, 9001).clamp(max=3)
     token, position = torch.zeros(3, dtype=torch.int64, device=device), torch.tensor(70_000, device=device)
-    few.likeliest(logits, token, position)
+    skinny.likeliest(logits, token, position)
     first = (logits == logits.amax(1, keepdim=True)).int().argmax(1)
     return {"token": (token != first).sum().item(), "position": abs(position.item() - 70_001)}
 

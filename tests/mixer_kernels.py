@@ -12,7 +12,7 @@ from unittest import mock
 import torch
 from torch import nn
 
-from models import _few, _sums, _window, _wkv
+from models import _decoding, _sums, _window, _wkv
 from models._biases import Biases
 from models._feature_maps import FeatureMap
 from models._state import Call
@@ -102,7 +102,7 @@ def errors(case: object, device: str = "cpu", dtype: torch.dtype = torch.float32
 
 @poisoned()
 def sums_errors(case: Sums, device: str, dtype: torch.dtype) -> dict[str, float]:
-    """And the copy of what z becomes, as `few.write` makes it."""
+    """And the copy of what z becomes, as `skinny.write` makes it."""
     from models._kernels import sums
 
     B, H, V, random = case.B, case.H, case.V, drawn(case.F + case.V, device, dtype)
@@ -178,7 +178,7 @@ def window_errors(case: Window, device: str, dtype: torch.dtype) -> dict[str, fl
 @poisoned()
 def shifted_errors(case: Shifted, device: str, dtype: torch.dtype) -> dict[str, float]:
     """And all of channel mixing, which moves the state at the end."""
-    from models._kernels import few, shifted
+    from models._kernels import shifted, skinny
 
     B, D, N, random = case.B, case.D, case.N, drawn(case.D, device, dtype)
     norm = (nn.LayerNorm(D, 1e-3) if case.centred else nn.RMSNorm(D, 1e-3)).to(device, dtype)
@@ -199,7 +199,7 @@ def shifted_errors(case: Shifted, device: str, dtype: torch.dtype) -> dict[str, 
         right = [blend @ each.mT for blend, each in zip(blends, maps, strict=True)]
         if case.channel:
             right[0] = right[0].relu().square()
-            done, more = few.write(total, y[0], out, opened=y[1], moved=moved)
+            done, more = skinny.write(total, y[0], out, opened=y[1], moved=moved)
             done = done.double() if more is None else done.double() + more.double().sum(0)
             wanted = sums + right[1].sigmoid() * (right[0] @ out.double().mT)
             found["y"] = max(found["y"], off(done, wanted))
@@ -227,12 +227,12 @@ def model_errors(name: str, batch: int) -> dict[str, float]:
     tokens = torch.randint(0, 97, (batch, 11), generator=torch.Generator().manual_seed(5))
     padding = torch.tensor([0, 2, 4]) if batch == 3 else None
     told = []
-    with torch.inference_mode(), mock.patch.object(_few, "fits", lambda x: x.shape[1] == 1):
+    with torch.inference_mode(), mock.patch.object(_decoding, "fits", lambda x: x.shape[1] == 1):
         state, right = (each.prefill(tokens[:, :8], padding=padding, capacity=20)[1] for each in (model, exact))
         places = [tensor.data_ptr() for tensor in state.tensors()]
         for token in tokens[:, 8:].unbind(1):
             logits, state = model.step(token, state)
-            with mock.patch.object(_few, "fits", return_value=False):
+            with mock.patch.object(_decoding, "fits", return_value=False):
                 wanted, right = exact.step(token, right)
             told.append(off(logits, wanted))
     moved = sum(tensor.data_ptr() != place for tensor, place in zip(state.tensors(), places, strict=True))

@@ -18,12 +18,12 @@ def test_a_wrong_shape_ends_the_process(tmp_path, monkeypatch, interpret):
 
 
 def test_a_program_is_what_stands_in_its_file():
-    few = pytest.importorskip("models._kernels._few", reason="Triton is for Linux", exc_type=ImportError)
-    for program in (few.largest, few.one, few.normal):  # of many options and of none
-        assert program.fn.__globals__ is vars(few), program
+    skinny = pytest.importorskip("models._kernels._skinny", reason="Triton is for Linux", exc_type=ImportError)
+    for program in (skinny.largest, skinny.one, skinny.normal):  # of many options and of none
+        assert program.fn.__globals__ is vars(skinny), program
         assert not hasattr(program.fn, "__wrapped__")
 
 
 def test_what_launches_a_program_is_checked():
-    few = pytest.importorskip("models._kernels.few", reason="Triton is for Linux", exc_type=ImportError)
-    assert hasattr(few.likeliest, "__wrapped__")
+    skinny = pytest.importorskip("models._kernels.skinny", reason="Triton is for Linux", exc_type=ImportError)
+    assert hasattr(skinny.likeliest, "__wrapped__")

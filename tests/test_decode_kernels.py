@@ -1,6 +1,7 @@
 """The Triton programs of decoding against float64: by Triton's interpreter, and as compiled where there is a GPU."""
 
 import dataclasses
+import itertools
 
 import pytest
 import torch
@@ -34,6 +35,19 @@ def test_an_interpreted_step_rounds_as_torch_does(interpreted):
 
 def test_interpreted_choices_are_the_first_of_the_largest(interpreted):
     assert interpreted["likeliest"] == {"token": 0, "position": 0}
+
+
+@pytest.mark.parametrize("crowded", [False, True])
+@pytest.mark.parametrize("K", [16, 200, 1024, 5464])
+def test_products_of_a_few_rows_are_cut_to_what_a_program_may_hold(K, crowded):
+    skinny = pytest.importorskip("models._kernels.skinny", reason="Triton is for Linux", exc_type=ImportError)
+    for B, S, rows, item in itertools.product([2, 17, skinny.MOST], [1, 3], [64, 128], [2, 4]):
+        BB, BK, ahead, stages = skinny.cut(B, K, S, rows, item, crowded)
+        assert BB >= B
+        assert ahead % BK == 0
+        assert ahead * S <= K + BK, "no more than every part has"
+        assert ahead * (BB + rows) <= skinny.AHEAD // (1 + crowded)
+        assert stages == 2 or stages * (BB + rows) * BK * item <= skinny.SHARED
 
 
 @on_a_gpu

@@ -11,9 +11,10 @@ import models
 from harness.bench import Bench
 from harness.decoding import Decoder, Follower
 from harness.graphs import WARM_CALLS
-from models import _few, _gate, _kernels
+from models import _decoding, _gate, _kernels
 from models._cost import Shape
-from models._layers import FeedForward, RMSNorm, known
+from models._layers import FeedForward, known
+from models._norm import RMSNorm
 from tests import tiny
 from tests.contract import relative
 
@@ -162,7 +163,7 @@ def test_a_step_by_torch_enters_no_program_of_a_mixer(name, monkeypatch):
         token, state = begun(model)
         right, _, after = model.passed(token.unsqueeze(1), "recurrent", state.clone())
         with monkeypatch.context() as patch:
-            patch.setattr(_few, "fits", lambda x: x.shape[1] == 1)
+            patch.setattr(_decoding, "fits", lambda x: x.shape[1] == 1)
             for kept in {type(part) for part in model.blocks[0].children() if hasattr(part, "decode")}:
                 patch.setattr(kept, "decode", lambda part, x, delta, *more: entered.append(type(part)) or (x, delta))
             x, _, held = model.passed(token.unsqueeze(1), "recurrent", state)

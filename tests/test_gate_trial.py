@@ -1,6 +1,7 @@
 """Trials of the gate: copies that are slower by what they should be, the rules of others, and tables of it all."""
 
 import csv
+import dataclasses
 import math
 import subprocess
 import sys
@@ -192,20 +193,16 @@ def test_the_table_counts_alarms_with_their_interval_and_is_the_same_again(tmp_p
 
 
 def test_the_text_between_the_marks_is_that_of_the_committed_trials(committed):
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     told = trial_table.markdown(committed / "gate")
-    assert trial_table.between(text) == told, "run `make readme` and commit CONTRIBUTING.md with the trials"
+    assert trial_table.PART.read() == told, "run `make readme` and commit CONTRIBUTING.md with the trials"
 
 
-def test_tables_go_between_the_marks_and_nowhere_else(tmp_path):
-    file = tmp_path / "CONTRIBUTING.md"
-    file.write_text(f"before\n{trial_table.BEGIN}old | numbers\n{trial_table.END}after | old\n", encoding="utf-8")
-    trial_table.write(tmp_path / "none", file)
-    assert file.read_text(encoding="utf-8") == (
-        f"before\n{trial_table.BEGIN}{trial_table.NOTHING}{trial_table.END}after | old\n"
-    )
-    with pytest.raises(ValueError, match="the text has no"):
-        trial_table.between("nothing")
+def test_tables_go_between_the_marks_and_nowhere_else(monkeypatch, tmp_path):
+    part = dataclasses.replace(trial_table.PART, path=tmp_path / "CONTRIBUTING.md")
+    monkeypatch.setattr(trial_table, "PART", part)
+    part.path.write_text(f"before\n{part.begin}old | numbers\n{part.end}after | old\n", encoding="utf-8")
+    trial.write(tmp_path / "none")
+    assert part.path.read_text(encoding="utf-8") == f"before\n{part.begin}{trial_table.NOTHING}{part.end}after | old\n"
 
 
 def test_trials_are_no_results_of_an_experiment():

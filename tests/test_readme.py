@@ -124,15 +124,14 @@ def test_the_numbers_are_those_of_the_committed_results(committed):
     from harness import record
 
     wanted = readme.numbers(record.load_all(committed))
-    assert readme.between(text("README.md")) == wanted, "run `make readme` and commit README.md with the results"
+    assert readme.PART.read() == wanted, "run `make readme` and commit README.md with the results"
 
 
 def test_the_predictions_are_those_of_the_committed_results(committed):
     from harness import accuracy_table
-    from reports import marks
 
     wanted = accuracy_table.markdown(committed)
-    found = marks.between(text("README.md"), accuracy_table.BEGIN, accuracy_table.END)
+    found = accuracy_table.PART.read()
     assert found == wanted, "run `make readme` and commit README.md with the results"
     assert found.count("\n| cpu-") >= 3, "of steps, prompts and tokens"
 
@@ -179,18 +178,21 @@ def test_what_was_not_measured_is_an_empty_cell_and_a_gap():
 
 
 def test_numbers_go_between_the_marks_and_nowhere_else(tmp_path):
-    file = tmp_path / "README.md"
+    part = dataclasses.replace(readme.PART, path=tmp_path / "README.md")
     for old in ("old | numbers\n", ""):
-        file.write_text(f"before\n{readme.BEGIN}{old}{readme.END}after | old\n")
-        readme.write([], file)
-        assert file.read_text() == f"before\n{readme.BEGIN}{readme.NOTHING}{readme.END}after | old\n"
+        part.path.write_text(f"before\n{part.begin}{old}{part.end}after | old\n")
+        part.write(readme.NOTHING)
+        assert part.path.read_text() == f"before\n{part.begin}{readme.NOTHING}{part.end}after | old\n"
+        assert part.read() == readme.NOTHING
 
 
-@pytest.mark.parametrize("missing", [readme.BEGIN, readme.END])
-def test_a_missing_mark_is_named(missing):
-    whole = f"before\n{readme.BEGIN}numbers\n{readme.END}after\n"
-    with pytest.raises(ValueError, match=missing.split(":")[1][:3]):
-        readme.between(whole.replace(missing, ""))
+@pytest.mark.parametrize("missing", [readme.PART.begin, readme.PART.end])
+def test_a_missing_mark_is_named(tmp_path, missing):
+    part = dataclasses.replace(readme.PART, path=tmp_path / "README.md")
+    part.path.write_text(f"before\n{part.begin}numbers\n{part.end}after\n".replace(missing, ""))
+    for use in (part.read, lambda: part.write("new")):
+        with pytest.raises(ValueError, match=missing.strip()):
+            use()
 
 
 def test_a_table_says_where_its_own_points_come_from():

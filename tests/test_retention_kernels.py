@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from models import _gate, _retention, _rotary
-from models._kernels.plans import TABLE, Plan, bucket, plan
+from models._kernels import bucket
+from models._kernels.plans import TABLE, Plan, plan
 from tests import programs, retention_kernels
 from tests.cases import off
 from tests.programs import COMPILED, on_a_gpu

@@ -8,7 +8,8 @@ import torch
 
 import models
 from models._cost import Shape
-from models._layers import RMSNorm, added
+from models._layers import added
+from models._norm import RMSNorm
 from tests import programs, row_kernels
 from tests.cases import off
 from tests.programs import COMPILED, on_a_gpu

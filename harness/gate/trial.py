@@ -75,7 +75,7 @@ def table(out: Out = pathlib.Path("results/gate")) -> None:
 @app.command()
 def write(out: Out = pathlib.Path("results/gate")) -> None:
     """Puts the tables between the marks of CONTRIBUTING.md."""
-    trial_table.write(out)
+    trial_table.PART.write(trial_table.markdown(out))
 
 
 def _prepared(scratch: pathlib.Path, experiment: pathlib.Path) -> tuple[dict[int | None, Tree], list[Case]]:

@@ -16,8 +16,7 @@ from harness.gate.decision import FASTER, FEWEST, SLOWER, STEADY, Rules, decide,
 from reports import marks
 
 SAMPLES, CONTROL = "visits.csv", "(control)"
-DOCUMENT = ROOT / "CONTRIBUTING.md"
-BEGIN, END = "<!-- trials:begin, written by `make readme` -->\n", "<!-- trials:end -->\n"
+PART = marks.Part(ROOT / "CONTRIBUTING.md", "trials")
 NOTHING = "There are no trials yet; `make trial` makes them.\n"
 RIVALS = {"pytest-benchmark, median:10%": rivals.pytest_benchmark, "asv, factor 1.1": rivals.asv}
 ALARM, PASS, NEITHER = "alarm", "pass", "inconclusive"
@@ -27,16 +26,6 @@ def markdown(results: pathlib.Path) -> str:
     """A table for every machine that has trials, the same for the same files."""
     files = sorted(pathlib.Path(results).glob(f"*/{SAMPLES}"))
     return "\n".join(_device(file) for file in files) or NOTHING
-
-
-def write(results: pathlib.Path, path: pathlib.Path = DOCUMENT) -> None:
-    """Puts the tables between the marks. Raises ValueError where a mark is missing."""
-    marks.write(path, BEGIN, END, markdown(results))
-
-
-def between(text: str) -> str:
-    """What stands between the marks. Raises ValueError where one is missing."""
-    return marks.between(text, BEGIN, END)
 
 
 def verdicts(samples: pd.DataFrame) -> pd.DataFrame:

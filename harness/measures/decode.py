@@ -40,12 +40,11 @@ class Measure:
 
         from harness.decoding import Decoder
 
-        assert point.batch_size is not None
-        assert point.sequence_length is not None
+        batch, length = bench.sizes
         model = bench.model()
-        last = point.sequence_length + self.decoded_tokens
+        last = length + self.decoded_tokens
         with torch.inference_mode(), bench.reaching(last):
-            contexts = bench.tokens(point.batch_size, point.sequence_length)
+            contexts = bench.tokens(batch, length)
             context = bench.context(model, contexts, last)
             moved = bench.step_bytes(model, context)
             decoder = Decoder(model, contexts[:, -1], context, bench.captured)
@@ -56,10 +55,10 @@ class Measure:
                     decoder.step()
 
             timed = bench.time(decode)
-        flops = bench.step_flops(point.batch_size, point.sequence_length)
+        flops = bench.step_flops(batch, length)
         for repeat, seconds in enumerate(seconds / self.decoded_tokens for seconds in timed.seconds):
             yield Sample("token_ms", 1000 * seconds, repeat)
-            yield Sample("tokens_per_second", point.batch_size / seconds, repeat)
+            yield Sample("tokens_per_second", batch / seconds, repeat)
             yield Sample("bytes_per_second", moved / seconds, repeat)
             yield Sample("flops_per_second", flops / seconds, repeat)
         for repeat, seconds in enumerate(timed.device_seconds):

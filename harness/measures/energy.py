@@ -36,9 +36,7 @@ class Measure:
         from harness.decoding import Decoder
         from harness.graphs import WARM_CALLS
 
-        assert point.batch_size is not None
-        assert point.sequence_length is not None
-        batch, length = point.batch_size, point.sequence_length
+        batch, length = bench.sizes
         model, windows = bench.model(), bench.tokens(batch, length + 1)
         with bench.reaching(length), torch.inference_mode():
             reserved = length + WARM_CALLS

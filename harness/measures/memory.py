@@ -31,10 +31,8 @@ class Measure:
     def run(self, point: Point, bench: "Bench") -> Iterator[Sample | Progress]:
         import torch
 
-        assert point.batch_size is not None
-        assert point.sequence_length is not None
-        length = point.sequence_length
-        model, prompts = bench.model(), bench.tokens(point.batch_size, length)
+        batch, length = bench.sizes
+        model, prompts = bench.model(), bench.tokens(batch, length)
 
         def infer() -> "State":
             state = bench.context(model, prompts[:, : max(1, length - 1)], length)

@@ -34,9 +34,7 @@ class Measure:
     def run(self, point: Point, bench: "Bench") -> Iterator[Sample | Progress]:
         import torch
 
-        assert point.batch_size is not None
-        assert point.sequence_length is not None
-        batch, length = point.batch_size, point.sequence_length
+        batch, length = bench.sizes
         torch.manual_seed(point.seed)
         like = torch.empty(0, dtype=bench.dtype, device=point.device)
         found = bench.kind.operation(bench.shape, bench.options, batch, length, like)

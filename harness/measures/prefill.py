@@ -30,9 +30,7 @@ class Measure:
     def run(self, point: Point, bench: "Bench") -> Iterator[Sample | Progress]:
         import torch
 
-        assert point.batch_size is not None
-        assert point.sequence_length is not None
-        batch, length = point.batch_size, point.sequence_length
+        batch, length = bench.sizes
         model, prompts = bench.model(), bench.tokens(batch, length)
         with torch.inference_mode(), bench.reaching(length):
             timed = bench.time(lambda: model.prefill(prompts, bench.form))

@@ -39,24 +39,23 @@ class Measure:
 
         from harness.decoding import Follower
 
-        assert point.batch_size is not None
-        assert point.sequence_length is not None
+        batch, length = bench.sizes
         if getattr(bench.options, "state_dtype", KEPT) == KEPT:
             raise NotApplicable("its state is not rounded; only a model with a state_dtype of bfloat16 can drift")
-        if point.sequence_length < 2:
+        if length < 2:
             raise NotApplicable("one token is read from no state; give a sequence_length of at least 2")
-        model, tokens = bench.model(), bench.tokens(point.batch_size, point.sequence_length)
+        model, tokens = bench.model(), bench.tokens(batch, length)
         options: Any = bench.options  # which have a state_dtype
         unrounded = bench.kind(bench.shape, dataclasses.replace(options, state_dtype=KEPT))
         unrounded.load_state_dict(model.state_dict())
         unrounded.to(point.device, bench.dtype)
-        with torch.inference_mode(), bench.reaching(point.sequence_length):
+        with torch.inference_mode(), bench.reaching(length):
             ours, wanted = (Follower(each, tokens, bench.captured) for each in (model, unrounded))
-            for length in lengths(point.sequence_length):
-                ours.read_to(length)
-                wanted.read_to(length)
-                yield Sample("logits_error", error([ours.logits], [wanted.logits]), length=length)
-                yield Sample("state_error", error(ours.states, wanted.states), length=length)
+            for n in lengths(length):
+                ours.read_to(n)
+                wanted.read_to(n)
+                yield Sample("logits_error", error([ours.logits], [wanted.logits]), length=n)
+                yield Sample("state_error", error(ours.states, wanted.states), length=n)
 
 
 def lengths(last: int) -> list[int]:

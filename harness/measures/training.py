@@ -35,9 +35,8 @@ class Measure:
     def run(self, point: Point, bench: "Bench") -> Iterator[Sample | Progress]:
         from harness import stepping
 
-        assert point.batch_size is not None
-        assert point.sequence_length is not None
-        batch, length, form, peak = point.batch_size, point.sequence_length, bench.form, None
+        batch, length = bench.sizes
+        form, peak = bench.form, None
         settings = Training(sequence_length=length, batch_size=batch, learning_rate=1e-4)
         model, windows = bench.model(), bench.tokens(batch, length + 1)
         model.train()

@@ -50,6 +50,11 @@ def early(device: torch.device) -> tuple[bool, dict[str, bool]]:
     return can, {"launch_pdl": True} if can else {}
 
 
+def bucket(n: int, least: int = 32) -> int:
+    """The next power of two: of a block that holds n, `least` at least."""
+    return max(least, 1 << (n - 1).bit_length())
+
+
 def empty(like: Tensor, *sizes: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """Of these sizes, where `like` is."""
     return torch.empty(sizes, dtype=dtype, device=like.device)

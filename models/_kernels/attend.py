@@ -19,8 +19,7 @@ from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
 from models import _rotary
-from models._kernels import _attend, early, processors
-from models._kernels.plans import bucket
+from models._kernels import _attend, bucket, early, processors
 
 SHORTEST = 128  # slots of a share, of a full cache: below, merging costs more than idle multiprocessors
 BLOCK_BYTES = 16384  # of keys, and as many of values, that a program asks for at once

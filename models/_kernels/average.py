@@ -9,8 +9,7 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
-from models._kernels import early
-from models._kernels.plans import bucket
+from models._kernels import bucket, early
 
 BLOCK, WARPS = 128, 2  # channels of a program without a window
 HELD, CHANNELS = 4096, 64  # keys that a program with one holds, and the most channels
@@ -61,7 +60,7 @@ def wkv_(
 ) -> Rows:
     """sigmoid(gate) times `_wkv.step` with w = -e^decay and u = first, or both 0; overwrites the state, in float32.
 
-    k, v and the gate are parts of one tensor, with the same step from row to row. For `moved` see `few.write`.
+    k, v and the gate are parts of one tensor, with the same step from row to row. For `moved` see `skinny.write`.
     """
     (B, D), y = k.shape, torch.empty(k.shape, dtype=v.dtype, device=v.device)
     wait, how = early(k.device)

@@ -9,7 +9,7 @@ import triton.language as tl
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from models._kernels.plans import bucket
+from models._kernels import bucket
 
 NUMBERS = 8192  # that one program takes at a time
 

@@ -20,9 +20,8 @@ import triton
 from jaxtyping import Float
 from torch import Tensor
 
-from models._kernels import _weigh
+from models._kernels import _weigh, bucket
 from models._kernels.blocks import empty
-from models._kernels.plans import bucket
 
 NUMBERS = 8192  # of a tensor, that one program holds
 BLOCK, ROUNDS = 2048, 8  # numbers of a state that a program reads at once, and how often

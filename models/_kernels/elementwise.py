@@ -11,8 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models._kernels import bound
-from models._kernels.plans import bucket
+from models._kernels import bound, bucket
 
 NUMBERS = 4096  # that one program takes
 

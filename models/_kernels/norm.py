@@ -11,8 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models._kernels import bound, processors
-from models._kernels.plans import bucket
+from models._kernels import bound, bucket, processors
 
 NUMBERS = 2048  # that one program takes at a time, or one row
 EACH = 4  # programs of the pass back on each multiprocessor: so many sums of the weight's gradient are kept

@@ -9,6 +9,8 @@ import dataclasses
 
 import torch
 
+from models._kernels import bucket
+
 
 @dataclasses.dataclass(frozen=True)
 class Tile:
@@ -35,11 +37,6 @@ class Plan:
     of_v: Tile
     of_qk: Tile
     inside: tuple[bool, bool] = (False, False)
-
-
-def bucket(n: int, least: int = 32) -> int:
-    """The next power of two."""
-    return max(least, 1 << (n - 1).bit_length())
 
 
 EXACT = Tile(32, 32, 1, 4, 1)  # float32 with products in IEEE arithmetic, without tensor cores: right, not fast

@@ -19,10 +19,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models._kernels import _scan, bound, processors
+from models._kernels import _scan, bound, bucket, processors
 from models._kernels.blocks import aligned, blocks, empty
 from models._kernels.decay_gradient import decay_gradient
-from models._kernels.plans import Plan, Tile, bucket, plan
+from models._kernels.plans import Plan, Tile, plan
 
 LONGEST = 1024  # tokens of a segment where gamma's gradient is wanted: it weighs what was rounded by the place in it
 SHORTEST = 256  # tokens of a segment: below, finding the states costs more than idle multiprocessors

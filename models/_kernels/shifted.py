@@ -4,9 +4,9 @@ Letters: B rows, D width, N blends and outputs of a map, S parts of the inputs.
 
     y_n = act_n(W_n (mix_n a + (1 - mix_n) before))     a the norm of x, `before` that of the token before
 
-One row: every program blends for itself and holds the weights of a few outputs, as in `few`; none can overwrite
+One row: every program blends for itself and holds the weights of a few outputs, as in `skinny`; none can overwrite
 `before`, which others may still have to read, so a later program copies a to it. More rows: one program to a row makes
-the blends and overwrites `before`, and `few` does the rest.
+the blends and overwrites `before`, and `skinny` does the rest.
 """
 
 from typing import Any
@@ -17,9 +17,8 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
-from models._kernels import early, few
-from models._kernels._few import _act, normal
-from models._kernels.plans import bucket
+from models._kernels import bucket, early, skinny
+from models._kernels._skinny import _act, normal
 
 Rows = Float[Tensor, "B D"]
 
@@ -108,7 +107,7 @@ def read(
     weight: Float[Tensor, "_ D"],
     second: Float[Tensor, "_ D"] | None = None,
 ) -> tuple[Rows, list[Tensor], tuple[Rows, Rows] | None]:
-    """x plus the parts, the outputs of each map, and what a later program must move: for which see `few.write`.
+    """x plus the parts, the outputs of each map, and what a later program must move: for which see `skinny.write`.
 
     The maps are N equal parts of `weight`; or it, with the square of relu behind it, and `second`.
     """
@@ -127,18 +126,18 @@ def read(
     S, BD, (wait, how) = 0 if parts is None else len(parts), bucket(D, 16), early(x.device)
     if B == 1:
         kept, y = torch.empty_like(held), torch.empty(1, sum(sizes), dtype=weight.dtype, device=x.device)
-        BN = max(1, few.HELD // BD)
+        BN = max(1, skinny.HELD // BD)
         grid = (sum(triton.cdiv(size, BN) for size in sizes),)
-        of_maps = weight, second, y, sizes[0], sizes[1], norm.eps, S, D, few.ACTS[act], BN, BD, wait
-        _one[grid](*given, kept, *of_maps, num_warps=few.ONE_WARPS, **how)
+        of_maps = weight, second, y, sizes[0], sizes[1], norm.eps, S, D, skinny.ACTS[act], BN, BD, wait
+        _one[grid](*given, kept, *of_maps, num_warps=skinny.ONE_WARPS, **how)
         return total, list(y.split(sizes, 1)), (kept, held)
     blends = torch.empty(N, B, D, dtype=weight.dtype, device=x.device)
     _blend[(B,)](*given, blends, B, norm.eps, S, N, D, BD, wait, num_warps=8, **how)
     if second is None:
         y = torch.empty(N, B, sizes[0], dtype=weight.dtype, device=x.device)
-        few.map_few(blends.flatten(0, 1), weight, y, None, 1, None, P=N)
+        skinny.map_few(blends.flatten(0, 1), weight, y, None, 1, None, P=N)
         return total, list(y.unbind()), None
     outputs = [torch.empty(B, size, dtype=weight.dtype, device=x.device) for size in sizes]
-    few.map_few(blends[0], weight, outputs[0], None, 1, act)
-    few.map_few(blends[1], second, outputs[1], None, 1, None)
+    skinny.map_few(blends[0], weight, outputs[0], None, 1, act)
+    skinny.map_few(blends[1], second, outputs[1], None, 1, None)
     return total, outputs, None

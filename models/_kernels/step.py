@@ -9,8 +9,7 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
-from models._kernels import early
-from models._kernels.plans import bucket
+from models._kernels import bucket, early
 
 WARPS = 4
 MANY = 2**25  # numbers of a state from which on programs hold more

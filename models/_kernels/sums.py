@@ -9,8 +9,7 @@ import triton.language as tl
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from models._kernels import early
-from models._kernels.plans import bucket
+from models._kernels import bucket, early
 from models._kernels.step import WARPS, _turned, held
 
 MAPS = {"elu": 0, "relu": 1}

@@ -27,9 +27,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models._kernels import bound, empty, processors
+from models._kernels import bound, bucket, empty, processors
 from models._kernels._walk import _rows
-from models._kernels.plans import bucket
 
 NUMBERS = 128  # of a token, that a program takes: four of each thread
 S = 16  # tokens that a program reads at once

@@ -1,20 +1,23 @@
-"""Linear maps of a few single tokens on a GPU, with what stands around them: see `models._kernels.few`.
+"""What a decode step is made of on a GPU: linear maps of one token of each sequence, with what stands around them.
+
+The programs are those of `models._kernels`: `skinny`, and `shifted` and `step` beside it.
 
 Letters: B sequences, D width, K inputs, N outputs. What is still to be added to x stands in S parts, [S, B, D].
 """
-
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from models import _kernels
+from models._norm import RMSNorm
 
 FEW_TOKENS = 256  # that `embedded` looks up by an index
 
 Parts = Float[Tensor, "S B D"] | None
 Pair = tuple[Float[Tensor, "B 1 D"], Parts]
+Norm = RMSNorm | nn.LayerNorm  # with a bias
+Moved = tuple[Float[Tensor, "B D"], Float[Tensor, "B D"]] | None  # see `skinny.write`
 
 
 def fits(x: Float[Tensor, "B T D"]) -> bool:
@@ -30,12 +33,12 @@ def summed(delta: Parts, x: Float[Tensor, "B 1 D"]) -> Float[Tensor, "B 1 D"] | 
 
 
 def read(
-    x: Float[Tensor, "B 1 D"], delta: Parts, norm: Any, weight: Float[Tensor, "_ D"], act: str | None = None
+    x: Float[Tensor, "B 1 D"], delta: Parts, norm: Norm, weight: Float[Tensor, "_ D"], act: str | None = None
 ) -> tuple[Float[Tensor, "B 1 D"], Float[Tensor, "B N"]]:
-    """x + delta, and act(weight norm(x + delta)), the norm an RMS norm, or one with a bias a layer norm."""
-    from models._kernels import few
+    """x + delta, and act(weight norm(x + delta)), the norm an RMS norm or a layer norm."""
+    from models._kernels import skinny
 
-    x, y = few.read(x[:, 0], delta, norm.weight, norm.eps, weight, act, getattr(norm, "bias", None))
+    x, y = skinny.read(x[:, 0], delta, norm.weight, norm.eps, weight, act, getattr(norm, "bias", None))
     return x.unsqueeze(1), y
 
 
@@ -46,25 +49,32 @@ def write(
     gate: Float[Tensor, "B K"] | None = None,
     heads: int = 0,
     eps: float = 0.0,
-    **more: Any,
+    opened: Float[Tensor, "B D"] | None = None,
+    moved: Moved = None,
 ) -> Pair:
     """x and what to add: weight times a, or times silu(gate) a, where `heads` is not 0 after an RMS norm of each.
 
-    `few.write` says what more there is.
+    For `opened` and `moved` see `skinny.write`.
     """
-    from models._kernels import few
+    from models._kernels import skinny
 
-    x, parts = few.write(x[:, 0], a, weight, gate, heads, eps, **more)
+    x, parts = skinny.write(x[:, 0], a, weight, gate, heads, eps, opened, moved)
     return x.unsqueeze(1), parts
 
 
 def shifted(
-    x: Float[Tensor, "B 1 D"], delta: Parts, norm: Any, *maps: Any
-) -> tuple[Float[Tensor, "B 1 D"], list[Tensor], Any]:
+    x: Float[Tensor, "B 1 D"],
+    delta: Parts,
+    norm: Norm,
+    mix: Float[Tensor, "N D"],
+    held: Float[Tensor, "B D"],
+    weight: Float[Tensor, "_ D"],
+    second: Float[Tensor, "_ D"] | None = None,
+) -> tuple[Float[Tensor, "B 1 D"], list[Tensor], Moved]:
     """x + delta, and maps of blends of its norm with that of the token before: see `models._kernels.shifted`."""
     from models._kernels import shifted
 
-    x, outputs, moved = shifted.read(x[:, 0], delta, norm, *maps)
+    x, outputs, moved = shifted.read(x[:, 0], delta, norm, mix, held, weight, second)
     return x.unsqueeze(1), outputs, moved
 
 
@@ -77,17 +87,24 @@ def embedded(table: nn.Embedding, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "
 def choose_(token: Int[Tensor, "B"], logits: Float[Tensor, "B N"], position: Int[Tensor, ""] | None = None) -> None:
     """Overwrites `token` by the first of the likeliest, and adds 1 to `position`."""
     if _kernels.usable(logits) and logits.is_contiguous():
-        from models._kernels import few
+        from models._kernels import skinny
 
-        few.likeliest(logits, token, position)
+        skinny.likeliest(logits, token, position)
         return
     torch.argmax(logits, -1, out=token)
     if position is not None:
         position.add_(1)
 
 
-def step_(*given: Any) -> Float[Tensor, "B H V"]:
+def step_(
+    qkv: Float[Tensor, "B M"],
+    turn: Tensor | None,
+    factor: float,
+    gamma: Float[Tensor, "H 1 1"] | None,
+    state: Float[Tensor, "B H K V"],
+    position: Tensor | None = None,
+) -> Float[Tensor, "B H V"]:
     """See `models._kernels.step`."""
     from models._kernels import step
 
-    return step.step_(*given)
+    return step.step_(qkv, turn, factor, gamma, state, position)

@@ -1,4 +1,4 @@
-"""The Triton programs of linear maps of a few rows; `few` says what they compute, in its letters."""
+"""The Triton programs of linear maps of a few rows; `skinny` says what they compute, in its letters."""
 
 import triton
 import triton.language as tl

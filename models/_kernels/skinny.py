@@ -1,4 +1,6 @@
-"""Linear maps of a few rows, as in decoding: bound by reading the weights, so what stands before and after comes along.
+"""Skinny products: linear maps of a few rows, as in decoding, or of one (gemv).
+
+They are bound by reading the weights, so what stands before and after comes along.
 
 Letters: B rows; K inputs, N outputs; H heads of V inputs each, where those are normalised by head;
 S parts of the inputs.
@@ -7,9 +9,9 @@ S parts of the inputs.
                                      act: none, gelu, relu squared, or silu(W_1 .) * W_2 ., and times sigmoid(opened)
 
 One row: a program holds all the weights of a few outputs at once, so that as many loads are on their way as registers
-allow, and asks for them before it waits for the kernel that makes x. More
-rows: `before` makes pre(x), and the tensor cores take weights in tiles that the copy engine brings; where outputs are
-few the inputs are cut into S parts, and the sums of parts go into `before` of the next map.
+allow, and asks for them before it waits for the kernel that makes x. More rows: `before` makes pre(x), and the tensor
+cores take weights in tiles that the copy engine brings; where outputs are few the inputs are cut into S parts, and the
+sums of parts go into `before` of the next map.
 """
 
 import math
@@ -21,9 +23,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from models._kernels import _few, early, elementwise, processors
+from models._kernels import _skinny, bucket, early, elementwise, processors
 from models._kernels.blocks import ALIGNED
-from models._kernels.plans import bucket
 
 MOST = 64  # rows, beyond which torch's products read the weights as fast
 ONE_WARPS = 4
@@ -99,8 +100,8 @@ def likeliest(logits: Float[Tensor, "B N"], token: Int[Tensor, "B"], position: I
     parts = triton.cdiv(N, CHOICES)
     tops = torch.empty(B, parts, dtype=torch.float32, device=logits.device)
     places = torch.empty(B, parts, dtype=torch.int32, device=logits.device)
-    _few.largest[(B, parts)](logits, tops, places, N, CHOICES, wait, num_warps=4, **how)
-    _few.likeliest[(B,)](tops, places, token, position, parts, N, bucket(parts, 1), wait, num_warps=1, **how)
+    _skinny.largest[(B, parts)](logits, tops, places, N, CHOICES, wait, num_warps=4, **how)
+    _skinny.likeliest[(B,)](tops, places, token, position, parts, N, bucket(parts, 1), wait, num_warps=1, **how)
 
 
 def _heads(K: int, heads: int) -> tuple[int, int, int, int]:
@@ -115,7 +116,7 @@ def _map_one(x, parts, total, weight, y, scale, bias, gate, residual, eps, heads
     BN = max(1, HELD // (BH * BV) // (2 if act == "swiglu" else 1))
     wait, how = early(x.device)
     kept, held = moved or (None, None)
-    _few.one[(triton.cdiv(N, BN),)](
+    _skinny.one[(triton.cdiv(N, BN),)](
         *(x, parts, total, weight, y, scale, bias, gate, residual, opened, kept, held),
         *(0 if held is None else held.stride(1), N, eps, S, K, V, H, ACTS[act], BN, BH, BV, wait),
         num_warps=ONE_WARPS,
@@ -131,8 +132,22 @@ def _prepared(x, parts, total, scale, bias, gate, eps, heads, dtype) -> Tensor:
     wait, how = early(x.device)
     strides, S = (x.stride(0), 0 if gate is None else gate.stride(0)), 0 if parts is None else len(parts)
     given = x, parts, total, y, scale, bias, gate, B, strides, eps, S, K, V, H, BH, BV, wait
-    _few.before[(B, programs)](*given, num_warps=4 if heads else 8, **how)
+    _skinny.before[(B, programs)](*given, num_warps=4 if heads else 8, **how)
     return y
+
+
+def cut(B: int, K: int, S: int, rows: int, item: int, crowded: bool) -> tuple[int, int, int, int]:
+    """Of a program of `few`: rows and inputs of a tile of x, inputs asked for ahead or 0, and tiles on their way.
+
+    It takes one of S parts of K inputs and `rows` of the weights, of `item` bytes a number. Where programs are
+    `crowded` each holds less, so that all of them find room at once.
+    """
+    BB, BK = bucket(B, 16), min(INPUTS, bucket(K, 16))
+    blocks, height = triton.cdiv(K, BK), BB + rows
+    last = (blocks - (S - 1) * triton.cdiv(blocks, S)) * BK  # inputs of the last part
+    ahead = 1 << (AHEAD // (2 if crowded else 1) // height).bit_length() - 1
+    stages = max(2, min(CROWDED_STAGES if crowded else STAGES, SHARED // (height * BK * item)))
+    return BB, BK, ahead if BK <= ahead <= last else 0, stages
 
 
 def map_few(x, weight, y, residual, S, act, opened=None, moved=None, P=1) -> None:
@@ -144,22 +159,15 @@ def map_few(x, weight, y, residual, S, act, opened=None, moved=None, P=1) -> Non
     if x.shape[1] % items:  # the copy engine reads rows that begin at multiples of 16 bytes
         x, weight = (F.pad(z, (0, -z.shape[1] % items)) for z in (x, weight))
     B, K = len(x) // P, x.shape[1]
-    BB, BK = bucket(B, 16), min(INPUTS, bucket(K, 16))
-    maps = 2 if act == "swiglu" else 1
     wait, how = early(x.device)
-    blocks = triton.cdiv(K, BK)
-    least = (blocks - (S - 1) * triton.cdiv(blocks, S)) * BK  # inputs of the last part
     grid = triton.cdiv(N, OUTPUTS), S, P
-    crowded = math.prod(grid) > 2 * processors(x.device)  # smaller programs, so that all of them find room at once
-    ahead = 1 << (AHEAD // (2 if crowded else 1) // (BB + OUTPUTS * maps)).bit_length() - 1
-    ahead = ahead if BK <= ahead <= least else 0
+    crowded = math.prod(grid) > 2 * processors(x.device)
+    BB, BK, ahead, stages = cut(B, K, S, OUTPUTS * (2 if act == "swiglu" else 1), x.element_size(), crowded)
     of_x, of_w = (TensorDescriptor.from_tensor(z, [rows, BK]) for z, rows in ((x, BB), (weight, OUTPUTS)))
     bits_x, bits_w = (z.view(torch.int32 if z.element_size() == 4 else torch.int16) for z in (x, weight))
-    stage = (BB + OUTPUTS * maps) * BK * x.element_size()
-    stages = max(2, min(CROWDED_STAGES if crowded else STAGES, SHARED // stage))
     kept, held = moved or (None, None)
     steps = (0, 0) if held is None else held.stride()
-    _few.few[grid](
+    _skinny.few[grid](
         *(of_x, bits_x, of_w, bits_w, y, residual, opened, kept, held, steps),
         *(N, B, K, S, ACTS[act], OUTPUTS, BK, BB, ahead, stages, wait),
         num_warps=WARPS,
