@@ -20,8 +20,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from models import _window, _wkv
-from models._kernels import _banded, _banded_back, _walk, bound, empty, processors
-from models._kernels.plans import bucket
+from models._kernels import _banded, _banded_back, _walk, bound, bucket, empty, processors
 from models._kernels.wkv import BLOCK as WALKED
 from models._kernels.wkv import CARRIED, S
 from models._kernels.wkv import WARPS as WALKING
