@@ -83,3 +83,12 @@ def test_state_and_weights_are_the_live_bytes_and_the_models_own_count(model, le
     shape, chosen = dataclasses.replace(tiny.SHAPE, max_length=39), kind.Options()
     assert values(rows, "weights_bytes") == [4 * kind.parameters_count(shape, chosen)]
     assert values(rows, "state_bytes") == [kind.state_bytes(shape, chosen, 3, length)]
+
+
+def test_training_is_timed_before_memory_is_counted_on_a_cpu(only_tiny, monkeypatch):
+    """Counting has freed memory given back for good, after which every step asks the system for it again."""
+    order, time, peak = [], Bench.time, Bench.peak
+    monkeypatch.setattr(Bench, "time", lambda self, work: order.append("time") or time(self, work))
+    monkeypatch.setattr(Bench, "peak", lambda self, work: order.append("peak") or peak(self, work))
+    measured("training")
+    assert order == ["time", "peak"]

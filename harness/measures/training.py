@@ -1,7 +1,8 @@
 """How fast a model trains: whole optimiser steps on random tokens, forward, backward, clipping and AdamW.
 
-On CUDA the step is captured and replayed as one graph where that is possible, see `Bench.stepper`. The peak
-is that of a step that is none, as a graph keeps its memory.
+On CUDA the step is captured and replayed as one graph where that is possible, see `Bench.stepper`. The peak is that of
+a step that is none and comes before, as a graph keeps its memory. Elsewhere it comes after: counting has freed memory
+go back to the system at once, and steps that must ask for it again are a fifth slower.
 
 FLOPs are those of the model's own count. What `recompute` does twice counts once: it is work that memory saves and that
 no result needs.
@@ -16,6 +17,7 @@ from harness.point import Point, Training
 
 if TYPE_CHECKING:
     from harness.bench import Bench
+    from harness.memory import Peak
 
 
 class Measure:
@@ -36,17 +38,22 @@ class Measure:
         from harness import stepping
 
         batch, length = bench.sizes
-        form, peak = bench.form, None
+        form = bench.form
         settings = Training(sequence_length=length, batch_size=batch, learning_rate=1e-4)
         model, windows = bench.model(), bench.tokens(batch, length + 1)
         model.train()
-        with bench.reaching(length):
+
+        def peak() -> "Peak | None":
             optimiser = stepping.optimiser(model, settings)
             stepping.step(model, optimiser, windows, settings, form)  # what a first step loads counts for no model
             with contextlib.suppress(NotApplicable):  # nothing counts it here: a gap, not a failure
-                peak = bench.peak(lambda: stepping.step(model, optimiser, windows, settings, form))
-            del optimiser
+                return bench.peak(lambda: stepping.step(model, optimiser, windows, settings, form))
+            return None
+
+        with bench.reaching(length):
+            found = peak() if point.device == "cuda" else None
             timed = bench.time(bench.stepper(model, settings, windows))
+            found = found or peak()
         flops = batch * bench.kind.flops(bench.shape, bench.options, form, length, backward=True)
         for repeat, seconds in enumerate(timed.seconds):
             yield Sample("tokens_per_second", batch * length / seconds, repeat)
@@ -54,5 +61,5 @@ class Measure:
             yield Sample("flops_per_second", flops / seconds, repeat)
         for repeat, seconds in enumerate(timed.device_seconds):
             yield Sample("device_step_ms", 1000 * seconds, repeat)
-        if peak is not None:
-            yield Sample("peak_bytes", peak.held_bytes)
+        if found is not None:
+            yield Sample("peak_bytes", found.held_bytes)
