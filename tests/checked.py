@@ -23,13 +23,14 @@ def leave_programs_as_written() -> None:
     if importlib.util.find_spec("triton") is None:
         return
     import triton
+    from triton.experimental import gluon
 
-    kept = triton.jit
+    for home in (triton, gluon):
+        home.jit = functools.partial(_as_written, home.jit)
 
-    def jit(program: Callable[..., Any] | None = None, **how: Any) -> Any:
-        return functools.partial(jit, **how) if program is None else kept(inspect.unwrap(program), **how)
 
-    triton.jit = jit
+def _as_written(kept: Callable[..., Any], program: Callable[..., Any] | None = None, **how: Any) -> Any:
+    return functools.partial(_as_written, kept, **how) if program is None else kept(inspect.unwrap(program), **how)
 
 
 def main(module: str) -> None:

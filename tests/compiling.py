@@ -50,6 +50,8 @@ def cases() -> list[Callable[[], Any]]:
         wkv_kernels,
     )
 
+    from models._kernels import plans
+
     modules = attend_kernels, banded_kernels, mixer_kernels, retention_kernels, totals_kernels, wkv_kernels
     tables = [
         (decode_kernels.read_errors, decode_kernels.READS),
@@ -68,6 +70,10 @@ def cases() -> list[Callable[[], Any]]:
     choices = decode_kernels.likeliest_errors, decode_kernels.angle_errors
     found += [lambda made=made: made("cpu", DTYPE) for made in (*passes, *choices)]
     found.append(decode_kernels.rounding_errors)
+    for K, V in plans.SPECIALISED:  # with segments, and with states kept on the way
+        for T, decay in ((600, False), (1100, True)):
+            case = retention_kernels.Case(H=1, T=T, K=K, V=V, decay=decay)
+            found.append(lambda case=case: retention_kernels.errors(case, "cpu", DTYPE))
     return found
 
 
@@ -92,6 +98,8 @@ def main() -> dict[str, dict[str, Any]]:
         module = importlib.import_module(f"models._kernels.{found.name}")
         if hasattr(module, "early"):
             module.early = lambda device: (True, {"launch_pdl": True})
+        if hasattr(module, "specialised"):
+            module.specialised = lambda device: True
     for launch in cases():
         with contextlib.suppress(Exception):  # of numbers that nothing computed
             launch()

@@ -7,7 +7,7 @@ import torch
 
 from models import _gate, _retention, _rotary
 from models._kernels import bucket
-from models._kernels.plans import TABLE, Plan, plan
+from models._kernels.plans import SPECIALISED, TABLE, Plan, plan
 from tests import programs, retention_kernels
 from tests.cases import off
 from tests.programs import COMPILED, on_a_gpu
@@ -85,12 +85,27 @@ def test_the_gradient_of_a_decay_is_right_over_several_draws(sizes, dtype):
 def test_every_pinned_plan_is_right(sizes, dtype):
     K, V = sizes
     for case in (retention_kernels.Case(T=333, K=K, V=V), retention_kernels.Case(B=2, T=1500, K=K, V=V, H=2)):
-        assert wrong(retention_kernels.errors(case, "cuda", dtype), dtype) == {}
+        for how in {None, TABLE.get(sizes)}:  # None is another one where programs can be specialised
+            assert wrong(retention_kernels.errors(dataclasses.replace(case, how=how), "cuda", dtype), dtype) == {}
 
 
 @on_a_gpu
-def test_results_repeat_bit_for_bit():
-    case = retention_kernels.Case(B=2, T=700, K=64, V=128)
+@pytest.mark.parametrize("sizes", SPECIALISED, ids=str)
+def test_a_walk_keeps_the_states_that_a_learned_decay_asks_for(sizes, monkeypatch):
+    from models._kernels import retention
+
+    monkeypatch.setattr(retention, "processors", lambda device: 1)  # sequences are not cut into segments
+    kept, saved = retention.scan, []
+    monkeypatch.setattr(retention, "scan", lambda *given, **how: saved.append(how.get("saved")) or kept(*given, **how))
+    case = retention_kernels.Case(B=2, T=2500, K=sizes[0], V=sizes[1])
+    assert wrong(retention_kernels.errors(case, "cuda", torch.bfloat16), torch.bfloat16) == {}
+    assert sum(states is not None for states in saved) == 2  # forwards and backwards
+
+
+@on_a_gpu
+@pytest.mark.parametrize("sizes", [(64, 128), *SPECIALISED], ids=str)
+def test_results_repeat_bit_for_bit(sizes):
+    case = retention_kernels.Case(B=2, T=700, K=sizes[0], V=sizes[1])
     given, back = retention_kernels.inputs(case, "cuda", torch.bfloat16)
 
     def run(q, k, v, log_decay, state):

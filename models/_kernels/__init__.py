@@ -1,6 +1,7 @@
 """Programs for GPUs in Triton. Importing this package imports no Triton: ask `usable` before importing from it."""
 
 import functools
+import importlib.metadata
 import importlib.util
 import threading
 
@@ -9,6 +10,8 @@ from torch import Tensor
 
 DTYPES = (torch.bfloat16, torch.float16)  # with others the programs are right, but torch's own products are quicker
 WITHOUT_PRODUCTS = (*DTYPES, torch.float32)  # of programs that have none
+HOPPER = (9, 0)
+GLUON = (3, 6)  # Triton's version
 OLDEST = (8, 0)  # compute capability: the products need it in bfloat16
 _thread = threading.local()
 
@@ -29,6 +32,14 @@ def _capable(device: torch.device) -> bool:
     if torch.version.cuda is None or importlib.util.find_spec("triton") is None:
         return False
     return torch.cuda.get_device_capability(device) >= OLDEST
+
+
+@functools.cache
+def specialised(device: torch.device) -> bool:
+    """Whether programs in Gluon whose warps have roles run there: they multiply as Hopper does, and no other."""
+    if device.type != "cuda" or torch.cuda.get_device_capability(device) != HOPPER or not _capable(device):
+        return False
+    return tuple(int(n) for n in importlib.metadata.version("triton").split(".")[:2]) >= GLUON
 
 
 def bound(device: torch.device) -> None:

@@ -35,7 +35,7 @@ def _span(cu_lengths, b, n, T, L, VARLEN: tl.constexpr):
     return first, count
 
 
-@triton.jit(do_not_specialize=["T", "H", "GROUPS"])
+@triton.jit(do_not_specialize=["T", "H", "CHUNKS"])
 def scores(
     q,
     k,
@@ -44,36 +44,34 @@ def scores(
     cu_lengths,
     T,
     H,
-    GROUPS,
+    CHUNKS,
     C: tl.constexpr,
     PARTS: tl.constexpr,
     PART: tl.constexpr,
-    CHUNKS: tl.constexpr,
     VARLEN: tl.constexpr,
     STAGES: tl.constexpr,
 ):
-    """P [B, H, T, C] of `CHUNKS` neighbouring chunks; q and k by descriptors of [1, 1, C, PART], PARTS of them."""
-    group, bh = tl.program_id(0) % GROUPS, tl.program_id(0) // GROUPS
+    """P [B, H, T, C] of a chunk; q and k by descriptors of [1, 1, C, PART], PARTS of them."""
+    n, bh = tl.program_id(0) % CHUNKS, tl.program_id(0) // CHUNKS
     b, h = bh // H, bh % H
-    g = tl.load(log2_decay + h)
     first, count = _span(cu_lengths, b, 0, T, T, VARLEN)
+    if n * C >= count:
+        return
+    g = tl.load(log2_decay + h)
     row = 0 if VARLEN else b
+    t = first + n * C
+    s = tl.zeros((C, C), tl.float32)
+    for part in tl.range(PARTS, num_stages=STAGES):
+        q_c = q.load([row, h, t, part * PART]).reshape(C, PART)
+        k_c = k.load([row, h, t, part * PART]).reshape(C, PART)
+        s = tl.dot(q_c, k_c.T, s, input_precision="ieee")
     rc = tl.arange(0, C)
     distance = rc[:, None] - rc[None, :]
-    D = tl.where(distance >= 0, tl.exp2(distance * g), 0.0)
-    base = p + (row * H + h).to(tl.int64) * T * C
-    begin = group * CHUNKS
-    for n in tl.range(begin, tl.minimum(begin + CHUNKS, tl.cdiv(count, C)), num_stages=STAGES):
-        t = first + n * C
-        s = tl.zeros((C, C), tl.float32)
-        for part in tl.static_range(PARTS):
-            q_c = q.load([row, h, t, part * PART]).reshape(C, PART)
-            k_c = k.load([row, h, t, part * PART]).reshape(C, PART)
-            s = tl.dot(q_c, k_c.T, s, input_precision="ieee")
-        m = count - n * C
-        s = tl.where((rc[:, None] < m) & (rc[None, :] < m), s * D, 0.0)
-        at = base + (t + rc[:, None]).to(tl.int64) * C + rc[None, :]
-        tl.store(at, s.to(p.dtype.element_ty), mask=rc[:, None] < m)
+    m = count - n * C
+    there = (distance >= 0) & (rc[:, None] < m) & (rc[None, :] < m)
+    s = tl.where(there, s * tl.exp2(distance * g), 0.0)
+    at = p + (row * H + h).to(tl.int64) * T * C + (t + rc[:, None]).to(tl.int64) * C + rc[None, :]
+    tl.store(at, s.to(p.dtype.element_ty), mask=rc[:, None] < m)
 
 
 @triton.jit(do_not_specialize=["T", "L", "N", "H", "B", "TILES"])

@@ -3,6 +3,9 @@
 Letters: B batch, H heads, T tokens, X size of a head.
 """
 
+import functools
+from typing import Any
+
 import torch
 import triton
 from jaxtyping import Float
@@ -16,6 +19,22 @@ def blocks(x: Tensor, rows: int, width: int) -> TensorDescriptor:
     """Blocks [1, 1, rows, width] of x. A dimension of one may have any stride, but the copy engine is particular."""
     strides = [stride if n > 1 else ALIGNED for n, stride in zip(x.shape[:-1], x.stride()[:-1], strict=True)]
     return TensorDescriptor(x, list(x.shape), [*strides, 1], [1, 1, rows, width])
+
+
+def swizzled(x: Tensor, rows: int, width: int) -> Any:
+    """The same for programs in Gluon, which are told how a block stands in shared memory."""
+    from triton.experimental.gluon.nvidia.hopper import TensorDescriptor as Descriptor
+
+    plain = blocks(x, rows, width)
+    return Descriptor(x, plain.shape, plain.strides, plain.block_shape, _layout(x.dtype, rows, width))
+
+
+@functools.cache
+def _layout(dtype: torch.dtype, rows: int, width: int) -> Any:
+    from triton.experimental.gluon import language as gl
+
+    kinds = {torch.bfloat16: gl.bfloat16, torch.float16: gl.float16, torch.float32: gl.float32}
+    return gl.NVMMASharedLayout.get_default_for([1, 1, rows, width], kinds[dtype])
 
 
 def empty(B: int, H: int, T: int, X: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "B H T X"]:

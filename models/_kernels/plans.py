@@ -15,13 +15,14 @@ from models._kernels import bucket
 @dataclasses.dataclass(frozen=True)
 class Tile:
     """Key and value sizes of one program's part of the state, halves that the former is kept in, warps, and how many
-    chunks are on their way at once."""
+    chunks are on their way at once; and whether the program is one of `_specialised`, beside whose warps others ask."""
 
     keys: int
     values: int
     halves: int
     warps: int
     stages: int
+    specialised: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,11 +50,18 @@ TABLE: dict[tuple[int, int], Plan] = {
     (256, 512): Plan(32, LONG, LONG, LONG),
 }
 
+SPECIALISED: dict[tuple[int, int], Plan] = {
+    (256, 512): Plan(64, *(3 * [Tile(256, 128, 2, 8, 2, True)])),
+    (128, 128): Plan(64, *(3 * [Tile(128, 64, 1, 4, 4, True)]), (True, True)),
+}
 
-def plan(K: int, V: int, dtype: torch.dtype) -> Plan:
+
+def plan(K: int, V: int, dtype: torch.dtype, specialised: bool = False) -> Plan:
     """The table's row, or for sizes and dtypes that it lacks, one that fits any card it was made for."""
     if dtype == torch.float32:
         return Plan(16, EXACT, EXACT, EXACT)
+    if specialised and (K, V) in SPECIALISED:
+        return SPECIALISED[K, V]
     row = TABLE.get((bucket(K), bucket(V)))
     if row is not None:
         return row

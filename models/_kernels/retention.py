@@ -19,13 +19,16 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models._kernels import _scan, bound, bucket, processors
-from models._kernels.blocks import aligned, blocks, empty
+from models._kernels import _scan, bound, bucket, processors, specialised
+from models._kernels.blocks import aligned, blocks, empty, swizzled
 from models._kernels.decay_gradient import decay_gradient
 from models._kernels.plans import Plan, Tile, plan
 
 LONGEST = 1024  # tokens of a segment where gamma's gradient is wanted: it weighs what was rounded by the place in it
 SHORTEST = 256  # tokens of a segment: below, finding the states costs more than idle multiprocessors
+REGISTERS = {1: 128, 2: 168}  # of each thread of a specialised program, by its groups of warps: 65,536 at most in all
+PART = 64  # numbers of a query and a key that a program of `scores` takes at once
+SCORES = 4  # such parts on their way
 BLOCK = 1024  # numbers of a state that a program of `carry` takes
 
 
@@ -51,7 +54,7 @@ def retention(
     if cu_lengths is not None and len(q) != 1:
         raise ValueError(f"cu_lengths packs sequences into a batch of 1, and this batch is of {len(q)}")
     q, k, v = (aligned(x) for x in (q, k, v))
-    how = how or plan(q.shape[-1], v.shape[-1], v.dtype)
+    how = how or plan(q.shape[-1], v.shape[-1], v.dtype, cu_lengths is None and specialised(v.device))
     if L is not None and (L < 1 or L % how.C):
         raise ValueError(f"L is {L}; it must be a multiple of the chunk, {how.C}")
     with torch.autocast(v.device.type, enabled=False):
@@ -60,7 +63,10 @@ def retention(
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What every program of one call is told: the base-2 logarithm of each gamma, and how the time is cut."""
+    """What every program of one call is told: the base-2 logarithm of each gamma, and how the time is cut.
+
+    Programs walk over segments of L tokens; or, `whole`, over sequences, and keep the states between segments.
+    """
 
     g: Float[Tensor, "H"]
     cu_lengths: Int[Tensor, "_"] | None
@@ -68,10 +74,16 @@ class Job:
     S: int
     T: int
     L: int
+    whole: bool = False
 
     @property
     def segments(self) -> int:
         return triton.cdiv(self.T, self.L)
+
+    @property
+    def walks(self) -> tuple[int, int]:
+        """Tokens of a walk, and walks over a sequence."""
+        return (self.T, 1) if self.whole else (self.L, self.segments)
 
 
 class _Retention(torch.autograd.Function):
@@ -83,38 +95,47 @@ class _Retention(torch.autograd.Function):
         programs = S * H * triton.cdiv(K, how.outputs.keys) * triton.cdiv(V, how.outputs.values)
         if cu_lengths is not None:
             L = T
-        job = Job(g, cu_lengths, how, S, T, L or segment(programs, T, how.C, learned, q.device))
+        N = max(1, min(processors(q.device) // programs, T // SHORTEST))
+        whole = N == 1 and learned and L is None and T > LONGEST and how.outputs.specialised
+        job = Job(g, cu_lengths, how, S, T, L or segment(N, T, how.C, learned), whole)
         P = None if how.inside[0] else scores(job, q, k)
         starts = state = None if state is None else state.float().contiguous()
         keep = keep_state or learned
-        if job.segments > 1:
+        if whole:
+            starts = torch.empty(B, H, job.segments, K, V, device=q.device)
+            o, final = scan(job, q, k, v, P, state, how.outputs, keep=keep, saved=starts)
+        elif job.segments > 1:
             starts = added(job, k, v, how.outputs, backwards=False)
             final = carried(job, starts, state, keep, backwards=False)
             o, _ = scan(job, q, k, v, P, starts, how.outputs)
         else:
             o, final = scan(job, q, k, v, P, state, how.outputs, keep=keep)
-        ctx.save_for_backward(q, k, v, P, starts, log_decay, final if learned else None)
+        ctx.save_for_backward(q, k, v, P, starts, log_decay, final if learned else None, state if whole else None)
         ctx.job, ctx.has_state = job, state is not None
         return o, final if keep_state else None
 
     @staticmethod
     @once_differentiable
     def backward(ctx, do, dfinal):
-        q, k, v, P, starts, log_decay, final = ctx.saved_tensors
+        q, k, v, P, starts, log_decay, final, state = ctx.saved_tensors
         job, how = ctx.job, ctx.job.how
         bound(q.device)
         do = aligned(do)
         G = None if how.inside[1] else scores(job, do, v)
         ends = dfinal = None if dfinal is None else dfinal.float().contiguous()
-        if job.segments > 1:
+        if job.whole:
+            ends = torch.empty_like(starts)
+            dv, dstate = scan(job, k, q, do, P, dfinal, how.of_v, True, keep=ctx.has_state, saved=ends)
+        elif job.segments > 1:
             ends = added(job, q, do, how.of_v, backwards=True)
             dstate = carried(job, ends, dfinal, ctx.has_state, backwards=True)
             dv, _ = scan(job, k, q, do, P, ends, how.of_v, backwards=True)
         else:
             dv, dstate = scan(job, k, q, do, P, dfinal, how.of_v, backwards=True, keep=ctx.has_state)
         exact = torch.float32 if ctx.needs_input_grad[3] else None
-        dq, _ = scan(job, do, v, k, G, starts, how.of_qk, transposed=True, dtype=exact)
-        dk, _ = scan(job, v, do, q, G, ends, how.of_qk, backwards=True, transposed=True, dtype=exact)
+        first, last = (state, dfinal) if job.whole else (starts, ends)
+        dq, _ = scan(job, do, v, k, G, first, how.of_qk, transposed=True, dtype=exact)
+        dk, _ = scan(job, v, do, q, G, last, how.of_qk, backwards=True, transposed=True, dtype=exact)
         dlog = None
         if ctx.needs_input_grad[3]:
             dlog, dq, dk = decay_gradient(job, (q, dq), (k, dk), starts, ends, final, dfinal, dstate)
@@ -122,9 +143,8 @@ class _Retention(torch.autograd.Function):
         return dq, dk, dv, dlog, dstate, None, None, None, None
 
 
-def segment(programs: int, T: int, C: int, learned: bool, device: torch.device) -> int:
-    """L: as many segments as fill the multiprocessors once, where `programs` programs walk over whole sequences."""
-    N = max(1, min(processors(device) // programs, T // SHORTEST))
+def segment(N: int, T: int, C: int, learned: bool) -> int:
+    """L, of N segments or, where gamma's gradient is wanted, of more."""
     if learned:
         N = max(N, triton.cdiv(T, LONGEST))
     return triton.cdiv(triton.cdiv(T, N), C) * C
@@ -133,14 +153,11 @@ def segment(programs: int, T: int, C: int, learned: bool, device: torch.device) 
 def scores(job: Job, q: Tensor, k: Tensor) -> Float[Tensor, "B H T C"]:
     """P of every chunk; what lies beyond a sequence's end is zero, or never written and never read."""
     (B, H, T, K), C = q.shape, job.how.C
-    part = min(bucket(K), 32 if q.dtype == torch.float32 else 128)
-    plenty = 64 * processors(q.device)
-    chunks = 8 if B * H * triton.cdiv(T, C) > plenty else 1
+    part, chunks = min(bucket(K), 32 if q.dtype == torch.float32 else PART), triton.cdiv(T, C)
     P = torch.empty(B, H, T, C, dtype=q.dtype, device=q.device)
-    _scan.scores[(triton.cdiv(T, C * chunks) * job.S * H,)](
-        *(blocks(q, C, part), blocks(k, C, part), P, job.g, job.cu_lengths, T, H, triton.cdiv(T, C * chunks)),
-        *(C, triton.cdiv(K, part), part, chunks, job.cu_lengths is not None),
-        3 if chunks > 1 else 1,
+    _scan.scores[(chunks * job.S * H,)](
+        *(blocks(q, C, part), blocks(k, C, part), P, job.g, job.cu_lengths, T, H, chunks),
+        *(C, triton.cdiv(K, part), part, job.cu_lengths is not None, SCORES),
         num_warps=4,
     )
     return P
@@ -179,29 +196,54 @@ def scan(
     transposed: bool = False,
     keep: bool = False,
     dtype: torch.dtype | None = None,
+    saved: Float[Tensor, "B H N K V"] | None = None,
 ) -> tuple[Float[Tensor, "B H T V"], Float[Tensor, "S H K V"] | None]:
-    """Outputs, of `dtype` if not of v's, from the state before each segment; and the one after, where `keep`.
+    """Outputs, of `dtype` if not of v's, from the state before each walk; and the one after, where `keep`.
 
-    Of `transposed` states the axes are the other way round: [V, K].
+    Into `saved` go the states between segments, those that a walk passes. Of `transposed` states the axes are the other way round: [V, K].
     """
     B, H, T, K = q.shape
     splits = triton.cdiv(K, tile.keys)
     o = empty(splits * B, H, T, v.shape[-1], dtype or v.dtype, v.device)
     end = torch.empty(job.S, H, K, v.shape[-1], device=v.device) if keep else None
-    _launch(job, q, k, v, P, o, start, end, tile, backwards, transposed)
+    _launch(job, q, k, v, P, o, start, end, tile, backwards, transposed, saved)
     terms = o.split(B)
     return functools.reduce(torch.add, terms), end
 
 
-def _launch(job, q, k, v, P, o, start, end, tile: Tile, backwards: bool, transposed: bool) -> None:
+def _launch(job, q, k, v, P, o, start, end, tile: Tile, backwards: bool, transposed: bool, saved=None) -> None:
     (B, H, T, K), V, C = k.shape, v.shape[-1], job.how.C
-    part, tiles, splits = tile.keys // tile.halves, triton.cdiv(V, tile.values), triton.cdiv(K, tile.keys)
-    widths = ((q, part), (k, part), (v, tile.values), (P, C), (o, tile.values))
-    _scan.scan[(tiles * job.S * H * job.segments, splits)](
-        *(None if x is None else blocks(x, C, width) for x, width in widths),
-        *(o, (0, 0, 0) if o is None else o.stride()[:3], job.g, job.cu_lengths, start, end),
-        *((1, K) if transposed else (V, 1), T, job.L, job.segments, H, B, tiles, splits, K, V, C),
+    (L, N), steps, groups = job.walks, (1, K) if transposed else (V, 1), tile.warps // 4 if tile.specialised else 1
+    tiles, splits = triton.cdiv(V, tile.values), triton.cdiv(K, tile.keys)
+    grid, part = (tiles * job.S * H * N, splits), tile.keys if tile.specialised else tile.keys // tile.halves
+    widths = ((q, part), (k, part), (v, tile.values), (P, C), (o, tile.values // groups))
+    cut = swizzled if tile.specialised else blocks
+    q_, k_, v_, P_, o_ = (None if x is None else cut(x, C, width) for x, width in widths)
+    inside = o is not None and P is None
+    if inside and tile.specialised:
+        from models._kernels import _paired
+
+        _paired.scan[grid](
+            *(q_, k_, v_, o_, job.g, start, end, saved, steps, T, L, N, H, tiles, job.L // C),
+            *(K, V, C, tile.keys, tile.values, backwards, tile.stages),
+            num_warps=4,
+            maxnreg=REGISTERS[2],
+        )
+        return
+    if tile.specialised:
+        from models._kernels import _specialised
+
+        _specialised.scan[grid](
+            *(q_, k_, v_, P_, o_, job.g, start, end, saved, steps, T, L, N, H, B, tiles, job.L // C),
+            *(splits, K, V, C, tile.keys, tile.values, tile.halves, groups, backwards, o is not None, tile.stages),
+            num_warps=4,
+            maxnreg=REGISTERS[groups],
+        )
+        return
+    _scan.scan[grid](
+        *(q_, k_, v_, P_, o_, o, (0, 0, 0) if o is None else o.stride()[:3], job.g, job.cu_lengths, start, end),
+        *(steps, T, L, N, H, B, tiles, splits, K, V, C),
         *(tile.keys, tile.values, tile.halves, backwards, job.cu_lengths is not None),
-        *(start is not None, end is not None, o is not None, o is not None and P is None, tile.stages),
+        *(start is not None, end is not None, o is not None, inside, tile.stages),
         num_warps=tile.warps,
     )
