@@ -102,7 +102,7 @@ def window_traffic(form: str, T: int, D: int, programmed: bool, backward: bool) 
     rounds = math.log2(max(T, 2))
     if form == "parallel":
         return Traffic(83, 87 * D, 8 * D) if backward else Traffic(60 + 8 * rounds, 105 * D, 8 * D)
-    on_gpu = Traffic(30, 29 * D, 5 * D) if backward else Traffic(10, 12 * D, 5 * D)
+    on_gpu = Traffic(30, 30 * D, 5 * D) if backward else Traffic(10, 12.5 * D, 5 * D)
     own = Traffic(62 + 6 * rounds, 148 * D, 9 * D) if backward else Traffic(54 + 11 * rounds, 122 * D, 9 * D)
     return dataclasses.replace(own, on_gpu=on_gpu if programmed else None)
 

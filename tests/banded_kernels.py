@@ -21,7 +21,7 @@ from tests.cases import interpreted_only, off, poisoned
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """Sizes all different, and no block, segment or tile of channels divides them.
+    """Sizes all different, and no block, segment or tile of channels divides them, but where a case says so.
 
     Keys are `spread` times normal, around `offset`, and grow by `rise` a token; the first `padded` of every second
     sequence are no keys at all. `seen`: tokens before these, given as a state.
@@ -51,6 +51,10 @@ CASES = {
     "segments, a block more": Case(L=32, T=74, B=1),
     "whole segments": Case(L=32, T=64, D=12, H=2),
     "segments, a window of two blocks": Case(W=27, L=64, T=230, B=1, D=9),
+    "a block": Case(T=16, B=1, D=9),
+    "two blocks": Case(T=32, B=1, D=9),
+    "all tokens and channels there": Case(T=32, D=64, H=1),
+    "all there in segments": Case(T=96, D=128, H=2, B=1, W=20, L=32),
     "tiles of channels": Case(T=40, D=150, H=2, L=16),
     "padding": Case(padded=37, L=16),
     "keys of ten": Case(spread=10.0, L=16),
@@ -60,6 +64,7 @@ CASES = {
     "goes on": Case(seen=40, L=16),
     "goes on from few": Case(seen=3, T=30),
     "goes on from nothing": Case(seen=0, T=30, L=16),
+    "goes on by whole segments": Case(seen=9, T=53, D=64, H=1, L=32),
     "goes on by one token": Case(seen=20, T=1),
 }
 

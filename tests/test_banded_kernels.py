@@ -15,6 +15,7 @@ from tests.programs import COMPILED, on_a_gpu
 INTERPRETED = 2e-6
 LARGE = {
     "large": Case(B=2, T=2000, H=4, D=512, W=32),
+    "whole blocks": Case(B=2, T=2048, H=4, D=512, W=32, L=128),
     "long": Case(B=1, T=9000, H=3, D=192, W=32, rise=0.01),
     "long, a state": Case(B=1, T=3000, H=3, D=192, W=32, seen=40),
 }

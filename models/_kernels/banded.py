@@ -3,10 +3,20 @@
 Letters: B batch, T tokens, D channels, H heads, W window, Q tokens of a block, N segments of L tokens.
 
 As in `_average.banded`, queries take the keys of their own block and of the one before by products with e^w, and all
-older ones as a sum that the walk from block to block carries; `_banded` and `_banded_back` say how. Where that would
-leave multiprocessors idle, time is cut into segments, whose sums the programs of WKV find with a decay of 0. Kept for
-the backward pass are the inputs and three numbers per block and channel; sums are computed again from these. Nothing is
-added up in an order that chance decides, so results repeat bit for bit.
+older ones as a sum. A first pass reads the keys and values once, for the sums of each block and of each segment; a
+second one carries those of the segments on; and then the averages are computed everywhere at once, each program walking
+over the blocks of a segment, its products waiting for nothing but the small sums. Backwards the same: a first pass
+finds the gradients of the table, and what the queries of each segment send to all older keys. `_banded` and
+`_banded_back` say how. Kept for the backward pass are the inputs and three numbers per block and channel; what the
+queries found is computed again from these. Nothing is added up in an order that chance decides, so results repeat bit
+for bit.
+
+Bytes moved per token and channel, with inputs of e bytes (2 in bfloat16), and states of segments left out:
+
+    forward     5 e + 24 / Q, k and v twice, to y; 12 / Q more for the marks in training
+    backward    8 e + 24 / Q, k, v and dy twice, to dk and dv; 16 Q^2 / (L BLOCK_ADD) more for the table's gradient
+
+In bfloat16 and with Q = 32 that is 11 and 17, where 6 and 10 are the least.
 
 What `_average` says of keys that lie far apart holds here with 81 and 117 in place of 100 and 137.
 """
@@ -28,11 +38,14 @@ from models._kernels.wkv import WARPS as WALKING
 Keys = Float[Tensor, "B T D"]
 Key = Float[Tensor, "B D"]
 
-BLOCK, BLOCK_BACK = 32, 16  # channels of a program
-WARPS, WARPS_BACK = 4, 2
+BLOCK, BLOCK_ADD, BLOCK_BACK = 64, 16, 64  # channels of a program of `outputs`, `add_back` and `gradients`
+WARPS, WARPS_ADD, WARPS_BACK = 8, 2, 4
+NARROW, FEW = (32, 16, 16), (4, 2, 2)  # the same for blocks of more than 32 tokens, or products in float32
+STAGES = 2  # blocks on their way from memory or at work, in each
 LEAST = 16  # Q
-FULL = 4  # programs that a multiprocessor is to have before time is left uncut
-SHORTEST = 256  # tokens of a segment, at least
+FULL, FULL_BACK = 32, 8  # programs that a multiprocessor is to have before time is left uncut
+BATCH = 8  # segments that are read before their sums are carried over, backwards
+SHORTEST = 128  # tokens of a segment, at least
 
 
 @torch.compiler.disable
@@ -61,9 +74,9 @@ def banded(
     return y, (key, value) if keep_older else None
 
 
-def segment(programs: int, T: int, Q: int, device: torch.device) -> int:
+def segment(programs: int, T: int, Q: int, full: int, device: torch.device) -> int:
     """L: as many segments as fill the multiprocessors, where `programs` programs walk over whole sequences."""
-    N = max(1, min(FULL * processors(device) // programs, T // SHORTEST))
+    N = max(1, min(full * processors(device) // programs, T // SHORTEST))
     return triton.cdiv(triton.cdiv(T, N), Q) * Q
 
 
@@ -72,25 +85,30 @@ class _Averages(torch.autograd.Function):
     def forward(ctx: Any, k, v, table, older, keep_older, Q, L, training):
         (B, T, D), (H, W) = k.shape, table.shape
         k, v, table = (x if x.stride(-1) == 1 else x.contiguous() for x in (k, v, table))
-        tiles, steps, rows = H * triton.cdiv(D // H, BLOCK), (k.stride(0), v.stride(0)), (k.stride(1), v.stride(1))
-        cut = L or segment(B * tiles, T, Q, k.device)
-        N = triton.cdiv(max(T - Q, 1), cut)
+        (block, *_), (warps, *_), product = *shape(Q, v), products(v, backwards=False)
+        tiles, steps, rows = H * triton.cdiv(D // H, block), (k.stride(0), v.stride(0)), (k.stride(1), v.stride(1))
+        cut = L or segment(B * tiles, T, Q, FULL, k.device)
+        N, M, even = triton.cdiv(T, cut), triton.cdiv(T, Q), T % Q == 0
         starts: tuple[Tensor, ...] = _wkv.empty(B, D, k)
         if older is not None:
             starts = older[0].contiguous(), older[1].contiguous(), torch.ones_like(older[0])
+        before, sums = starts, empty(k, B, M, 3, D)
         if N > 1:
-            before, starts, w = starts, empty(k, 3, B, N, D).unbind(), torch.zeros(D, device=k.device)
-            _walk.add[(triton.cdiv(D, WALKED) * B * (N - 1),)](
-                *(k, v, w, *starts, *steps, cut, N, *rows, D, WALKED, S), num_warps=WALKING
-            )
+            starts = empty(k, 3, B, N, D).unbind()
+        _banded.add[(triton.cdiv(D, WALKED) * B * triton.cdiv((M + 1) * Q, cut),)](
+            *(k, v, sums, *starts, *steps, T, cut, N, *rows, D, Q, WALKED, S, even), num_warps=WALKING
+        )
+        if N > 1:
+            w = torch.zeros(D, device=k.device)
             _walk.carry[(triton.cdiv(D, CARRIED) * B,)](w, *before, *starts, cut, N, D, CARRIED, S, num_warps=1)
         y = empty(k, B, T, D, dtype=v.dtype)
-        marks = empty(k, B, triton.cdiv(T, Q), 3, D) if training else None
+        marks = empty(k, B, M, 3, D) if training else None
         key, value = (empty(k, B, D), empty(k, B, D)) if keep_older else (None, None)
         _banded.outputs[(B * tiles * N,)](
-            *(k, v, table, *starts, y, marks, key, value, *steps, T, cut, N, *rows),
-            *(H, D // H, W, Q, BLOCK, products(v, backwards=False)),
-            num_warps=WARPS,
+            *(k, v, table, sums, *starts, y, marks, key, value, *steps, T, cut, N, *rows),
+            *(H, D // H, W, Q, block, product, even and D // H % block == 0),
+            num_warps=warps,
+            num_stages=STAGES,
         )
         ctx.save_for_backward(k, v, table, marks)
         ctx.Q, ctx.L = Q, L
@@ -104,20 +122,27 @@ class _Averages(torch.autograd.Function):
         bound(k.device)
         (B, T, D), (H, W), Q = k.shape, table.shape, ctx.Q
         dy = dy if dy.stride(-1) == 1 else dy.contiguous()
-        tiles, inputs = H * triton.cdiv(D // H, BLOCK_BACK), (k, v, dy)
+        inputs, heads, product = (k, v, dy), (H, D // H, W, Q), products(v, backwards=True)
         steps, rows = (tuple(x.stride(i) for x in inputs) for i in (0, 1))
-        L = ctx.L or segment(B * tiles, T, Q, k.device)
-        N, sizes = triton.cdiv(T, L), (H, D // H, W, Q, BLOCK_BACK, products(v, backwards=True))
-        sums = empty(k, 4, B, N, D) if N > 1 else None
+        blocks, warps = (each[1:] for each in shape(Q, v))
+        adding, tiles = (H * triton.cdiv(D // H, block) for block in blocks)
+        L = ctx.L or segment(B * min(adding, tiles), T, Q, FULL_BACK, k.device)
+        N, fits = triton.cdiv(T, L), [T % Q == 0 and D // H % block == 0 for block in blocks]
+        sums, parts = empty(k, 4, B, N, D) if N > 1 else None, empty(k, B, H, adding // H * N, 2, Q, Q)
+        _banded_back.add_back[(B * adding * N,)](
+            *(*inputs, table, marks, sums, parts, *steps, T, L, N, B, *rows, *heads, blocks[0], product, fits[0]),
+            num_warps=warps[0],
+            num_stages=STAGES,
+        )
         if N > 1:
-            _banded_back.add_back[(B * tiles * (N - 1),)](
-                *(*inputs, table, marks, sums, *steps, T, L, N, B, *rows, *sizes), num_warps=WARPS_BACK
+            _banded_back.carry_back[(triton.cdiv(D, CARRIED) * B,)](
+                *(marks, sums, T, L, N, B, D, Q, CARRIED, BATCH), num_warps=1
             )
-            _banded_back.carry_back[(triton.cdiv(D, CARRIED) * B,)](marks, sums, T, L, N, B, D, Q, CARRIED, num_warps=1)
         dk, dv = (empty(k, B, T, D, dtype=x.dtype) for x in (k, v))
-        parts = empty(k, B, H, tiles // H * N, 2, Q, Q)
         _banded_back.gradients[(B * tiles * N,)](
-            *(*inputs, table, marks, sums, dk, dv, parts, *steps, T, L, N, B, *rows, *sizes), num_warps=WARPS_BACK
+            *(*inputs, table, marks, sums, dk, dv, *steps, T, L, N, B, *rows, *heads, blocks[1], product, fits[1]),
+            num_warps=warps[1],
+            num_stages=STAGES,
         )
         return dk, dv, by_distance(parts, W).to(table.dtype), None, None, None, None, None
 
@@ -129,6 +154,13 @@ def by_distance(parts: Float[Tensor, "B H P 2 Q Q"], W: int) -> Float[Tensor, "H
     ago = torch.arange(W, device=parts.device)
     key = torch.arange(Q, 2 * Q, device=parts.device)[:, None] - ago
     return torch.cat((past, now), -1).gather(-1, key.expand(len(now), -1, -1)).sum(1)
+
+
+def shape(Q: int, v: Tensor) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """Channels and warps of a program of `outputs`, `add_back` and `gradients`."""
+    if Q <= 32 and v.dtype == torch.bfloat16:
+        return (BLOCK, BLOCK_ADD, BLOCK_BACK), (WARPS, WARPS_ADD, WARPS_BACK)
+    return NARROW, FEW
 
 
 def products(v: Tensor, backwards: bool) -> str:
