@@ -81,7 +81,7 @@ class _Averages(torch.autograd.Function):
         if N > 1:
             before, starts, w = starts, empty(k, 3, B, N, D).unbind(), torch.zeros(D, device=k.device)
             _walk.add[(triton.cdiv(D, WALKED) * B * (N - 1),)](
-                *(k, v, w, *starts, *steps, cut, N, *rows, D, WALKED, S), num_warps=WALKING
+                *(k, v, w, *starts, *steps, cut, N, *rows, D, WALKED, S, True), num_warps=WALKING
             )
             _walk.carry[(triton.cdiv(D, CARRIED) * B,)](w, *before, *starts, cut, N, D, CARRIED, S, num_warps=1)
         y = empty(k, B, T, D, dtype=v.dtype)
