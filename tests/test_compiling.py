@@ -14,7 +14,9 @@ def launched():
     """The programs that the code launches, `name[grid](...)` where they stand or `_file.name[grid](...)`: file.name."""
     texts = {path.stem: path.read_text(encoding="utf-8") for path in PROGRAMS.glob("*.py")}
     defined = {
-        f"{file}.{name}" for file, text in texts.items() for name in re.findall(r"@(?:triton|gluon)\.jit.*\ndef (\w+)", text)
+        f"{file}.{name}"
+        for file, text in texts.items()
+        for name in re.findall(r"@(?:triton|gluon)\.jit.*\ndef (\w+)", text)
     }
     called = set()
     for file, text in texts.items():

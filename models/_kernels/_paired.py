@@ -1,4 +1,4 @@
-"""The scan of `_specialised`, where a head's keys are one tile and its scores are found on the way.
+"""The scan of `_specialised` where a head's keys are one tile and its scores are found on the way: see `_roles`.
 
 One group of warps has the state and what queries read from it, another the scores within chunks and what becomes of
 both; the third warp brings the tiles. What was read goes from the first to the second in float32 through two places in
@@ -15,7 +15,7 @@ from triton.experimental.gluon.language.nvidia.hopper import (
     warpgroup_mma_wait,
 )
 
-from models._kernels._specialised import REACH, _ask, _keep
+from models._kernels._roles import REACH, _ask, _barriers, _fade, _keep, _start, _written
 
 PLACES = gl.constexpr(2)  # for what was read
 
@@ -41,9 +41,7 @@ def _across(states, shared, handed, place, sizes: gl.constexpr):
     g = gl.load(log2_decay + h)
     rv = iv * BV + gl.arange(0, BV, gl.SliceLayout(1, of_state))
     rk = gl.arange(0, BK, gl.SliceLayout(0, of_state))
-    S = gl.zeros([BV, BK], gl.float32, of_state)
-    if start is not None:
-        S += gl.load(start + bhn.to(gl.int64) * K * V + rv[:, None] * steps[1] + rk[None, :] * steps[0])
+    S = _start(None if start is None else start + bhn.to(gl.int64) * K * V, rv, rk, steps, of_state)
     r_write = gl.arange(0, C, gl.SliceLayout(0, by_state))
     r_read = gl.arange(0, C, gl.SliceLayout(0, of_o))
     e = 0.0
@@ -55,24 +53,19 @@ def _across(states, shared, handed, place, sizes: gl.constexpr):
             if c == 0 or (position + (1 if REVERSED else 0)) % EVERY == 0:
                 to = saved + (bhn * gl.cdiv(chunks, EVERY) + position // EVERY).to(gl.int64) * K * V
                 _keep(to, S, e, rv, rk, steps)
-        faded = e + m * g
-        stale = gl.abs(faded) > REACH
-        unit = gl.where(stale, 0.0, faded)
+        faded, unit = _fade(e, m, g)
         A = gl.convert_layout(S.to(DTYPE), by_o)
         mbarrier.wait(ready.index(slot), c // STAGES & 1)
         q_c = qs.index(slot).reshape([C, BK]).permute([1, 0])
         v_c = vs.index(slot).reshape([C, BV]).permute([1, 0])
         a = warpgroup_mma(A, q_c, gl.zeros([BV, C], gl.float32, of_o), use_acc=False, is_async=True)
         if REVERSED:
-            write = gl.exp2((r_write + 1) * g - unit)
             up = gl.exp2((m - 1 - r_read) * g + e)
         else:
-            write = gl.exp2((m - 1 - r_write) * g - unit)
             up = gl.exp2((r_read + 1) * g + e)
-        write = gl.where(r_write < m, write, 0.0)
-        written = (v_c.load(by_state).to(gl.float32) * write[None, :]).to(DTYPE)
+        written = _written(v_c.load(by_state), m, r_write, g, unit, REVERSED)
         a, _ = warpgroup_mma_wait(0, [a, A])
-        if stale:
+        if gl.abs(faded) > REACH:
             S = S * gl.exp2(faded)
         e = unit
         S = warpgroup_mma(written, ks.index(slot).reshape([C, BK]), S, is_async=True)
@@ -135,17 +128,8 @@ def scan(q, k, v, o, log2_decay, start, end, saved, steps, T, L, N, H, TILES, EV
     DTYPE: gl.constexpr = v.dtype
     iv, bhn = gl.program_id(0) % TILES, gl.program_id(0) // TILES
     bh, n = bhn // N, bhn % N
-    ready = gl.allocate_shared_memory(gl.int64, [STAGES, 1], mbarrier.MBarrierLayout())
-    free = gl.allocate_shared_memory(gl.int64, [STAGES, 1], mbarrier.MBarrierLayout())
-    given = gl.allocate_shared_memory(gl.int64, [PLACES, 1], mbarrier.MBarrierLayout())
-    taken = gl.allocate_shared_memory(gl.int64, [PLACES, 1], mbarrier.MBarrierLayout())
-    for i in gl.static_range(STAGES):
-        mbarrier.init(ready.index(i), count=1)
-        mbarrier.init(free.index(i), count=2)
-    for i in gl.static_range(PLACES):
-        mbarrier.init(given.index(i), count=1)
-        mbarrier.init(taken.index(i), count=1)
-    fence_async_shared()
+    ready, free = _barriers(STAGES, 2)
+    given, taken = _barriers(PLACES, 1)
     qs = gl.allocate_shared_memory(DTYPE, [STAGES, 1, 1, C, BK], q.layout)
     ks = gl.allocate_shared_memory(DTYPE, [STAGES, 1, 1, C, BK], k.layout)
     vs = gl.allocate_shared_memory(DTYPE, [STAGES, 1, 1, C, BV], v.layout)
@@ -154,7 +138,7 @@ def scan(q, k, v, o, log2_decay, start, end, saved, steps, T, L, N, H, TILES, EV
     scores = gl.allocate_shared_memory(DTYPE, [C, C], of_scores)
     of_read: gl.constexpr = gl.NVMMASharedLayout.get_default_for([BV, C], gl.float32)
     read = gl.allocate_shared_memory(gl.float32, [PLACES, BV, C], of_read)
-    sizes: gl.constexpr = (C, BK, BV, STAGES, REVERSED, True, True)
+    sizes: gl.constexpr = (C, BK, BV, STAGES, REVERSED)
     place = (bh // H, bh % H, n * L, gl.minimum(L, T - n * L), iv, 0)
     shared = (qs, ks, vs, scores, ready, free)
     states = (log2_decay, start, end, saved, steps, bhn, K, V, EVERY)
@@ -163,7 +147,7 @@ def scan(q, k, v, o, log2_decay, start, end, saved, steps, T, L, N, H, TILES, EV
         [
             (_across, (states, shared, handed, place, sizes)),
             (_within, (o, out, log2_decay, shared, handed, place, sizes)),
-            (_ask, (q, k, v, q, shared, place, sizes)),
+            (_ask, (q, k, v, None, shared, place, sizes)),
         ],
         [4, 1],
         [208, 24],

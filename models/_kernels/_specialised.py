@@ -1,13 +1,7 @@
-"""The scan of `_scan`, whose letters these are, by programs whose warps have roles: for Hopper, in Gluon.
+"""The scan of `_scan`, whose letters these are, by programs whose warps have roles: see `_roles`.
 
-One warp asks for what the next chunks need as soon as their places in shared memory are free. Each of CONSUMERS groups
-of four warps holds a [WIDE, BK] tile of the state and goes at its own pace, so that the tensor cores have one group's
-products while another rounds, scales and writes. Within a group, products run beside whatever does not need them.
-
-The state is kept in units of 2^-e: fading a chunk is a new `e`, and only where that leaves REACH is the state itself
-scaled, so that heads that fade slowly hardly ever are. It comes in HALVES of the keys, of which one at a time is rounded.
-
-`_scan` computes the same by any card's means, is what the interpreter can run, and takes packed sequences.
+A group of warps holds a [BV / CONSUMERS, BK] tile of the state, in HALVES of the keys: one at a time is rounded. `_scan`
+computes the same by any card's means, is what the interpreter can run, and takes packed sequences.
 """
 
 from triton.experimental import gluon
@@ -20,41 +14,7 @@ from triton.experimental.gluon.language.nvidia.hopper import (
     warpgroup_mma_wait,
 )
 
-REACH = gl.constexpr(40.0)  # of e: powers of two that a state may be away from its own size, of 126 that there are
-
-
-@gluon.jit
-def _ask(q, k, v, p, shared, place, sizes: gl.constexpr):
-    """The warp that brings the chunks' tiles."""
-    C: gl.constexpr = sizes[0]
-    BK: gl.constexpr = sizes[1]
-    BV: gl.constexpr = sizes[2]
-    STAGES: gl.constexpr = sizes[3]
-    REVERSED: gl.constexpr = sizes[4]
-    OUTPUTS: gl.constexpr = sizes[5]
-    INSIDE: gl.constexpr = sizes[6]
-    qs, ks, vs, ps, ready, free = shared
-    b, h, first, count, iv, ik = place
-    chunks = gl.cdiv(count, C)
-    WIDTHS: gl.constexpr = BK + BV + (BK if OUTPUTS else 0) + (C if OUTPUTS and not INSIDE else 0)
-    for c in range(chunks):
-        slot = c % STAGES
-        t = first + (chunks - 1 - c if REVERSED else c) * C
-        mbarrier.wait(free.index(slot), (c // STAGES & 1) ^ 1)
-        here = ready.index(slot)
-        mbarrier.expect(here, 2 * C * WIDTHS)
-        tma.async_copy_global_to_shared(k, [b, h, t, ik * BK], here, ks.index(slot))
-        if OUTPUTS:
-            tma.async_copy_global_to_shared(q, [b, h, t, ik * BK], here, qs.index(slot))
-        tma.async_copy_global_to_shared(v, [b, h, t, iv * BV], here, vs.index(slot))
-        if OUTPUTS and not INSIDE:
-            tma.async_copy_global_to_shared(p, [b, h, t, 0], here, ps.index(slot))
-
-
-@gluon.jit
-def _keep(at, S, e, rv, rk, steps):
-    """Stores a tile of a state of which `at` is the first number."""
-    gl.store(at + rv[:, None] * steps[1] + rk[None, :] * steps[0], S * gl.exp2(e))
+from models._kernels._roles import REACH, _ask, _barriers, _fade, _keep, _start, _written
 
 
 @gluon.jit
@@ -65,9 +25,8 @@ def _walk(o, out, states, shared, place, sizes: gl.constexpr, WIDE: gl.constexpr
     BV: gl.constexpr = sizes[2]
     STAGES: gl.constexpr = sizes[3]
     REVERSED: gl.constexpr = sizes[4]
-    OUTPUTS: gl.constexpr = sizes[5]
-    HALVES: gl.constexpr = sizes[7]
-    SPLITS: gl.constexpr = sizes[8]
+    HALVES: gl.constexpr = sizes[5]
+    SPLITS: gl.constexpr = sizes[6]
     PART: gl.constexpr = BK // HALVES
     of_state: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, PART, 16])
     of_o: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, C, 16])
@@ -79,16 +38,13 @@ def _walk(o, out, states, shared, place, sizes: gl.constexpr, WIDE: gl.constexpr
     b, h, first, count, iv, ik = place
     chunks = gl.cdiv(count, C)
     g = gl.load(log2_decay + h)
+    at = bhn.to(gl.int64) * K * V
     rv = iv * BV + PARTNER * WIDE + gl.arange(0, WIDE, gl.SliceLayout(1, of_state))
     r1 = ik * BK + gl.arange(0, PART, gl.SliceLayout(0, of_state))
     r2 = r1 + PART
-    S_1 = gl.zeros([WIDE, PART], gl.float32, of_state)
-    S_2 = gl.zeros([WIDE, PART], gl.float32, of_state)
-    if start is not None:
-        at = start + bhn.to(gl.int64) * K * V + rv[:, None] * steps[1]
-        S_1 += gl.load(at + r1[None, :] * steps[0])
-        if HALVES == 2:
-            S_2 += gl.load(at + r2[None, :] * steps[0])
+    S_1 = _start(None if start is None else start + at, rv, r1, steps, of_state)
+    if HALVES == 2:
+        S_2 = _start(None if start is None else start + at, rv, r2, steps, of_state)
     r_write = gl.arange(0, C, gl.SliceLayout(0, by_state))
     r_read = gl.arange(0, C, gl.SliceLayout(0, of_o))
     e = 0.0
@@ -98,127 +54,103 @@ def _walk(o, out, states, shared, place, sizes: gl.constexpr, WIDE: gl.constexpr
         m = gl.minimum(C, count - position * C)
         if saved is not None:
             if c == 0 or (position + (1 if REVERSED else 0)) % EVERY == 0:
-                to = saved + (bhn * gl.cdiv(gl.cdiv(count, C), EVERY) + position // EVERY).to(gl.int64) * K * V
+                to = saved + (bhn * gl.cdiv(chunks, EVERY) + position // EVERY).to(gl.int64) * K * V
                 _keep(to, S_1, e, rv, r1, steps)
                 if HALVES == 2:
                     _keep(to, S_2, e, rv, r2, steps)
-        faded = e + m * g
-        stale = gl.abs(faded) > REACH
-        unit = gl.where(stale, 0.0, faded)
+        faded, unit = _fade(e, m, g)
         A_1 = gl.convert_layout(S_1.to(DTYPE), by_o)
         mbarrier.wait(ready.index(slot), c // STAGES & 1)
+        q_c = qs.index(slot).reshape([C, BK])
         k_c = ks.index(slot).reshape([C, BK])
         v_c = vs.index(slot).reshape([C, BV]).slice(PARTNER * WIDE, WIDE, dim=1).permute([1, 0])
-        if OUTPUTS:
-            q_c = qs.index(slot).reshape([C, BK])
-            a = gl.zeros([WIDE, C], gl.float32, of_o)
-            q_1 = q_c.slice(0, PART, dim=1).permute([1, 0])
-            a = warpgroup_mma(A_1, q_1, a, use_acc=False, is_async=True)
-            if HALVES == 2:
-                A_2 = gl.convert_layout(S_2.to(DTYPE), by_o)
-                a, _ = warpgroup_mma_wait(0, [a, A_1])
-                q_2 = q_c.slice(PART, PART, dim=1).permute([1, 0])
-                a = warpgroup_mma(A_2, q_2, a, is_async=True)
-                a, _ = warpgroup_mma_wait(0, [a, A_2])
-            else:
-                a, _ = warpgroup_mma_wait(0, [a, A_1])
-            p_c = ps.index(slot).reshape([C, C])
-            if not REVERSED:
-                p_c = p_c.permute([1, 0])
-            if REVERSED:
-                a = a * gl.exp2((m - 1 - r_read) * g + e)[None, :]
-            else:
-                a = a * gl.exp2((r_read + 1) * g + e)[None, :]
-            if SPLITS > 1:  # every term has its share, so that their sum has it once
-                a = a * SPLITS
-            a = warpgroup_mma(v_c, p_c, a, is_async=True)
-        if stale:
-            S_1 = S_1 * gl.exp2(faded)
-            S_2 = S_2 * gl.exp2(faded)
-        e = unit
-        if REVERSED:
-            write = gl.exp2((r_write + 1) * g - e)
+        p_c = ps.index(slot).reshape([C, C])
+        if not REVERSED:
+            p_c = p_c.permute([1, 0])
+        a = gl.zeros([WIDE, C], gl.float32, of_o)
+        q_1 = q_c.slice(0, PART, dim=1).permute([1, 0])
+        a = warpgroup_mma(A_1, q_1, a, use_acc=False, is_async=True)
+        if HALVES == 2:
+            A_2 = gl.convert_layout(S_2.to(DTYPE), by_o)
+            a, _ = warpgroup_mma_wait(0, [a, A_1])
+            q_2 = q_c.slice(PART, PART, dim=1).permute([1, 0])
+            a = warpgroup_mma(A_2, q_2, a, is_async=True)
+            a, _ = warpgroup_mma_wait(0, [a, A_2])
         else:
-            write = gl.exp2((m - 1 - r_write) * g - e)
-        write = gl.where(r_write < m, write, 0.0)
-        written = (v_c.load(by_state).to(gl.float32) * write[None, :]).to(DTYPE)
+            a, _ = warpgroup_mma_wait(0, [a, A_1])
+        if REVERSED:
+            a = a * gl.exp2((m - 1 - r_read) * g + e)[None, :]
+        else:
+            a = a * gl.exp2((r_read + 1) * g + e)[None, :]
+        if SPLITS > 1:  # every term has its share of the scores', so that their sum has it once
+            a = a * SPLITS
+        a = warpgroup_mma(v_c, p_c, a, is_async=True)
+        if gl.abs(faded) > REACH:
+            S_1 = S_1 * gl.exp2(faded)
+            if HALVES == 2:
+                S_2 = S_2 * gl.exp2(faded)
+        e = unit
+        written = _written(v_c.load(by_state), m, r_write, g, e, REVERSED)
         S_1 = warpgroup_mma(written, k_c.slice(0, PART, dim=1), S_1, is_async=True)
         if HALVES == 2:
             S_2 = warpgroup_mma(written, k_c.slice(PART, PART, dim=1), S_2, is_async=True)
-        if OUTPUTS:
-            a = warpgroup_mma_wait(HALVES, [a])
-            if SPLITS > 1:
-                a = a * (1.0 / SPLITS)
-            tma.store_wait(0)
-            out.reshape([C, WIDE]).permute([1, 0]).store(a.to(o.dtype))
-            fence_async_shared()
-            t = first + position * C
-            tma.async_copy_shared_to_global(o, [ik * B + b, h, t, iv * BV + PARTNER * WIDE], out)
+        a = warpgroup_mma_wait(HALVES, [a])
+        if SPLITS > 1:
+            a = a * (1.0 / SPLITS)
+        tma.store_wait(0)
+        out.reshape([C, WIDE]).permute([1, 0]).store(a.to(o.dtype))
+        fence_async_shared()
+        t = first + position * C
+        tma.async_copy_shared_to_global(o, [ik * B + b, h, t, iv * BV + PARTNER * WIDE], out)
         if HALVES == 2:
             S_1, S_2, _ = warpgroup_mma_wait(0, [S_1, S_2, written])
         else:
             S_1, _ = warpgroup_mma_wait(0, [S_1, written])
         mbarrier.arrive(free.index(slot), count=1)
-    if OUTPUTS:
-        tma.store_wait(0)
+    tma.store_wait(0)
     if end is not None:
-        to = end + bhn.to(gl.int64) * K * V
-        _keep(to, S_1, e, rv, r1, steps)
+        _keep(end + at, S_1, e, rv, r1, steps)
         if HALVES == 2:
-            _keep(to, S_2, e, rv, r2, steps)
+            _keep(end + at, S_2, e, rv, r2, steps)
 
 
 @gluon.jit(do_not_specialize=["T", "L", "N", "H", "B", "TILES", "EVERY"])
 def scan(q, k, v, p, o, log2_decay, start, end, saved, steps, T, L, N, H, B, TILES, EVERY, SPLITS: gl.constexpr,
          K: gl.constexpr, V: gl.constexpr, C: gl.constexpr, BK: gl.constexpr, BV: gl.constexpr, HALVES: gl.constexpr,
-         CONSUMERS: gl.constexpr, REVERSED: gl.constexpr, OUTPUTS: gl.constexpr,
-         STAGES: gl.constexpr):  # fmt: skip
-    """What `_scan.scan` says; `steps` are the state's strides. o: by descriptors of [1, 1, C, BV/CONSUMERS].
+         CONSUMERS: gl.constexpr, REVERSED: gl.constexpr, STAGES: gl.constexpr):  # fmt: skip
+    """Outputs as of `_scan.scan`; `steps` are the state's strides. o: by descriptors of [1, 1, C, BV/CONSUMERS].
 
-    `saved`, states before every EVERY-th chunk of a sequence; backwards, after every EVERY-th.
+    `saved`: states before every EVERY-th chunk of a sequence; REVERSED, after every EVERY-th.
     """
     DTYPE: gl.constexpr = v.dtype
     WIDE: gl.constexpr = BV // CONSUMERS
     iv, bhn, ik = gl.program_id(0) % TILES, gl.program_id(0) // TILES, gl.program_id(1)
     bh, n = bhn // N, bhn % N
-    ready = gl.allocate_shared_memory(gl.int64, [STAGES, 1], mbarrier.MBarrierLayout())
-    free = gl.allocate_shared_memory(gl.int64, [STAGES, 1], mbarrier.MBarrierLayout())
-    for i in gl.static_range(STAGES):
-        mbarrier.init(ready.index(i), count=1)
-        mbarrier.init(free.index(i), count=CONSUMERS)
-    fence_async_shared()
+    ready, free = _barriers(STAGES, CONSUMERS)
+    qs = gl.allocate_shared_memory(DTYPE, [STAGES, 1, 1, C, BK], q.layout)
     ks = gl.allocate_shared_memory(DTYPE, [STAGES, 1, 1, C, BK], k.layout)
     vs = gl.allocate_shared_memory(DTYPE, [STAGES, 1, 1, C, BV], v.layout)
-    qs = ks
-    ps = ks
-    out_1 = ks
-    out_2 = ks
-    if OUTPUTS:
-        qs = gl.allocate_shared_memory(DTYPE, [STAGES, 1, 1, C, BK], q.layout)
-        out_1 = gl.allocate_shared_memory(o.dtype, [1, 1, C, WIDE], o.layout)
-        if CONSUMERS == 2:
-            out_2 = gl.allocate_shared_memory(o.dtype, [1, 1, C, WIDE], o.layout)
-        ps = gl.allocate_shared_memory(DTYPE, [STAGES, 1, 1, C, C], p.layout)
-    sizes: gl.constexpr = (C, BK, BV, STAGES, REVERSED, OUTPUTS, False, HALVES, SPLITS)
+    ps = gl.allocate_shared_memory(DTYPE, [STAGES, 1, 1, C, C], p.layout)
+    out_1 = gl.allocate_shared_memory(o.dtype, [1, 1, C, WIDE], o.layout)
+    sizes: gl.constexpr = (C, BK, BV, STAGES, REVERSED, HALVES, SPLITS)
     place = (bh // H, bh % H, n * L, gl.minimum(L, T - n * L), iv, ik)
     shared = (qs, ks, vs, ps, ready, free)
     states = (log2_decay, start, end, saved, steps, bhn, B, K, V, EVERY)
+    asked = (q, k, v, p, shared, place, sizes)
     if CONSUMERS == 2:
+        out_2 = gl.allocate_shared_memory(o.dtype, [1, 1, C, WIDE], o.layout)
         gl.warp_specialize(
             [
                 (_walk, (o, out_1, states, shared, place, sizes, WIDE, 0)),
                 (_walk, (o, out_2, states, shared, place, sizes, WIDE, 1)),
-                (_ask, (q, k, v, p, shared, place, sizes)),
+                (_ask, asked),
             ],
             [4, 1],
             [240, 24],
         )
     else:
         gl.warp_specialize(
-            [
-                (_walk, (o, out_1, states, shared, place, sizes, WIDE, 0)),
-                (_ask, (q, k, v, p, shared, place, sizes)),
-            ],
+            [(_walk, (o, out_1, states, shared, place, sizes, WIDE, 0)), (_ask, asked)],
             [1],
             [24],
         )

@@ -6,7 +6,8 @@ d and h are the gradients of p and of q, in units of e^m: given m, they obey the
 import triton
 import triton.language as tl
 
-from models._kernels._walk import NOTHING, _exp, _links, _place, _rows, _seen
+from models._kernels._links import NOTHING, _exp, _links, _seen
+from models._kernels._walk import _place, _rows
 
 
 @triton.jit(do_not_specialize=["T", "N"])

@@ -31,15 +31,14 @@ from torch.autograd.function import once_differentiable
 
 from models import _window, _wkv
 from models._kernels import _banded, _banded_back, _walk, bound, bucket, empty, processors
-from models._kernels.wkv import BLOCK as WALKED
 from models._kernels.wkv import CARRIED, S
-from models._kernels.wkv import WARPS as WALKING
 
 Keys = Float[Tensor, "B T D"]
 Key = Float[Tensor, "B D"]
 
 BLOCK, BLOCK_ADD, BLOCK_BACK = 64, 16, 64  # channels of a program of `outputs`, `add_back` and `gradients`
 WARPS, WARPS_ADD, WARPS_BACK = 8, 2, 4
+WALKED, WALKING = 64, 1  # the same of `add`
 NARROW, FEW = (32, 16, 16), (4, 2, 2)  # the same for blocks of more than 32 tokens, or products in float32
 STAGES = 2  # blocks on their way from memory or at work, in each
 LEAST = 16  # Q

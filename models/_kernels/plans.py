@@ -15,7 +15,7 @@ from models._kernels import bucket
 @dataclasses.dataclass(frozen=True)
 class Tile:
     """Key and value sizes of one program's part of the state, halves that the former is kept in, warps, and how many
-    chunks are on their way at once; and whether the program is one of `_specialised`, beside whose warps others ask."""
+    chunks are on their way at once; and whether its warps have roles, as `_roles` says."""
 
     keys: int
     values: int

@@ -220,25 +220,32 @@ def _launch(job, q, k, v, P, o, start, end, tile: Tile, backwards: bool, transpo
     cut = swizzled if tile.specialised else blocks
     q_, k_, v_, P_, o_ = (None if x is None else cut(x, C, width) for x, width in widths)
     inside = o is not None and P is None
-    if inside and tile.specialised:
-        from models._kernels import _paired
-
-        _paired.scan[grid](
-            *(q_, k_, v_, o_, job.g, start, end, saved, steps, T, L, N, H, tiles, job.L // C),
-            *(K, V, C, tile.keys, tile.values, backwards, tile.stages),
-            num_warps=4,
-            maxnreg=REGISTERS[2],
-        )
-        return
     if tile.specialised:
-        from models._kernels import _specialised
+        how = {"num_warps": 4, "maxnreg": REGISTERS[2 if inside else groups]}
+        if o is None:
+            from models._kernels import _gathered
 
-        _specialised.scan[grid](
-            *(q_, k_, v_, P_, o_, job.g, start, end, saved, steps, T, L, N, H, B, tiles, job.L // C),
-            *(splits, K, V, C, tile.keys, tile.values, tile.halves, groups, backwards, o is not None, tile.stages),
-            num_warps=4,
-            maxnreg=REGISTERS[groups],
-        )
+            _gathered.gather[grid](
+                *(k_, v_, job.g, end, steps, T, L, N, H, tiles, K, V, C, tile.keys, tile.values),
+                *(tile.values // groups, backwards, tile.stages),
+                **how,
+            )
+        elif inside:
+            from models._kernels import _paired
+
+            _paired.scan[grid](
+                *(q_, k_, v_, o_, job.g, start, end, saved, steps, T, L, N, H, tiles, job.L // C),
+                *(K, V, C, tile.keys, tile.values, backwards, tile.stages),
+                **how,
+            )
+        else:
+            from models._kernels import _specialised
+
+            _specialised.scan[grid](
+                *(q_, k_, v_, P_, o_, job.g, start, end, saved, steps, T, L, N, H, B, tiles, job.L // C),
+                *(splits, K, V, C, tile.keys, tile.values, tile.halves, groups, backwards, tile.stages),
+                **how,
+            )
         return
     _scan.scan[grid](
         *(q_, k_, v_, P_, o_, o, (0, 0, 0) if o is None else o.stride()[:3], job.g, job.cu_lengths, start, end),

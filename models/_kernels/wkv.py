@@ -2,10 +2,11 @@
 
 Letters: B batch, T tokens, C channels, N segments of L tokens, M marks of G tokens; m, p and q as in `_wkv`.
 
-A thread has one or two channels and walks over the tokens; `_walk` and `_walk_back` say how. Where B C channels are too
-few to fill the multiprocessors, time is cut into segments: a first pass finds what each adds to the state, a second
-what the state before each is, and the walks then begin everywhere at once. Backwards the same, for the gradients of p
-and q. Nothing is added up in an order that chance decides, so results repeat bit for bit.
+A thread has a channel and walks over the tokens; `_walk` and `_walk_back` say how, `_links` what a token does. Where
+B C channels are too few to fill the multiprocessors, time is cut into segments: a first pass finds what each adds to
+the state, and the walks then begin everywhere at once, each with what those before it added. Backwards the same for the
+gradients of p and q, with a pass between that carries them over the segments. Nothing is added up in an order that
+chance decides, so results repeat bit for bit.
 
 Everything is computed in float32. Kept for the backward pass are the inputs and the state before every G-th token;
 it walks from there to have the rest again. Bytes moved per token and channel, with inputs of e bytes (2 in bfloat16):
@@ -13,8 +14,9 @@ it walks from there to have the rest again. Bytes moved per token and channel, w
     forward     3 e, k and v to y; 12 / G for the marks in training; 2 e more where there are segments
     backward    5 e + 12 / G, k, v and dy to dk and dv; 3 e more where there are segments
 
-The more is (N - 1) / N of that, and 48 / L for states. In bfloat16 that is 6 and 11.5 without segments, 10 and 17.5
-with many, where 6 and 10 are the least.
+The more is (N - 1) / N of that, and states: forwards 12 / L to write and N / 2 times that to read, backwards 48 / L.
+In bfloat16 that is 6 and 11.5 without segments, 10 and 17.5 with many, where 6 and 10 are the least. So forwards there
+are few segments, and a thread has much on its way; backwards, where what is kept fills the registers, there are many.
 """
 
 from typing import Any
@@ -29,12 +31,13 @@ from models._kernels import _walk, _walk_back, bound, empty, processors
 
 Triple = tuple[Float[Tensor, "B C"], Float[Tensor, "B C"], Float[Tensor, "B C"]]
 
-BLOCK = 64  # channels of a program
-WARPS, WARPS_BACK = 1, 2  # of a program: a thread has two channels, and backwards, where it keeps more, one
-S = 16  # tokens that a program reads at once
+BLOCK, BLOCK_BACK = 32, 64  # channels of a program
+WARPS, WARPS_BACK = 1, 2  # of a program: a thread has one channel
+S, S_BACK = 16, 16  # tokens that a program reads at once
+AHEAD = True  # whether that is before it computes on those before them
 G = 8  # tokens between marks, and those that `gradients` keeps in registers
 CARRIED = 32  # channels of a program that carries states over segments: these are few, and wait for each other
-FULL = 16  # programs that a multiprocessor is to have before time is left uncut
+FULL, FULL_BACK = 12, 16  # programs that a multiprocessor is to have before time is left uncut
 SHORTEST = 128  # tokens of a segment, at least
 
 
@@ -54,37 +57,37 @@ def wkv(
     if L is not None and (L < 1 or L % S):
         raise ValueError(f"L is {L}; it must be a multiple of {S}")
     training = torch.is_grad_enabled() and any(x.requires_grad for x in (k, v, w, u, *state))
-    y, m, p, q = _WKV.apply(k, v, w, u, *state, L or segment(k.shape, k.device), training)
+    y, m, p, q = _WKV.apply(k, v, w, u, *state, L, training)
     return y, (m, p, q)
 
 
-def segment(shape: torch.Size, device: torch.device) -> int:
-    """L: as many segments as fill the multiprocessors."""
-    B, T, C = shape
-    N = max(1, min(FULL * processors(device) // (B * triton.cdiv(C, BLOCK)), T // SHORTEST))
+def segment(programs: int, T: int, most: int) -> int:
+    """L: as many segments as there may be programs, where so many walk over whole sequences."""
+    N = max(1, min(most // programs, T // SHORTEST))
     return triton.cdiv(triton.cdiv(T, N), S) * S
 
 
 class _WKV(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, k, v, w, u, m_0, p_0, q_0, L, training):
-        (B, T, C), N = k.shape, triton.cdiv(k.shape[1], L)
-        k, v = _rows(k), _rows(v)
+        (B, T, C), tiles = k.shape, triton.cdiv(k.shape[2], BLOCK)
+        ctx.L, L = L, L or segment(tiles * B, T, FULL * processors(k.device))
+        N, k, v = triton.cdiv(T, L), _rows(k), _rows(v)
         w, u, m_0, p_0, q_0 = (x.contiguous() for x in (w, u, m_0, p_0, q_0))
-        tiles, steps, rows = triton.cdiv(C, BLOCK), (k.stride(0), v.stride(0)), (k.stride(1), v.stride(1))
-        starts: tuple[Tensor, ...] = m_0, p_0, q_0
+        steps, rows = (k.stride(0), v.stride(0)), (k.stride(1), v.stride(1))
+        first: tuple[Tensor, ...] = m_0, p_0, q_0
+        sums = first
         if N > 1:
-            starts = empty(k, 3, B, N, C).unbind()
-            _walk.add[(tiles * B * (N - 1),)](k, v, w, *starts, *steps, L, N, *rows, C, BLOCK, S, num_warps=WARPS)
-            _walk.carry[(triton.cdiv(C, CARRIED) * B,)](w, m_0, p_0, q_0, *starts, L, N, C, CARRIED, S, num_warps=1)
+            sums = empty(k, 3, B, N, C).unbind()
+            _walk.add[(tiles * B * (N - 1),)](k, v, w, *sums, *steps, L, N, *rows, C, BLOCK, S, AHEAD, num_warps=WARPS)
         y, after = empty(k, B, T, C, dtype=v.dtype), [empty(k, B, C) for _ in range(3)]
         marks = empty(k, B, triton.cdiv(T, G) + 1, 3, C) if training else None
         _walk.outputs[(tiles * B * N,)](
-            *(k, v, w, u, *starts, y, *after, marks, *steps, T, L, N, *rows, C, BLOCK, S, G, T % S == 0, training),
+            *(k, v, w, u, *first, *sums, y, *after, marks, *steps, T, L, N, *rows, C, BLOCK, S, G, T % S == 0),
+            *(training, AHEAD and T % S == 0),
             num_warps=WARPS,
         )
         ctx.save_for_backward(k, v, w, u, marks)
-        ctx.L = L
         ctx.mark_non_differentiable(after[0])
         ctx.set_materialize_grads(False)
         return y, *after
@@ -94,8 +97,9 @@ class _WKV(torch.autograd.Function):
     def backward(ctx: Any, dy, _, dp_T, dq_T):
         k, v, w, u, marks = ctx.saved_tensors
         bound(k.device)
-        (B, T, C), L, rates = k.shape, ctx.L, any(ctx.needs_input_grad[2:4])
-        N, tiles = triton.cdiv(T, L), triton.cdiv(C, BLOCK)
+        (B, T, C), tiles, rates = k.shape, triton.cdiv(k.shape[2], BLOCK_BACK), any(ctx.needs_input_grad[2:4])
+        L = ctx.L or segment(tiles * B, T, FULL_BACK * processors(k.device))
+        N = triton.cdiv(T, L)
         dy = torch.zeros_like(v) if dy is None else _rows(dy)
         ends: tuple[Tensor | None, ...] = (None, None)
         if dp_T is not None or dq_T is not None:
@@ -106,16 +110,17 @@ class _WKV(torch.autograd.Function):
         if N > 1:
             after = empty(k, 2, B, N, C).unbind()
             _walk_back.add_back[(tiles * B * (N - 1),)](
-                *(*inputs, *after, *steps, T, L, N, *rows, C, BLOCK, S, G, T % S == 0), num_warps=WARPS_BACK
+                *(*inputs, *after, *steps, T, L, N, *rows, C, BLOCK_BACK, S_BACK, G, T % S_BACK == 0),
+                num_warps=WARPS_BACK,
             )
             _walk_back.carry_back[(triton.cdiv(C, CARRIED) * B,)](
-                *(w, marks, *ends, *after, T, L, N, C, CARRIED, S, G, ends[0] is not None), num_warps=1
+                *(w, marks, *ends, *after, T, L, N, C, CARRIED, S_BACK, G, ends[0] is not None), num_warps=1
             )
         dk, dv = (empty(k, B, T, C, dtype=x.dtype) for x in (k, v))
         parts = (empty(k, B * N, C), empty(k, B * N, C)) if rates else (None, None)
         d_0, h_0 = empty(k, B, C), empty(k, B, C)
         _walk_back.gradients[(tiles * B * N,)](
-            *(*inputs, *after, dk, dv, *parts, d_0, h_0, *steps, T, L, N, *rows, C, BLOCK, G),
+            *(*inputs, *after, dk, dv, *parts, d_0, h_0, *steps, T, L, N, *rows, C, BLOCK_BACK, G),
             *(T % G == 0, after[0] is not None, rates),
             num_warps=WARPS_BACK,
         )

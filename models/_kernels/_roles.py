@@ -1,0 +1,86 @@
+"""What programs share whose warps have roles: for Hopper, in Gluon. Letters are those of `_scan`.
+
+One warp asks for what the next chunks need as soon as their places in shared memory are free. Each of CONSUMERS groups
+of four warps goes at its own pace, so that the tensor cores have one group's products while another rounds, scales and
+writes. Within a group, products run beside whatever does not need them.
+
+`sizes` of a program: C, BK, BV, STAGES, whether it walks REVERSED. `place`: its sequence, head, first token and number
+of tokens, tile of values and tile of keys. `shared`: the tiles of q, k, v and p, and barriers of each place for them.
+
+A state is kept in units of 2^-e: fading a chunk is a new `e`, and only where that leaves REACH is the state itself
+scaled, so that heads that fade slowly hardly ever are.
+"""
+
+from triton.experimental import gluon
+from triton.experimental.gluon import language as gl
+from triton.experimental.gluon.language.nvidia.hopper import fence_async_shared, mbarrier, tma
+
+REACH = gl.constexpr(40.0)  # of e: powers of two that a state may be away from its own size, of 126 that there are
+
+
+@gluon.jit
+def _barriers(STAGES: gl.constexpr, CONSUMERS: gl.constexpr):
+    """Of each place for tiles: that they are there, and that all groups are done with them."""
+    ready = gl.allocate_shared_memory(gl.int64, [STAGES, 1], mbarrier.MBarrierLayout())
+    free = gl.allocate_shared_memory(gl.int64, [STAGES, 1], mbarrier.MBarrierLayout())
+    for i in gl.static_range(STAGES):
+        mbarrier.init(ready.index(i), count=1)
+        mbarrier.init(free.index(i), count=CONSUMERS)
+    fence_async_shared()
+    return ready, free
+
+
+@gluon.jit
+def _ask(q, k, v, p, shared, place, sizes: gl.constexpr):
+    """The warp that brings the tiles of the chunks, of those tensors that there are."""
+    C: gl.constexpr = sizes[0]
+    BK: gl.constexpr = sizes[1]
+    BV: gl.constexpr = sizes[2]
+    STAGES: gl.constexpr = sizes[3]
+    qs, ks, vs, ps, ready, free = shared
+    b, h, first, count, iv, ik = place
+    chunks = gl.cdiv(count, C)
+    WIDTHS: gl.constexpr = BK + BV + (0 if q is None else BK) + (0 if p is None else C)
+    for c in range(chunks):
+        slot = c % STAGES
+        t = first + (chunks - 1 - c if sizes[4] else c) * C
+        mbarrier.wait(free.index(slot), (c // STAGES & 1) ^ 1)
+        here = ready.index(slot)
+        mbarrier.expect(here, 2 * C * WIDTHS)
+        tma.async_copy_global_to_shared(k, [b, h, t, ik * BK], here, ks.index(slot))
+        if q is not None:
+            tma.async_copy_global_to_shared(q, [b, h, t, ik * BK], here, qs.index(slot))
+        tma.async_copy_global_to_shared(v, [b, h, t, iv * BV], here, vs.index(slot))
+        if p is not None:
+            tma.async_copy_global_to_shared(p, [b, h, t, 0], here, ps.index(slot))
+
+
+@gluon.jit
+def _start(at, rv, rk, steps, layout: gl.constexpr):
+    """A tile of the state of which `at` is the first number; zeros where it is None."""
+    S = gl.zeros([rv.shape[0], rk.shape[0]], gl.float32, layout)
+    if at is not None:
+        S += gl.load(at + rv[:, None] * steps[1] + rk[None, :] * steps[0])
+    return S
+
+
+@gluon.jit
+def _keep(at, S, e, rv, rk, steps):
+    gl.store(at + rv[:, None] * steps[1] + rk[None, :] * steps[0], S * gl.exp2(e))
+
+
+@gluon.jit
+def _fade(e, tokens, g):
+    """The units after as many tokens if the state is left as it is, and those after it is scaled if it must be."""
+    faded = e + tokens * g
+    return faded, gl.where(gl.abs(faded) > REACH, 0.0, faded)
+
+
+@gluon.jit
+def _written(v_c, m, r, g, e, REVERSED: gl.constexpr):
+    """The values [V, C] of a chunk of m tokens, as they fade to its end, in units of 2^-e; REVERSED, to its start."""
+    if REVERSED:
+        write = gl.exp2((r + 1) * g - e)
+    else:
+        write = gl.exp2((m - 1 - r) * g - e)
+    return (v_c.to(gl.float32) * gl.where(r < m, write, 0.0)[None, :]).to(v_c.dtype)
