@@ -1,4 +1,5 @@
-"""Finds the plans of `plans.TABLE` on the card that it runs on, and prints them as they stand there.
+"""Finds the plans of `plans.TABLE` on the card that it runs on, and prints them as they stand there. On a card that
+can run programs whose warps have roles, it finds those of `plans.SPECIALISED` too: the best of both kinds.
 
     python -m harness.tune_kernels                 every size of head
     python -m harness.tune_kernels 256x512 64x64   these
@@ -24,7 +25,7 @@ import torch
 from torch import Tensor
 
 from models import _retention
-from models._kernels import bucket
+from models._kernels import bucket, specialised
 from models._kernels.plans import Plan, Tile
 
 KEYS, VALUES = (32, 64, 128, 256), (32, 64, 128, 256, 512)
@@ -32,12 +33,13 @@ WIDTH, TOKENS, BATCH = 2048, 8192, 4  # of what is timed
 CHECKED = 777  # tokens of what is checked: no chunk divides them
 LIMIT = 1e-2  # relative error of outputs and states in bfloat16
 SHARED = 227 * 1024  # bytes of shared memory that a program may take
+HANDED = 49152  # of which what specialised programs hand on and write may take
 SECONDS = 120  # that one process may take
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
-def ways(keys: int, values: int, C: int, inside: bool) -> list[Tile]:
-    """The tiles worth trying of a scan over keys and values of these sizes."""
+def ways(keys: int, values: int, C: int, inside: bool, roles: bool = False) -> list[Tile]:
+    """The tiles worth trying of a scan over keys and values of these sizes; with `roles` also specialised ones."""
     found = []
     whole, halves = min(bucket(keys), 256), 2 if bucket(keys) >= 256 else 1
     for wide, warps in ((32, 4), (64, 4), (128, 4), (128, 8)):
@@ -46,6 +48,12 @@ def ways(keys: int, values: int, C: int, inside: bool) -> list[Tile]:
         stage = 2 * C * (2 * whole + wide + (0 if inside else C))
         most = min(5, SHARED // stage)
         found += [Tile(whole, wide, halves, warps, stages) for stages in range(max(2, most - 1), most + 1)]
+    for wide, warps in ((64, 4), (128, 8)):
+        pair = C == 64 and wide == 64 and keys == whole < 256
+        if not roles or keys % whole or values % wide or (inside and not pair):
+            continue
+        most = min(4, (SHARED - HANDED) // (2 * C * (2 * whole + wide + (0 if inside else C))))
+        found += [Tile(whole, wide, halves, warps, stages, True) for stages in range(2, most + 1)]
     return found
 
 
@@ -53,7 +61,7 @@ def measured(keys: int, values: int, C: int, inside: bool, tile: Tile) -> dict[s
     """The scan's largest relative error and, where that is right, its milliseconds forwards and backwards in time."""
     from triton.testing import do_bench_cudagraph
 
-    from models._kernels import retention
+    from models._kernels import scans
 
     plan = Plan(C, tile, tile, tile, (inside, inside))
 
@@ -62,11 +70,11 @@ def measured(keys: int, values: int, C: int, inside: bool, tile: Tile) -> dict[s
         return [torch.randn(shape, device="cuda", dtype=torch.bfloat16).transpose(1, 2) for shape in shapes]
 
     def scanned(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor, start: Tensor | None, backwards: bool) -> Any:
-        job = retention.Job(log_decay.float() * math.log2(math.e), None, plan, len(q), q.shape[2], q.shape[2])
-        P = None if inside else retention.scores(job, *((k, q) if backwards else (q, k)))
-        return lambda: retention.scan(job, q, k, v, P, start, tile, backwards, keep=start is not None), job
+        job = scans.Job(log_decay.float() * math.log2(math.e), None, plan, len(q), q.shape[2], q.shape[2])
+        P = None if inside else scans.scores(job, *((k, q) if backwards else (q, k)))
+        return lambda: scans.scan(job, q, k, v, P, start, tile, backwards, keep=start is not None), job
 
-    empty, retention.empty = retention.empty, lambda *given: empty(*given).fill_(torch.nan)  # poisoned
+    empty, scans.empty = scans.empty, lambda *given: empty(*given).fill_(torch.nan)  # poisoned
     log_decay = torch.tensor([0.4, 0.97, 1 - 2.0**-10], device="cuda", dtype=torch.float64).log()
     q, k, v = inputs(2, 3, CHECKED)
     start = torch.randn(2, 3, keys, values, device="cuda")
@@ -83,7 +91,7 @@ def measured(keys: int, values: int, C: int, inside: bool, tile: Tile) -> dict[s
     found = {"error": error}
     if error > LIMIT:
         return found
-    retention.empty = empty
+    scans.empty = empty
     heads = max(1, WIDTH // min(keys, values))
     log_decay = torch.linspace(math.log(1 / 32), math.log(1 / 512), heads, device="cuda").exp().neg().log1p()
     q, k, v = inputs(BATCH, heads, TOKENS)
@@ -92,7 +100,7 @@ def measured(keys: int, values: int, C: int, inside: bool, tile: Tile) -> dict[s
         for name, backwards in (("forwards", False), ("backwards", True)):
             work, job = scanned(q, k, v, log_decay, None, backwards)
             found[name] = do_bench_cudagraph(work, rep=15, return_mode="median")
-        found["scores"] = 0.0 if inside else do_bench_cudagraph(lambda: retention.scores(job, q, k), rep=15)
+        found["scores"] = 0.0 if inside else do_bench_cudagraph(lambda: scans.scores(job, q, k), rep=15)
     return found
 
 
@@ -107,7 +115,9 @@ def attempt(keys: int, values: int, C: int, inside: bool, tile: Tile) -> dict[st
         return {"error": math.inf, "why": (getattr(error, "stderr", "") or str(error)).strip()[-200:]}
 
 
-def best(K: int, V: int, tried: dict[tuple[Any, ...], dict[str, Any]]) -> tuple[float, Plan] | None:
+def best(
+    K: int, V: int, tried: dict[tuple[Any, ...], dict[str, Any]], roles: bool = False
+) -> tuple[float, Plan] | None:
     """The quickest plan of the scans that were right, and its milliseconds forward and backward."""
     found = []
     for C, within, around in itertools.product((32, 64), (False, True), (False, True)):
@@ -116,7 +126,7 @@ def best(K: int, V: int, tried: dict[tuple[Any, ...], dict[str, Any]]) -> tuple[
             times = [
                 (sum(result[name] for name in names), tile)
                 for (*job, tile), result in tried.items()
-                if job == [keys, values, C, inside] and "forwards" in result
+                if job == [keys, values, C, inside] and "forwards" in result and roles >= tile.specialised
             ]
             return min(times, key=lambda each: each[0], default=None)
 
@@ -136,10 +146,11 @@ def main() -> None:
     sizes = [(int(K), int(V)) for K, V in (size.split("x") for size in sys.argv[1:])]
     sizes = sizes or list(itertools.product(KEYS, VALUES))
     scans = sorted({pair for K, V in sizes for pair in ((K, V), (V, K))})
+    roles = specialised(torch.device("cuda"))
     jobs = [
         (keys, values, C, inside, tile)
         for (keys, values), C, inside in itertools.product(scans, (32, 64), (False, True))
-        for tile in ways(keys, values, C, inside)
+        for tile in ways(keys, values, C, inside, roles)
     ]
     print(f"# {torch.cuda.get_device_name()}: {len(jobs)} scans", file=sys.stderr)
     tried = {}
@@ -147,9 +158,11 @@ def main() -> None:
         for job, result in zip(jobs, pool.map(lambda job: attempt(*job), jobs), strict=True):
             tried[job] = result
             print("#", *job, result, file=sys.stderr, flush=True)
-    for K, V in sizes:
-        found = best(K, V, tried)
-        print(f"    ({K}, {V}): {found[1]},  # {found[0]:.3f} ms" if found else f"    # ({K}, {V}): none was right")
+    for name, chosen in (("TABLE", False), ("SPECIALISED", True))[: 1 + roles]:
+        print(name)
+        for K, V in sizes:
+            found = best(K, V, tried, chosen)
+            print(f"    ({K}, {V}): {found[1]},  # {found[0]:.3f} ms" if found else f"    # ({K}, {V}): none was right")
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ class NoDriver:
 
 def cases() -> list[Callable[[], Any]]:
     """Every launch that the cases of the other files make."""
+    from models._kernels import plans
     from tests import (
         attend_kernels,
         banded_kernels,
@@ -49,8 +50,6 @@ def cases() -> list[Callable[[], Any]]:
         totals_kernels,
         wkv_kernels,
     )
-
-    from models._kernels import plans
 
     modules = attend_kernels, banded_kernels, mixer_kernels, retention_kernels, totals_kernels, wkv_kernels
     tables = [

@@ -17,9 +17,9 @@ def _gather(states, shared, place, sizes: gl.constexpr, WIDE: gl.constexpr, PART
     REVERSED: gl.constexpr = sizes[4]
     of_state: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, BK, 16])
     by_state: gl.constexpr = gl.DotOperandLayout(0, of_state, 2)
-    qs, ks, vs, ps, ready, free = shared
+    ks, vs, ready, free = shared[1], shared[2], shared[4], shared[5]
     log2_decay, end, steps, bhn, K, V = states
-    b, h, first, count, iv, ik = place
+    h, count, iv, ik = place[1], place[3], place[4], place[5]
     chunks = gl.cdiv(count, C)
     g = gl.load(log2_decay + h)
     rv = iv * BV + PARTNER * WIDE + gl.arange(0, WIDE, gl.SliceLayout(1, of_state))
@@ -37,11 +37,11 @@ def _gather(states, shared, place, sizes: gl.constexpr, WIDE: gl.constexpr, PART
             S = S * gl.exp2(faded)
         e = unit
         S = warpgroup_mma(written, ks.index(c % STAGES).reshape([C, BK]), S, is_async=True)
-        next = gl.minimum(c + 1, chunks - 1)  # the last one twice
-        slot = next % STAGES
-        m = gl.minimum(C, count - (chunks - 1 - next if REVERSED else next) * C)
+        following = gl.minimum(c + 1, chunks - 1)  # the last one twice
+        slot = following % STAGES
+        m = gl.minimum(C, count - (chunks - 1 - following if REVERSED else following) * C)
         faded, unit = _fade(e, m, g)
-        mbarrier.wait(ready.index(slot), next // STAGES & 1)
+        mbarrier.wait(ready.index(slot), following // STAGES & 1)
         v_c = vs.index(slot).reshape([C, BV]).slice(PARTNER * WIDE, WIDE, dim=1).permute([1, 0])
         after = _written(v_c.load(by_state), m, r, g, unit, REVERSED)
         S, _ = warpgroup_mma_wait(0, [S, written])

@@ -32,11 +32,11 @@ def _across(states, shared, handed, place, sizes: gl.constexpr):
     of_o: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, C, 16])
     by_o: gl.constexpr = gl.DotOperandLayout(0, of_o, 2)
     by_state: gl.constexpr = gl.DotOperandLayout(0, of_state, 2)
-    qs, ks, vs, scores, ready, free = shared
+    qs, ks, vs, ready, free = shared[0], shared[1], shared[2], shared[4], shared[5]
     log2_decay, start, end, saved, steps, bhn, K, V, EVERY = states
     read, given, taken = handed
     DTYPE: gl.constexpr = vs.dtype
-    b, h, first, count, iv, ik = place
+    h, count, iv = place[1], place[3], place[4]
     chunks = gl.cdiv(count, C)
     g = gl.load(log2_decay + h)
     rv = iv * BV + gl.arange(0, BV, gl.SliceLayout(1, of_state))
@@ -49,7 +49,7 @@ def _across(states, shared, handed, place, sizes: gl.constexpr):
         slot = c % STAGES
         position = chunks - 1 - c if REVERSED else c
         m = gl.minimum(C, count - position * C)
-        if saved is not None:
+        if saved is not None:  # noqa: SIM102, for one of the two is known to the compiler
             if c == 0 or (position + (1 if REVERSED else 0)) % EVERY == 0:
                 to = saved + (bhn * gl.cdiv(chunks, EVERY) + position // EVERY).to(gl.int64) * K * V
                 _keep(to, S, e, rv, rk, steps)
@@ -59,10 +59,7 @@ def _across(states, shared, handed, place, sizes: gl.constexpr):
         q_c = qs.index(slot).reshape([C, BK]).permute([1, 0])
         v_c = vs.index(slot).reshape([C, BV]).permute([1, 0])
         a = warpgroup_mma(A, q_c, gl.zeros([BV, C], gl.float32, of_o), use_acc=False, is_async=True)
-        if REVERSED:
-            up = gl.exp2((m - 1 - r_read) * g + e)
-        else:
-            up = gl.exp2((r_read + 1) * g + e)
+        up = gl.exp2((m - 1 - r_read if REVERSED else r_read + 1) * g + e)
         written = _written(v_c.load(by_state), m, r_write, g, unit, REVERSED)
         a, _ = warpgroup_mma_wait(0, [a, A])
         if gl.abs(faded) > REACH:
@@ -89,7 +86,7 @@ def _within(o, out, log2_decay, shared, handed, place, sizes: gl.constexpr):
     of_o: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, C, 16])
     qs, ks, vs, scores, ready, free = shared
     read, given, taken = handed
-    b, h, first, count, iv, ik = place
+    b, h, first, count, iv = place[0], place[1], place[2], place[3], place[4]
     chunks = gl.cdiv(count, C)
     g = gl.load(log2_decay + h)
     r_query = gl.arange(0, C, gl.SliceLayout(0, of_o))
@@ -122,8 +119,9 @@ def _within(o, out, log2_decay, shared, handed, place, sizes: gl.constexpr):
 
 
 @gluon.jit(do_not_specialize=["T", "L", "N", "H", "TILES", "EVERY"])
-def scan(q, k, v, o, log2_decay, start, end, saved, steps, T, L, N, H, TILES, EVERY, K: gl.constexpr, V: gl.constexpr,
-         C: gl.constexpr, BK: gl.constexpr, BV: gl.constexpr, REVERSED: gl.constexpr, STAGES: gl.constexpr):  # fmt: skip
+def scan(q, k, v, o, log2_decay, start, end, saved, steps, T, L, N, H, TILES, EVERY, K: gl.constexpr,
+         V: gl.constexpr, C: gl.constexpr, BK: gl.constexpr, BV: gl.constexpr, REVERSED: gl.constexpr,
+         STAGES: gl.constexpr):  # fmt: skip
     """As `_specialised.scan`; o by descriptors of [1, 1, C, BV]."""
     DTYPE: gl.constexpr = v.dtype
     iv, bhn = gl.program_id(0) % TILES, gl.program_id(0) // TILES

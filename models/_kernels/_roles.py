@@ -79,8 +79,5 @@ def _fade(e, tokens, g):
 @gluon.jit
 def _written(v_c, m, r, g, e, REVERSED: gl.constexpr):
     """The values [V, C] of a chunk of m tokens, as they fade to its end, in units of 2^-e; REVERSED, to its start."""
-    if REVERSED:
-        write = gl.exp2((r + 1) * g - e)
-    else:
-        write = gl.exp2((m - 1 - r) * g - e)
+    write = gl.exp2((r + 1 if REVERSED else m - 1 - r) * g - e)
     return (v_c.to(gl.float32) * gl.where(r < m, write, 0.0)[None, :]).to(v_c.dtype)

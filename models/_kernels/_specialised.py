@@ -1,7 +1,7 @@
 """The scan of `_scan`, whose letters these are, by programs whose warps have roles: see `_roles`.
 
-A group of warps holds a [BV / CONSUMERS, BK] tile of the state, in HALVES of the keys: one at a time is rounded. `_scan`
-computes the same by any card's means, is what the interpreter can run, and takes packed sequences.
+A group of warps holds a [BV / CONSUMERS, BK] tile of the state, in HALVES of the keys: one at a time is rounded.
+`_scan` computes the same by any card's means, is what the interpreter can run, and takes packed sequences.
 """
 
 from triton.experimental import gluon
@@ -18,7 +18,9 @@ from models._kernels._roles import REACH, _ask, _barriers, _fade, _keep, _start,
 
 
 @gluon.jit
-def _walk(o, out, states, shared, place, sizes: gl.constexpr, WIDE: gl.constexpr, PARTNER: gl.constexpr):
+def _walk(  # noqa: PLR0915, as `_scan.scan`
+    o, out, states, shared, place, sizes: gl.constexpr, WIDE: gl.constexpr, PARTNER: gl.constexpr
+):
     """A group of warps: [WIDE] values of the BV that its program has."""
     C: gl.constexpr = sizes[0]
     BK: gl.constexpr = sizes[1]
@@ -52,7 +54,7 @@ def _walk(o, out, states, shared, place, sizes: gl.constexpr, WIDE: gl.constexpr
         slot = c % STAGES
         position = chunks - 1 - c if REVERSED else c
         m = gl.minimum(C, count - position * C)
-        if saved is not None:
+        if saved is not None:  # noqa: SIM102, for one of the two is known to the compiler
             if c == 0 or (position + (1 if REVERSED else 0)) % EVERY == 0:
                 to = saved + (bhn * gl.cdiv(chunks, EVERY) + position // EVERY).to(gl.int64) * K * V
                 _keep(to, S_1, e, rv, r1, steps)
@@ -78,10 +80,7 @@ def _walk(o, out, states, shared, place, sizes: gl.constexpr, WIDE: gl.constexpr
             a, _ = warpgroup_mma_wait(0, [a, A_2])
         else:
             a, _ = warpgroup_mma_wait(0, [a, A_1])
-        if REVERSED:
-            a = a * gl.exp2((m - 1 - r_read) * g + e)[None, :]
-        else:
-            a = a * gl.exp2((r_read + 1) * g + e)[None, :]
+        a = a * gl.exp2((m - 1 - r_read if REVERSED else r_read + 1) * g + e)[None, :]
         if SPLITS > 1:  # every term has its share of the scores', so that their sum has it once
             a = a * SPLITS
         a = warpgroup_mma(v_c, p_c, a, is_async=True)

@@ -37,12 +37,12 @@ Keys = Float[Tensor, "B T D"]
 Key = Float[Tensor, "B D"]
 
 BLOCK, BLOCK_ADD, BLOCK_BACK = 64, 16, 64  # channels of a program of `outputs`, `add_back` and `gradients`
-WARPS, WARPS_ADD, WARPS_BACK = 8, 2, 4
+WARPS, WARPS_ADD, WARPS_BACK = 4, 2, 4
 WALKED, WALKING = 64, 1  # the same of `add`
 NARROW, FEW = (32, 16, 16), (4, 2, 2)  # the same for blocks of more than 32 tokens, or products in float32
 STAGES = 2  # blocks on their way from memory or at work, in each
 LEAST = 16  # Q
-FULL, FULL_BACK = 32, 8  # programs that a multiprocessor is to have before time is left uncut
+FULL, FULL_BACK = 32, 4  # programs that a multiprocessor is to have before time is left uncut
 BATCH = 8  # segments that are read before their sums are carried over, backwards
 SHORTEST = 128  # tokens of a segment, at least
 

@@ -42,6 +42,7 @@ class Plan:
 
 EXACT = Tile(32, 32, 1, 4, 1)  # float32 with products in IEEE arithmetic, without tensor cores: right, not fast
 LONG = Tile(256, 128, 2, 8, 3)
+PAIRED, WIDE = Tile(128, 64, 1, 4, 4, True), Tile(256, 128, 2, 8, 2, True)
 
 TABLE: dict[tuple[int, int], Plan] = {
     (64, 128): Plan(64, Tile(64, 64, 1, 4, 4), Tile(64, 64, 1, 4, 4), Tile(128, 64, 1, 4, 4), (True, True)),
@@ -50,9 +51,11 @@ TABLE: dict[tuple[int, int], Plan] = {
     (256, 512): Plan(32, LONG, LONG, LONG),
 }
 
+# Of exactly these sizes, where warps can have roles and sequences are not packed.
 SPECIALISED: dict[tuple[int, int], Plan] = {
-    (256, 512): Plan(64, *(3 * [Tile(256, 128, 2, 8, 2, True)])),
-    (128, 128): Plan(64, *(3 * [Tile(128, 64, 1, 4, 4, True)]), (True, True)),
+    (128, 128): Plan(64, PAIRED, PAIRED, PAIRED, (True, True)),
+    (128, 256): Plan(64, PAIRED, PAIRED, Tile(256, 64, 2, 4, 2, True), (True, False)),
+    (256, 512): Plan(64, WIDE, WIDE, WIDE),
 }
 
 

@@ -9,8 +9,6 @@ segments: a first pass finds what each adds to the state, and the walk then begi
 up in an order that chance decides, so results repeat bit for bit.
 """
 
-import dataclasses
-import functools
 import math
 
 import torch
@@ -19,17 +17,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models._kernels import _scan, bound, bucket, processors, specialised
-from models._kernels.blocks import aligned, blocks, empty, swizzled
+from models._kernels import bound, processors, specialised
+from models._kernels.blocks import aligned
 from models._kernels.decay_gradient import decay_gradient
-from models._kernels.plans import Plan, Tile, plan
+from models._kernels.plans import Plan, plan
+from models._kernels.scans import Job, added, carried, scan, scores
 
 LONGEST = 1024  # tokens of a segment where gamma's gradient is wanted: it weighs what was rounded by the place in it
 SHORTEST = 256  # tokens of a segment: below, finding the states costs more than idle multiprocessors
-REGISTERS = {1: 128, 2: 168}  # of each thread of a specialised program, by its groups of warps: 65,536 at most in all
-PART = 64  # numbers of a query and a key that a program of `scores` takes at once
-SCORES = 4  # such parts on their way
-BLOCK = 1024  # numbers of a state that a program of `carry` takes
 
 
 @torch.compiler.disable
@@ -59,31 +54,6 @@ def retention(
         raise ValueError(f"L is {L}; it must be a multiple of the chunk, {how.C}")
     with torch.autocast(v.device.type, enabled=False):
         return _Retention.apply(q, k, v, log_decay, state, keep_state, cu_lengths, how, L)
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """What every program of one call is told: the base-2 logarithm of each gamma, and how the time is cut.
-
-    Programs walk over segments of L tokens; or, `whole`, over sequences, and keep the states between segments.
-    """
-
-    g: Float[Tensor, "H"]
-    cu_lengths: Int[Tensor, "_"] | None
-    how: Plan
-    S: int
-    T: int
-    L: int
-    whole: bool = False
-
-    @property
-    def segments(self) -> int:
-        return triton.cdiv(self.T, self.L)
-
-    @property
-    def walks(self) -> tuple[int, int]:
-        """Tokens of a walk, and walks over a sequence."""
-        return (self.T, 1) if self.whole else (self.L, self.segments)
 
 
 class _Retention(torch.autograd.Function):
@@ -148,109 +118,3 @@ def segment(N: int, T: int, C: int, learned: bool) -> int:
     if learned:
         N = max(N, triton.cdiv(T, LONGEST))
     return triton.cdiv(triton.cdiv(T, N), C) * C
-
-
-def scores(job: Job, q: Tensor, k: Tensor) -> Float[Tensor, "B H T C"]:
-    """P of every chunk; what lies beyond a sequence's end is zero, or never written and never read."""
-    (B, H, T, K), C = q.shape, job.how.C
-    part, chunks = min(bucket(K), 32 if q.dtype == torch.float32 else PART), triton.cdiv(T, C)
-    P = torch.empty(B, H, T, C, dtype=q.dtype, device=q.device)
-    _scan.scores[(chunks * job.S * H,)](
-        *(blocks(q, C, part), blocks(k, C, part), P, job.g, job.cu_lengths, T, H, chunks),
-        *(C, triton.cdiv(K, part), part, job.cu_lengths is not None, SCORES),
-        num_warps=4,
-    )
-    return P
-
-
-def added(job: Job, k: Tensor, v: Tensor, tile: Tile, backwards: bool) -> Float[Tensor, "B H N K V"]:
-    """What each segment adds to the state after it; backwards, to the gradient of the state before it."""
-    states = torch.empty(*k.shape[:2], job.segments, k.shape[-1], v.shape[-1], device=k.device)
-    _launch(job, None, k, v, None, None, None, states, tile, backwards, transposed=False)
-    return states
-
-
-def carried(
-    job: Job, states: Float[Tensor, "B H N K V"], start: Tensor | None, keep: bool, backwards: bool
-) -> Float[Tensor, "B H K V"] | None:
-    """Overwrites what `added` found by the states before the segments (after them), and returns the last one."""
-    B, H, N, K, V = states.shape
-    final = torch.empty(B, H, K, V, device=states.device) if keep else None
-    parts = triton.cdiv(K * V, BLOCK)
-    _scan.carry[(parts * B * H,)](
-        *(states, start, final, job.g, job.T, job.L, N, H, K * V, parts),
-        *(backwards, start is not None, keep, BLOCK),
-    )
-    return final
-
-
-def scan(
-    job: Job,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    P: Tensor | None,
-    start: Tensor | None,
-    tile: Tile,
-    backwards: bool = False,
-    transposed: bool = False,
-    keep: bool = False,
-    dtype: torch.dtype | None = None,
-    saved: Float[Tensor, "B H N K V"] | None = None,
-) -> tuple[Float[Tensor, "B H T V"], Float[Tensor, "S H K V"] | None]:
-    """Outputs, of `dtype` if not of v's, from the state before each walk; and the one after, where `keep`.
-
-    Into `saved` go the states between segments, those that a walk passes. Of `transposed` states the axes are the other way round: [V, K].
-    """
-    B, H, T, K = q.shape
-    splits = triton.cdiv(K, tile.keys)
-    o = empty(splits * B, H, T, v.shape[-1], dtype or v.dtype, v.device)
-    end = torch.empty(job.S, H, K, v.shape[-1], device=v.device) if keep else None
-    _launch(job, q, k, v, P, o, start, end, tile, backwards, transposed, saved)
-    terms = o.split(B)
-    return functools.reduce(torch.add, terms), end
-
-
-def _launch(job, q, k, v, P, o, start, end, tile: Tile, backwards: bool, transposed: bool, saved=None) -> None:
-    (B, H, T, K), V, C = k.shape, v.shape[-1], job.how.C
-    (L, N), steps, groups = job.walks, (1, K) if transposed else (V, 1), tile.warps // 4 if tile.specialised else 1
-    tiles, splits = triton.cdiv(V, tile.values), triton.cdiv(K, tile.keys)
-    grid, part = (tiles * job.S * H * N, splits), tile.keys if tile.specialised else tile.keys // tile.halves
-    widths = ((q, part), (k, part), (v, tile.values), (P, C), (o, tile.values // groups))
-    cut = swizzled if tile.specialised else blocks
-    q_, k_, v_, P_, o_ = (None if x is None else cut(x, C, width) for x, width in widths)
-    inside = o is not None and P is None
-    if tile.specialised:
-        how = {"num_warps": 4, "maxnreg": REGISTERS[2 if inside else groups]}
-        if o is None:
-            from models._kernels import _gathered
-
-            _gathered.gather[grid](
-                *(k_, v_, job.g, end, steps, T, L, N, H, tiles, K, V, C, tile.keys, tile.values),
-                *(tile.values // groups, backwards, tile.stages),
-                **how,
-            )
-        elif inside:
-            from models._kernels import _paired
-
-            _paired.scan[grid](
-                *(q_, k_, v_, o_, job.g, start, end, saved, steps, T, L, N, H, tiles, job.L // C),
-                *(K, V, C, tile.keys, tile.values, backwards, tile.stages),
-                **how,
-            )
-        else:
-            from models._kernels import _specialised
-
-            _specialised.scan[grid](
-                *(q_, k_, v_, P_, o_, job.g, start, end, saved, steps, T, L, N, H, B, tiles, job.L // C),
-                *(splits, K, V, C, tile.keys, tile.values, tile.halves, groups, backwards, tile.stages),
-                **how,
-            )
-        return
-    _scan.scan[grid](
-        *(q_, k_, v_, P_, o_, o, (0, 0, 0) if o is None else o.stride()[:3], job.g, job.cu_lengths, start, end),
-        *(steps, T, L, N, H, B, tiles, splits, K, V, C),
-        *(tile.keys, tile.values, tile.halves, backwards, job.cu_lengths is not None),
-        *(start is not None, end is not None, o is not None, inside, tile.stages),
-        num_warps=tile.warps,
-    )

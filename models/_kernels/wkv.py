@@ -2,8 +2,8 @@
 
 Letters: B batch, T tokens, C channels, N segments of L tokens, M marks of G tokens; m, p and q as in `_wkv`.
 
-A thread has a channel and walks over the tokens; `_walk` and `_walk_back` say how, `_links` what a token does. Where
-B C channels are too few to fill the multiprocessors, time is cut into segments: a first pass finds what each adds to
+A thread has one or two channels and walks over the tokens; `_walk` and `_walk_back` say how, `_links` what a token
+does. Where B C channels are too few to fill the multiprocessors, time is cut into segments: a first pass finds what each adds to
 the state, and the walks then begin everywhere at once, each with what those before it added. Backwards the same for the
 gradients of p and q, with a pass between that carries them over the segments. Nothing is added up in an order that
 chance decides, so results repeat bit for bit.
@@ -31,13 +31,13 @@ from models._kernels import _walk, _walk_back, bound, empty, processors
 
 Triple = tuple[Float[Tensor, "B C"], Float[Tensor, "B C"], Float[Tensor, "B C"]]
 
-BLOCK, BLOCK_BACK = 32, 64  # channels of a program
-WARPS, WARPS_BACK = 1, 2  # of a program: a thread has one channel
+BLOCK, BLOCK_BACK = 64, 64  # channels of a program
+WARPS, WARPS_BACK = 1, 2  # of a program: a thread has two channels, and backwards one
 S, S_BACK = 16, 16  # tokens that a program reads at once
 AHEAD = True  # whether that is before it computes on those before them
 G = 8  # tokens between marks, and those that `gradients` keeps in registers
 CARRIED = 32  # channels of a program that carries states over segments: these are few, and wait for each other
-FULL, FULL_BACK = 12, 16  # programs that a multiprocessor is to have before time is left uncut
+FULL, FULL_BACK = 16, 16  # programs that a multiprocessor is to have before time is left uncut
 SHORTEST = 128  # tokens of a segment, at least
 
 
