@@ -3,10 +3,10 @@
 Letters: B batch, T tokens, C channels, N segments of L tokens, M marks of G tokens; m, p and q as in `_wkv`.
 
 A thread has one or two channels and walks over the tokens; `_walk` and `_walk_back` say how, `_links` what a token
-does. Where B C channels are too few to fill the multiprocessors, time is cut into segments: a first pass finds what each adds to
-the state, and the walks then begin everywhere at once, each with what those before it added. Backwards the same for the
-gradients of p and q, with a pass between that carries them over the segments. Nothing is added up in an order that
-chance decides, so results repeat bit for bit.
+does. Where B C channels are too few to fill the multiprocessors, time is cut into segments: a first pass finds what
+each adds to the state, and the walks then begin everywhere at once, each with what those before it added. Backwards the
+same for the gradients of p and q, with a pass between that carries them over the segments. Nothing is added up in an
+order that chance decides, so results repeat bit for bit.
 
 Everything is computed in float32. Kept for the backward pass are the inputs and the state before every G-th token;
 it walks from there to have the rest again. Bytes moved per token and channel, with inputs of e bytes (2 in bfloat16):
