@@ -81,7 +81,7 @@ def test_the_gradient_of_a_decay_is_right_over_several_draws(sizes, dtype):
 
 @on_a_gpu
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-@pytest.mark.parametrize("sizes", [*TABLE, (32, 32), (96, 72), (64, 108), (256, 256)], ids=str)
+@pytest.mark.parametrize("sizes", [*TABLE, (32, 32), (96, 72), (64, 108), (256, 256), (256, 432), (200, 300)], ids=str)
 def test_every_pinned_plan_is_right(sizes, dtype):
     K, V = sizes
     for case in (retention_kernels.Case(T=333, K=K, V=V), retention_kernels.Case(B=2, T=1500, K=K, V=V, H=2)):
@@ -90,7 +90,7 @@ def test_every_pinned_plan_is_right(sizes, dtype):
 
 
 @on_a_gpu
-@pytest.mark.parametrize("sizes", SPECIALISED, ids=str)
+@pytest.mark.parametrize("sizes", [*SPECIALISED, (256, 432)], ids=str)
 def test_a_walk_keeps_the_states_that_a_learned_decay_asks_for(sizes, monkeypatch):
     from models._kernels import retention
 

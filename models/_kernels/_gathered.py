@@ -15,10 +15,12 @@ def _gather(states, shared, place, sizes: gl.constexpr, WIDE: gl.constexpr, PART
     BV: gl.constexpr = sizes[2]
     STAGES: gl.constexpr = sizes[3]
     REVERSED: gl.constexpr = sizes[4]
+    K: gl.constexpr = sizes[5]
+    V: gl.constexpr = sizes[6]
     of_state: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, BK, 16])
     by_state: gl.constexpr = gl.DotOperandLayout(0, of_state, 2)
     ks, vs, ready, free = shared[1], shared[2], shared[4], shared[5]
-    log2_decay, end, steps, bhn, K, V = states
+    log2_decay, end, steps, bhn = states
     h, count, iv, ik = place[1], place[3], place[4], place[5]
     chunks = gl.cdiv(count, C)
     g = gl.load(log2_decay + h)
@@ -47,7 +49,7 @@ def _gather(states, shared, place, sizes: gl.constexpr, WIDE: gl.constexpr, PART
         S, _ = warpgroup_mma_wait(0, [S, written])
         written = after
         mbarrier.arrive(free.index(c % STAGES), count=1)
-    _keep(end + bhn.to(gl.int64) * K * V, S, e, rv, rk, steps)
+    _keep(end + bhn.to(gl.int64) * K * V, S, e, rv, rk, steps, K, V)
 
 
 @gluon.jit(do_not_specialize=["T", "L", "N", "H", "TILES"])
@@ -61,10 +63,10 @@ def gather(k, v, log2_decay, end, steps, T, L, N, H, TILES, K: gl.constexpr, V: 
     ready, free = _barriers(STAGES, BV // WIDE)
     ks = gl.allocate_shared_memory(DTYPE, [STAGES, 1, 1, C, BK], k.layout)
     vs = gl.allocate_shared_memory(DTYPE, [STAGES, 1, 1, C, BV], v.layout)
-    sizes: gl.constexpr = (C, BK, BV, STAGES, REVERSED)
+    sizes: gl.constexpr = (C, BK, BV, STAGES, REVERSED, K, V)
     place = (bh // H, bh % H, n * L, gl.minimum(L, T - n * L), iv, ik)
     shared = (ks, ks, vs, ks, ready, free)
-    states = (log2_decay, end, steps, bhn, K, V)
+    states = (log2_decay, end, steps, bhn)
     asked = (None, k, v, None, shared, place, sizes)
     if BV == 2 * WIDE:
         gl.warp_specialize(

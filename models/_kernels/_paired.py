@@ -28,12 +28,14 @@ def _across(states, shared, handed, place, sizes: gl.constexpr):
     BV: gl.constexpr = sizes[2]
     STAGES: gl.constexpr = sizes[3]
     REVERSED: gl.constexpr = sizes[4]
+    K: gl.constexpr = sizes[5]
+    V: gl.constexpr = sizes[6]
     of_state: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, BK, 16])
     of_o: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, C, 16])
     by_o: gl.constexpr = gl.DotOperandLayout(0, of_o, 2)
     by_state: gl.constexpr = gl.DotOperandLayout(0, of_state, 2)
     qs, ks, vs, ready, free = shared[0], shared[1], shared[2], shared[4], shared[5]
-    log2_decay, start, end, saved, steps, bhn, K, V, EVERY = states
+    log2_decay, start, end, saved, steps, bhn, EVERY = states
     read, given, taken = handed
     DTYPE: gl.constexpr = vs.dtype
     h, count, iv = place[1], place[3], place[4]
@@ -41,7 +43,7 @@ def _across(states, shared, handed, place, sizes: gl.constexpr):
     g = gl.load(log2_decay + h)
     rv = iv * BV + gl.arange(0, BV, gl.SliceLayout(1, of_state))
     rk = gl.arange(0, BK, gl.SliceLayout(0, of_state))
-    S = _start(None if start is None else start + bhn.to(gl.int64) * K * V, rv, rk, steps, of_state)
+    S = _start(None if start is None else start + bhn.to(gl.int64) * K * V, rv, rk, steps, K, V, of_state)
     r_write = gl.arange(0, C, gl.SliceLayout(0, by_state))
     r_read = gl.arange(0, C, gl.SliceLayout(0, of_o))
     e = 0.0
@@ -52,7 +54,7 @@ def _across(states, shared, handed, place, sizes: gl.constexpr):
         if saved is not None:  # noqa: SIM102, for one of the two is known to the compiler
             if c == 0 or (position + (1 if REVERSED else 0)) % EVERY == 0:
                 to = saved + (bhn * gl.cdiv(chunks, EVERY) + position // EVERY).to(gl.int64) * K * V
-                _keep(to, S, e, rv, rk, steps)
+                _keep(to, S, e, rv, rk, steps, K, V)
         faded, unit = _fade(e, m, g)
         A = gl.convert_layout(S.to(DTYPE), by_o)
         mbarrier.wait(ready.index(slot), c // STAGES & 1)
@@ -72,7 +74,7 @@ def _across(states, shared, handed, place, sizes: gl.constexpr):
         S, _ = warpgroup_mma_wait(0, [S, written])
         mbarrier.arrive(free.index(slot), count=1)
     if end is not None:
-        _keep(end + bhn.to(gl.int64) * K * V, S, e, rv, rk, steps)
+        _keep(end + bhn.to(gl.int64) * K * V, S, e, rv, rk, steps, K, V)
 
 
 @gluon.jit
@@ -136,10 +138,10 @@ def scan(q, k, v, o, log2_decay, start, end, saved, steps, T, L, N, H, TILES, EV
     scores = gl.allocate_shared_memory(DTYPE, [C, C], of_scores)
     of_read: gl.constexpr = gl.NVMMASharedLayout.get_default_for([BV, C], gl.float32)
     read = gl.allocate_shared_memory(gl.float32, [PLACES, BV, C], of_read)
-    sizes: gl.constexpr = (C, BK, BV, STAGES, REVERSED)
+    sizes: gl.constexpr = (C, BK, BV, STAGES, REVERSED, K, V)
     place = (bh // H, bh % H, n * L, gl.minimum(L, T - n * L), iv, 0)
     shared = (qs, ks, vs, scores, ready, free)
-    states = (log2_decay, start, end, saved, steps, bhn, K, V, EVERY)
+    states = (log2_decay, start, end, saved, steps, bhn, EVERY)
     handed = (read, given, taken)
     gl.warp_specialize(
         [

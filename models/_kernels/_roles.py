@@ -4,7 +4,7 @@ One warp asks for what the next chunks need as soon as their places in shared me
 of four warps goes at its own pace, so that the tensor cores have one group's products while another rounds, scales and
 writes. Within a group, products run beside whatever does not need them.
 
-`sizes` of a program: C, BK, BV, STAGES, whether it walks REVERSED. `place`: its sequence, head, first token and number
+`sizes` of a program: C, BK, BV, STAGES, whether it walks REVERSED, K and V. `place`: its sequence, head, first token and number
 of tokens, tile of values and tile of keys. `shared`: the tiles of q, k, v and p, and barriers of each place for them.
 
 A state is kept in units of 2^-e: fading a chunk is a new `e`, and only where that leaves REACH is the state itself
@@ -56,17 +56,28 @@ def _ask(q, k, v, p, shared, place, sizes: gl.constexpr):
 
 
 @gluon.jit
-def _start(at, rv, rk, steps, layout: gl.constexpr):
-    """A tile of the state of which `at` is the first number; zeros where it is None."""
+def _start(at, rv, rk, steps, K: gl.constexpr, V: gl.constexpr, layout: gl.constexpr):
+    """A tile of the state [K, V] of which `at` is the first number; zeros where it is None.
+
+    Beyond the state's sizes there is any of its numbers: no query or output has those. That is cheaper than a mask.
+    """
     S = gl.zeros([rv.shape[0], rk.shape[0]], gl.float32, layout)
     if at is not None:
+        if V % rv.shape[0] != 0:
+            rv = gl.minimum(rv, V - 1)
+        if K % rk.shape[0] != 0:
+            rk = gl.minimum(rk, K - 1)
         S += gl.load(at + rv[:, None] * steps[1] + rk[None, :] * steps[0])
     return S
 
 
 @gluon.jit
-def _keep(at, S, e, rv, rk, steps):
-    gl.store(at + rv[:, None] * steps[1] + rk[None, :] * steps[0], S * gl.exp2(e))
+def _keep(at, S, e, rv, rk, steps, K: gl.constexpr, V: gl.constexpr):
+    to = at + rv[:, None] * steps[1] + rk[None, :] * steps[0]
+    if V % rv.shape[0] != 0 or K % rk.shape[0] != 0:
+        gl.store(to, S * gl.exp2(e), mask=(rv < V)[:, None] & (rk < K)[None, :])
+    else:
+        gl.store(to, S * gl.exp2(e))
 
 
 @gluon.jit

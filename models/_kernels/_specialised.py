@@ -27,15 +27,17 @@ def _walk(  # noqa: PLR0915, as `_scan.scan`
     BV: gl.constexpr = sizes[2]
     STAGES: gl.constexpr = sizes[3]
     REVERSED: gl.constexpr = sizes[4]
-    HALVES: gl.constexpr = sizes[5]
-    SPLITS: gl.constexpr = sizes[6]
+    K: gl.constexpr = sizes[5]
+    V: gl.constexpr = sizes[6]
+    HALVES: gl.constexpr = sizes[7]
+    SPLITS: gl.constexpr = sizes[8]
     PART: gl.constexpr = BK // HALVES
     of_state: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, PART, 16])
     of_o: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, C, 16])
     by_o: gl.constexpr = gl.DotOperandLayout(0, of_o, 2)
     by_state: gl.constexpr = gl.DotOperandLayout(0, of_state, 2)
     qs, ks, vs, ps, ready, free = shared
-    log2_decay, start, end, saved, steps, bhn, B, K, V, EVERY = states
+    log2_decay, start, end, saved, steps, bhn, B, EVERY = states
     DTYPE: gl.constexpr = vs.dtype
     b, h, first, count, iv, ik = place
     chunks = gl.cdiv(count, C)
@@ -44,9 +46,9 @@ def _walk(  # noqa: PLR0915, as `_scan.scan`
     rv = iv * BV + PARTNER * WIDE + gl.arange(0, WIDE, gl.SliceLayout(1, of_state))
     r1 = ik * BK + gl.arange(0, PART, gl.SliceLayout(0, of_state))
     r2 = r1 + PART
-    S_1 = _start(None if start is None else start + at, rv, r1, steps, of_state)
+    S_1 = _start(None if start is None else start + at, rv, r1, steps, K, V, of_state)
     if HALVES == 2:
-        S_2 = _start(None if start is None else start + at, rv, r2, steps, of_state)
+        S_2 = _start(None if start is None else start + at, rv, r2, steps, K, V, of_state)
     r_write = gl.arange(0, C, gl.SliceLayout(0, by_state))
     r_read = gl.arange(0, C, gl.SliceLayout(0, of_o))
     e = 0.0
@@ -57,9 +59,9 @@ def _walk(  # noqa: PLR0915, as `_scan.scan`
         if saved is not None:  # noqa: SIM102, for one of the two is known to the compiler
             if c == 0 or (position + (1 if REVERSED else 0)) % EVERY == 0:
                 to = saved + (bhn * gl.cdiv(chunks, EVERY) + position // EVERY).to(gl.int64) * K * V
-                _keep(to, S_1, e, rv, r1, steps)
+                _keep(to, S_1, e, rv, r1, steps, K, V)
                 if HALVES == 2:
-                    _keep(to, S_2, e, rv, r2, steps)
+                    _keep(to, S_2, e, rv, r2, steps, K, V)
         faded, unit = _fade(e, m, g)
         A_1 = gl.convert_layout(S_1.to(DTYPE), by_o)
         mbarrier.wait(ready.index(slot), c // STAGES & 1)
@@ -108,9 +110,9 @@ def _walk(  # noqa: PLR0915, as `_scan.scan`
         mbarrier.arrive(free.index(slot), count=1)
     tma.store_wait(0)
     if end is not None:
-        _keep(end + at, S_1, e, rv, r1, steps)
+        _keep(end + at, S_1, e, rv, r1, steps, K, V)
         if HALVES == 2:
-            _keep(end + at, S_2, e, rv, r2, steps)
+            _keep(end + at, S_2, e, rv, r2, steps, K, V)
 
 
 @gluon.jit(do_not_specialize=["T", "L", "N", "H", "B", "TILES", "EVERY"])
@@ -131,10 +133,10 @@ def scan(q, k, v, p, o, log2_decay, start, end, saved, steps, T, L, N, H, B, TIL
     vs = gl.allocate_shared_memory(DTYPE, [STAGES, 1, 1, C, BV], v.layout)
     ps = gl.allocate_shared_memory(DTYPE, [STAGES, 1, 1, C, C], p.layout)
     out_1 = gl.allocate_shared_memory(o.dtype, [1, 1, C, WIDE], o.layout)
-    sizes: gl.constexpr = (C, BK, BV, STAGES, REVERSED, HALVES, SPLITS)
+    sizes: gl.constexpr = (C, BK, BV, STAGES, REVERSED, K, V, HALVES, SPLITS)
     place = (bh // H, bh % H, n * L, gl.minimum(L, T - n * L), iv, ik)
     shared = (qs, ks, vs, ps, ready, free)
-    states = (log2_decay, start, end, saved, steps, bhn, B, K, V, EVERY)
+    states = (log2_decay, start, end, saved, steps, bhn, B, EVERY)
     asked = (q, k, v, p, shared, place, sizes)
     if CONSUMERS == 2:
         out_2 = gl.allocate_shared_memory(o.dtype, [1, 1, C, WIDE], o.layout)

@@ -51,7 +51,7 @@ TABLE: dict[tuple[int, int], Plan] = {
     (256, 512): Plan(32, LONG, LONG, LONG),
 }
 
-# Of exactly these sizes, where warps can have roles and sequences are not packed.
+# Where warps can have roles and sequences are not packed.
 SPECIALISED: dict[tuple[int, int], Plan] = {
     (128, 128): Plan(64, PAIRED, PAIRED, PAIRED, (True, True)),
     (128, 256): Plan(64, PAIRED, PAIRED, Tile(256, 64, 2, 4, 2, True), (True, False)),
@@ -63,9 +63,8 @@ def plan(K: int, V: int, dtype: torch.dtype, specialised: bool = False) -> Plan:
     """The table's row, or for sizes and dtypes that it lacks, one that fits any card it was made for."""
     if dtype == torch.float32:
         return Plan(16, EXACT, EXACT, EXACT)
-    if specialised and (K, V) in SPECIALISED:
-        return SPECIALISED[K, V]
-    row = TABLE.get((bucket(K), bucket(V)))
+    sizes = bucket(K), bucket(V)
+    row = (specialised and SPECIALISED.get(sizes)) or TABLE.get(sizes)
     if row is not None:
         return row
 
