@@ -21,7 +21,7 @@ PLACES = gl.constexpr(2)  # for what was read
 
 
 @gluon.jit
-def _across(states, shared, handed, place, sizes: gl.constexpr):
+def _across(states, shared, handed, place, sizes: gl.constexpr):  # noqa: PLR0915, as `_scan.scan`
     """The state: what the queries of a chunk read from it, and what its keys and values add."""
     C: gl.constexpr = sizes[0]
     BK: gl.constexpr = sizes[1]

@@ -4,8 +4,9 @@ One warp asks for what the next chunks need as soon as their places in shared me
 of four warps goes at its own pace, so that the tensor cores have one group's products while another rounds, scales and
 writes. Within a group, products run beside whatever does not need them.
 
-`sizes` of a program: C, BK, BV, STAGES, whether it walks REVERSED, K and V. `place`: its sequence, head, first token and number
-of tokens, tile of values and tile of keys. `shared`: the tiles of q, k, v and p, and barriers of each place for them.
+`sizes` of a program: C, BK, BV, STAGES, whether it walks REVERSED, K and V. `place`: its sequence, head, first token
+and number of tokens, tile of values and tile of keys. `shared`: the tiles of q, k, v and p, and barriers of each place
+for them.
 
 A state is kept in units of 2^-e: fading a chunk is a new `e`, and only where that leaves REACH is the state itself
 scaled, so that heads that fade slowly hardly ever are.
