@@ -12,6 +12,7 @@ from tests import programs, retention_kernels
 from tests.cases import off
 from tests.programs import COMPILED, on_a_gpu
 
+ODD = (32, 32), (96, 72), (64, 108), (256, 256), (256, 432), (200, 300), (160, 320), (192, 384)
 INTERPRETED = 1e-6  # in float32, of sums in another order; the decay's gradient sums over all tokens: ten times
 
 
@@ -81,19 +82,25 @@ def test_the_gradient_of_a_decay_is_right_over_several_draws(sizes, dtype):
 
 @on_a_gpu
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-@pytest.mark.parametrize("sizes", [*TABLE, (32, 32), (96, 72), (64, 108), (256, 256), (256, 432), (200, 300)], ids=str)
+@pytest.mark.parametrize(
+    "sizes",
+    [*TABLE, (32, 32), (96, 72), (64, 108), (256, 256), (256, 432), (200, 300), (160, 320), (192, 384)],
+    ids=str,
+)
 def test_every_pinned_plan_is_right(sizes, dtype):
     K, V = sizes
     for case in (retention_kernels.Case(T=333, K=K, V=V), retention_kernels.Case(B=2, T=1500, K=K, V=V, H=2)):
-        for how in {None, TABLE.get(sizes)}:  # None is another one where programs can be specialised
+        for how in (None, plan(K, V, dtype)):  # not the same where programs can be specialised
             assert wrong(retention_kernels.errors(dataclasses.replace(case, how=how), "cuda", dtype), dtype) == {}
 
 
 @on_a_gpu
 @pytest.mark.parametrize("sizes", [*SPECIALISED, (256, 432)], ids=str)
 def test_a_walk_keeps_the_states_that_a_learned_decay_asks_for(sizes, monkeypatch):
-    from models._kernels import retention
+    from models._kernels import retention, specialised
 
+    if not specialised(torch.device("cuda")):
+        pytest.skip("needs a Hopper GPU")
     monkeypatch.setattr(retention, "processors", lambda device: 1)  # sequences are not cut into segments
     kept, saved = retention.scan, []
     monkeypatch.setattr(retention, "scan", lambda *given, **how: saved.append(how.get("saved")) or kept(*given, **how))
@@ -151,11 +158,12 @@ def test_on_a_cpu_the_fused_form_is_the_chunkwise_one():
     )
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
+@pytest.mark.parametrize("specialised", [False, True])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32], ids=str)
 @pytest.mark.parametrize("K", [32, 50, 64, 128, 200, 256, 300])
 @pytest.mark.parametrize("V", [32, 108, 128, 256, 512, 600])
-def test_every_size_of_head_has_a_plan_that_covers_it(K, V, dtype):
-    chosen = plan(K, V, dtype)
+def test_every_size_of_head_has_a_plan_that_covers_it(K, V, dtype, specialised):
+    chosen = plan(K, V, dtype, specialised)
     assert isinstance(chosen, Plan)
     scans = (
         (chosen.outputs, K, chosen.inside[0]),
@@ -166,3 +174,5 @@ def test_every_size_of_head_has_a_plan_that_covers_it(K, V, dtype):
         assert tile.keys % tile.halves == 0
         assert tile.keys >= min(bucket(keys), 16)
         assert not inside or tile.keys >= keys  # scores are of whole keys
+        assert not tile.specialised or (specialised and dtype == torch.bfloat16)
+        assert not (inside and tile.specialised) or (chosen.C, tile.values, tile.warps) == (64, 64, 4)

@@ -1,7 +1,6 @@
 """Programs for GPUs in Triton. Importing this package imports no Triton: ask `usable` before importing from it."""
 
 import functools
-import importlib.metadata
 import importlib.util
 import threading
 
@@ -11,7 +10,7 @@ from torch import Tensor
 DTYPES = (torch.bfloat16, torch.float16)  # with others the programs are right, but torch's own products are quicker
 WITHOUT_PRODUCTS = (*DTYPES, torch.float32)  # of programs that have none
 HOPPER = (9, 0)
-GLUON = (3, 6)  # Triton's version
+GLUON = (3, 6)  # the oldest Triton whose Gluon has what is used; it is an experimental part, tested up to 3.7
 OLDEST = (8, 0)  # compute capability: the products need it in bfloat16
 _thread = threading.local()
 
@@ -39,7 +38,9 @@ def specialised(device: torch.device) -> bool:
     """Whether programs in Gluon whose warps have roles run there: they multiply as Hopper does, and no other."""
     if device.type != "cuda" or torch.cuda.get_device_capability(device) != HOPPER or not _capable(device):
         return False
-    return tuple(int(n) for n in importlib.metadata.version("triton").split(".")[:2]) >= GLUON
+    import triton
+
+    return tuple(int(n) for n in triton.__version__.split(".")[:2]) >= GLUON
 
 
 def bound(device: torch.device) -> None:
@@ -57,7 +58,7 @@ def early(device: torch.device) -> tuple[bool, dict[str, bool]]:
     same step writes (weights, and a state of its own), so that every kernel can let the next one begin at once: each
     waits for the whole of the one before it, and so for all before that. Steps begin with one of torch's, which waits.
     """
-    can = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (9, 0)
+    can = device.type == "cuda" and torch.cuda.get_device_capability(device) >= HOPPER
     return can, {"launch_pdl": True} if can else {}
 
 

@@ -6,19 +6,18 @@ units of e^c, where c stands RANGE below the largest key up to the end of the bl
 block, its largest key and in units of that the sums of x and e. Marks [B, M, 3, D] are, before each block, c and the
 sums of x and e over all keys before the block that it follows: those that no bias weighs.
 
-EVEN: there are all tokens of all blocks and all channels of a program.
+EVEN: there are all tokens of all blocks and, but for `add`, all channels of a program.
 """
 
 import triton
 import triton.language as tl
 
-from models import _average, _wkv
-from models._kernels._walk import _exp
+from models import _average
+from models._kernels._links import NOTHING, _exp
 from models._kernels._walk import _place as _whole
 from models._kernels._walk import _rows as _tokens
 from models._kernels._walk import _store as _store_sums
 
-NOTHING = tl.constexpr(_wkv.NOTHING)
 TINY = tl.constexpr(_average.TINY)
 RANGE = tl.constexpr(30.0)  # less than `_average.RANGE`: a gradient over a sum of many keys must stay a normal number
 

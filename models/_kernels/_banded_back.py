@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 
 from models._kernels._banded import _dot, _over, _place, _rows, _store, _weighed, _weighed_past, _weights
-from models._kernels._walk import _exp
+from models._kernels._links import _exp
 
 
 @triton.jit

@@ -49,7 +49,7 @@ def _gather(states, shared, place, sizes: gl.constexpr, WIDE: gl.constexpr, PART
         S, _ = warpgroup_mma_wait(0, [S, written])
         written = after
         mbarrier.arrive(free.index(c % STAGES), count=1)
-    _keep(end + bhn.to(gl.int64) * K * V, S, e, rv, rk, steps, K, V)
+    _keep(end + bhn.to(gl.int64) * K * V, S, e, rv, rk, steps, sizes)
 
 
 @gluon.jit(do_not_specialize=["T", "L", "N", "H", "TILES"])

@@ -60,12 +60,14 @@ def _reach(u, inside):
 
 @triton.jit
 def _near(m, k_s, reach, S: tl.constexpr):
-    """The maximum of m, unless that is of nothing, and S keys; and whether all are within reach of it, everywhere."""
+    """The maximum of m, unless that is of nothing, and S keys; and whether all are keys and within reach of it,
+    everywhere: padding, and what is beyond the last token, is none."""
     top = tl.where(m > NOTHING / 2, m, k_s[0])
     low = top
     for i in tl.static_range(S):
         top, low = tl.maximum(top, k_s[i]), tl.minimum(low, k_s[i])
-    return top, tl.min((top - low <= reach).to(tl.int32), 0) == 1
+    near = (top - low <= reach) & ((low > NOTHING / 2) | (reach > NEAR))
+    return top, tl.min(near.to(tl.int32), 0) == 1
 
 
 @triton.jit

@@ -43,7 +43,7 @@ def _across(states, shared, handed, place, sizes: gl.constexpr):  # noqa: PLR091
     g = gl.load(log2_decay + h)
     rv = iv * BV + gl.arange(0, BV, gl.SliceLayout(1, of_state))
     rk = gl.arange(0, BK, gl.SliceLayout(0, of_state))
-    S = _start(None if start is None else start + bhn.to(gl.int64) * K * V, rv, rk, steps, K, V, of_state)
+    S = _start(None if start is None else start + bhn.to(gl.int64) * K * V, rv, rk, steps, of_state, sizes)
     r_write = gl.arange(0, C, gl.SliceLayout(0, by_state))
     r_read = gl.arange(0, C, gl.SliceLayout(0, of_o))
     e = 0.0
@@ -54,7 +54,7 @@ def _across(states, shared, handed, place, sizes: gl.constexpr):  # noqa: PLR091
         if saved is not None:  # noqa: SIM102, for one of the two is known to the compiler
             if c == 0 or (position + (1 if REVERSED else 0)) % EVERY == 0:
                 to = saved + (bhn * gl.cdiv(chunks, EVERY) + position // EVERY).to(gl.int64) * K * V
-                _keep(to, S, e, rv, rk, steps, K, V)
+                _keep(to, S, e, rv, rk, steps, sizes)
         faded, unit = _fade(e, m, g)
         A = gl.convert_layout(S.to(DTYPE), by_o)
         mbarrier.wait(ready.index(slot), c // STAGES & 1)
@@ -74,7 +74,7 @@ def _across(states, shared, handed, place, sizes: gl.constexpr):  # noqa: PLR091
         S, _ = warpgroup_mma_wait(0, [S, written])
         mbarrier.arrive(free.index(slot), count=1)
     if end is not None:
-        _keep(end + bhn.to(gl.int64) * K * V, S, e, rv, rk, steps, K, V)
+        _keep(end + bhn.to(gl.int64) * K * V, S, e, rv, rk, steps, sizes)
 
 
 @gluon.jit

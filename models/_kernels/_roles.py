@@ -1,15 +1,17 @@
-"""What programs share whose warps have roles: for Hopper, in Gluon. Letters are those of `_scan`.
+"""What programs share whose warps have roles: for Hopper, in Gluon. Letters are those of `_scan`, and: a program has a
+[BK, BV] tile of the state [K, V], and STAGES places in shared memory for the tiles of a chunk.
 
 One warp asks for what the next chunks need as soon as their places in shared memory are free. Each of CONSUMERS groups
-of four warps goes at its own pace, so that the tensor cores have one group's products while another rounds, scales and
-writes. Within a group, products run beside whatever does not need them.
+of four warps, PARTNER is which, goes at its own pace, so that the tensor cores have one group's products while another
+rounds, scales and writes. Within a group, products run beside whatever does not need them.
 
-`sizes` of a program: C, BK, BV, STAGES, whether it walks REVERSED, K and V. `place`: its sequence, head, first token
-and number of tokens, tile of values and tile of keys. `shared`: the tiles of q, k, v and p, and barriers of each place
-for them.
+Groups are told `sizes`: C, BK, BV, STAGES, whether they walk REVERSED, K, V and what else a program adds; `place`: the
+program's sequence, head, first token and number of tokens, tile of values and tile of keys; and `shared`: the tiles of
+q, k, v and scores, and the barriers of each place for them.
 
-A state is kept in units of 2^-e: fading a chunk is a new `e`, and only where that leaves REACH is the state itself
-scaled, so that heads that fade slowly hardly ever are.
+A state is kept in units of 2^e: fading a chunk is a new `e`, and only where that leaves REACH is the state itself
+scaled, so that heads that fade slowly hardly ever are. In those units it is rounded for the products: bfloat16 reaches
+as far as float32, float16 does not.
 """
 
 from triton.experimental import gluon
@@ -21,7 +23,7 @@ REACH = gl.constexpr(40.0)  # of e: powers of two that a state may be away from 
 
 @gluon.jit
 def _barriers(STAGES: gl.constexpr, CONSUMERS: gl.constexpr):
-    """Of each place for tiles: that they are there, and that all groups are done with them."""
+    """Of each of STAGES places: that what is to be there is, and that all groups are done with it."""
     ready = gl.allocate_shared_memory(gl.int64, [STAGES, 1], mbarrier.MBarrierLayout())
     free = gl.allocate_shared_memory(gl.int64, [STAGES, 1], mbarrier.MBarrierLayout())
     for i in gl.static_range(STAGES):
@@ -38,13 +40,14 @@ def _ask(q, k, v, p, shared, place, sizes: gl.constexpr):
     BK: gl.constexpr = sizes[1]
     BV: gl.constexpr = sizes[2]
     STAGES: gl.constexpr = sizes[3]
+    REVERSED: gl.constexpr = sizes[4]
     qs, ks, vs, ps, ready, free = shared
     b, h, first, count, iv, ik = place
     chunks = gl.cdiv(count, C)
     WIDTHS: gl.constexpr = BK + BV + (0 if q is None else BK) + (0 if p is None else C)
     for c in range(chunks):
         slot = c % STAGES
-        t = first + (chunks - 1 - c if sizes[4] else c) * C
+        t = first + (chunks - 1 - c if REVERSED else c) * C
         mbarrier.wait(free.index(slot), (c // STAGES & 1) ^ 1)
         here = ready.index(slot)
         mbarrier.expect(here, 2 * C * WIDTHS)
@@ -57,26 +60,27 @@ def _ask(q, k, v, p, shared, place, sizes: gl.constexpr):
 
 
 @gluon.jit
-def _start(at, rv, rk, steps, K: gl.constexpr, V: gl.constexpr, layout: gl.constexpr):
-    """A tile of the state [K, V] of which `at` is the first number; zeros where it is None.
+def _start(at, rv, rk, steps, layout: gl.constexpr, sizes: gl.constexpr):
+    """A tile [rv, rk], transposed, of the state of which `at` is the first number; zeros where it is None.
 
     Beyond the state's sizes there is any of its numbers: no query or output has those. That is cheaper than a mask.
     """
     S = gl.zeros([rv.shape[0], rk.shape[0]], gl.float32, layout)
     if at is not None:
-        if V % rv.shape[0] != 0:
-            rv = gl.minimum(rv, V - 1)
-        if K % rk.shape[0] != 0:
-            rk = gl.minimum(rk, K - 1)
+        if sizes[6] % sizes[2] != 0:
+            rv = gl.minimum(rv, sizes[6] - 1)
+        if sizes[5] % sizes[1] != 0:
+            rk = gl.minimum(rk, sizes[5] - 1)
         S += gl.load(at + rv[:, None] * steps[1] + rk[None, :] * steps[0])
     return S
 
 
 @gluon.jit
-def _keep(at, S, e, rv, rk, steps, K: gl.constexpr, V: gl.constexpr):
+def _keep(at, S, e, rv, rk, steps, sizes: gl.constexpr):
+    """Stores a tile of a state as `_start` loads it, as far as the state goes."""
     to = at + rv[:, None] * steps[1] + rk[None, :] * steps[0]
-    if V % rv.shape[0] != 0 or K % rk.shape[0] != 0:
-        gl.store(to, S * gl.exp2(e), mask=(rv < V)[:, None] & (rk < K)[None, :])
+    if sizes[5] % sizes[1] != 0 or sizes[6] % sizes[2] != 0:
+        gl.store(to, S * gl.exp2(e), mask=(rv < sizes[6])[:, None] & (rk < sizes[5])[None, :])
     else:
         gl.store(to, S * gl.exp2(e))
 
@@ -90,6 +94,6 @@ def _fade(e, tokens, g):
 
 @gluon.jit
 def _written(v_c, m, r, g, e, REVERSED: gl.constexpr):
-    """The values [V, C] of a chunk of m tokens, as they fade to its end, in units of 2^-e; REVERSED, to its start."""
+    """The values [V, C] of a chunk of m tokens, as they fade to its end, in units of 2^e; REVERSED, to its start."""
     write = gl.exp2((r + 1 if REVERSED else m - 1 - r) * g - e)
     return (v_c.to(gl.float32) * gl.where(r < m, write, 0.0)[None, :]).to(v_c.dtype)

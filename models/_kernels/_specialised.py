@@ -18,7 +18,7 @@ from models._kernels._roles import REACH, _ask, _barriers, _fade, _keep, _start,
 
 
 @gluon.jit
-def _walk(  # noqa: PLR0915, as `_scan.scan`
+def _group(  # noqa: PLR0915, as `_scan.scan`
     o, out, states, shared, place, sizes: gl.constexpr, WIDE: gl.constexpr, PARTNER: gl.constexpr
 ):
     """A group of warps: [WIDE] values of the BV that its program has."""
@@ -46,9 +46,9 @@ def _walk(  # noqa: PLR0915, as `_scan.scan`
     rv = iv * BV + PARTNER * WIDE + gl.arange(0, WIDE, gl.SliceLayout(1, of_state))
     r1 = ik * BK + gl.arange(0, PART, gl.SliceLayout(0, of_state))
     r2 = r1 + PART
-    S_1 = _start(None if start is None else start + at, rv, r1, steps, K, V, of_state)
+    S_1 = _start(None if start is None else start + at, rv, r1, steps, of_state, sizes)
     if HALVES == 2:
-        S_2 = _start(None if start is None else start + at, rv, r2, steps, K, V, of_state)
+        S_2 = _start(None if start is None else start + at, rv, r2, steps, of_state, sizes)
     r_write = gl.arange(0, C, gl.SliceLayout(0, by_state))
     r_read = gl.arange(0, C, gl.SliceLayout(0, of_o))
     e = 0.0
@@ -59,9 +59,9 @@ def _walk(  # noqa: PLR0915, as `_scan.scan`
         if saved is not None:  # noqa: SIM102, for one of the two is known to the compiler
             if c == 0 or (position + (1 if REVERSED else 0)) % EVERY == 0:
                 to = saved + (bhn * gl.cdiv(chunks, EVERY) + position // EVERY).to(gl.int64) * K * V
-                _keep(to, S_1, e, rv, r1, steps, K, V)
+                _keep(to, S_1, e, rv, r1, steps, sizes)
                 if HALVES == 2:
-                    _keep(to, S_2, e, rv, r2, steps, K, V)
+                    _keep(to, S_2, e, rv, r2, steps, sizes)
         faded, unit = _fade(e, m, g)
         A_1 = gl.convert_layout(S_1.to(DTYPE), by_o)
         mbarrier.wait(ready.index(slot), c // STAGES & 1)
@@ -110,16 +110,17 @@ def _walk(  # noqa: PLR0915, as `_scan.scan`
         mbarrier.arrive(free.index(slot), count=1)
     tma.store_wait(0)
     if end is not None:
-        _keep(end + at, S_1, e, rv, r1, steps, K, V)
+        _keep(end + at, S_1, e, rv, r1, steps, sizes)
         if HALVES == 2:
-            _keep(end + at, S_2, e, rv, r2, steps, K, V)
+            _keep(end + at, S_2, e, rv, r2, steps, sizes)
 
 
 @gluon.jit(do_not_specialize=["T", "L", "N", "H", "B", "TILES", "EVERY"])
 def scan(q, k, v, p, o, log2_decay, start, end, saved, steps, T, L, N, H, B, TILES, EVERY, SPLITS: gl.constexpr,
          K: gl.constexpr, V: gl.constexpr, C: gl.constexpr, BK: gl.constexpr, BV: gl.constexpr, HALVES: gl.constexpr,
          CONSUMERS: gl.constexpr, REVERSED: gl.constexpr, STAGES: gl.constexpr):  # fmt: skip
-    """Outputs as of `_scan.scan`; `steps` are the state's strides. o: by descriptors of [1, 1, C, BV/CONSUMERS].
+    """Outputs as of `_scan.scan`; q and k by descriptors of [1, 1, C, BK], o of [1, 1, C, BV/CONSUMERS].
+    `steps` are the state's strides.
 
     `saved`: states before every EVERY-th chunk of a sequence; REVERSED, after every EVERY-th.
     """
@@ -142,8 +143,8 @@ def scan(q, k, v, p, o, log2_decay, start, end, saved, steps, T, L, N, H, B, TIL
         out_2 = gl.allocate_shared_memory(o.dtype, [1, 1, C, WIDE], o.layout)
         gl.warp_specialize(
             [
-                (_walk, (o, out_1, states, shared, place, sizes, WIDE, 0)),
-                (_walk, (o, out_2, states, shared, place, sizes, WIDE, 1)),
+                (_group, (o, out_1, states, shared, place, sizes, WIDE, 0)),
+                (_group, (o, out_2, states, shared, place, sizes, WIDE, 1)),
                 (_ask, asked),
             ],
             [4, 1],
@@ -151,7 +152,7 @@ def scan(q, k, v, p, o, log2_decay, start, end, saved, steps, T, L, N, H, B, TIL
         )
     else:
         gl.warp_specialize(
-            [(_walk, (o, out_1, states, shared, place, sizes, WIDE, 0)), (_ask, asked)],
+            [(_group, (o, out_1, states, shared, place, sizes, WIDE, 0)), (_ask, asked)],
             [1],
             [24],
         )

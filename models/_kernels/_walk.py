@@ -86,7 +86,7 @@ def add(k, v, w, ms, ps, qs, k_step, v_step, L, N, K_ROW: tl.constexpr, V_ROW: t
 
 @triton.jit(do_not_specialize=["N"])
 def carry(w, m_0, p_0, q_0, ms, ps, qs, L, N, C: tl.constexpr, BLOCK: tl.constexpr, S: tl.constexpr):
-    """What `add` found becomes the state before each segment; before the first it is the one given."""
+    """What was found of segments becomes the state before each; before the first it is the one given. For `banded`."""
     b, _, c, inside = _place(1, C, BLOCK)
     faded = tl.load(w + c, inside, 0.0) * L
     m = tl.load(m_0 + b * C + c, inside, 0.0)

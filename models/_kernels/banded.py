@@ -31,14 +31,15 @@ from torch.autograd.function import once_differentiable
 
 from models import _window, _wkv
 from models._kernels import _banded, _banded_back, _walk, bound, bucket, empty, processors
-from models._kernels.wkv import CARRIED, S
 
 Keys = Float[Tensor, "B T D"]
 Key = Float[Tensor, "B D"]
 
 BLOCK, BLOCK_ADD, BLOCK_BACK = 64, 16, 64  # channels of a program of `outputs`, `add_back` and `gradients`
 WARPS, WARPS_ADD, WARPS_BACK = 4, 2, 4
-WALKED, WALKING = 64, 1  # the same of `add`
+BLOCK_SUMS, WARPS_SUMS = 64, 1  # the same of `add`
+CARRIED = 32  # channels of a program that carries states over segments
+S = 16  # tokens that `add` reads at once: they divide a block
 NARROW, FEW = (32, 16, 16), (4, 2, 2)  # the same for blocks of more than 32 tokens, or products in float32
 STAGES = 2  # blocks on their way from memory or at work, in each
 LEAST = 16  # Q
@@ -94,8 +95,8 @@ class _Averages(torch.autograd.Function):
         before, sums = starts, empty(k, B, M, 3, D)
         if N > 1:
             starts = empty(k, 3, B, N, D).unbind()
-        _banded.add[(triton.cdiv(D, WALKED) * B * triton.cdiv((M + 1) * Q, cut),)](
-            *(k, v, sums, *starts, *steps, T, cut, N, *rows, D, Q, WALKED, S, even), num_warps=WALKING
+        _banded.add[(triton.cdiv(D, BLOCK_SUMS) * B * triton.cdiv((M + 1) * Q, cut),)](
+            *(k, v, sums, *starts, *steps, T, cut, N, *rows, D, Q, BLOCK_SUMS, S, even), num_warps=WARPS_SUMS
         )
         if N > 1:
             w = torch.zeros(D, device=k.device)

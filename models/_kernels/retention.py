@@ -4,9 +4,10 @@ Letters: B batch, H heads, T tokens, K size of a query or key head, V size of a 
 of L tokens, S sequences: the batch, or as many as are packed one after the other.
 
 One program per tile of values (and of keys, beyond 256 of them) of each sequence's head walks over the chunks with its
-tile of the state in registers; `_scan` says how. Where that would leave multiprocessors idle, sequences are cut into
-segments: a first pass finds what each adds to the state, and the walk then begins everywhere at once. Nothing is added
-up in an order that chance decides, so results repeat bit for bit.
+tile of the state in registers; `_scan` says how, and on Hopper `_roles`, `_specialised` and `_paired`. Where that would
+leave multiprocessors idle, sequences are cut into segments: a first pass finds what each adds to the state, and the
+walk then begins everywhere at once. Where one walk is enough and gamma learns, the states between segments are kept on
+the way. Nothing is added up in an order that chance decides, so results repeat bit for bit.
 """
 
 import math
@@ -23,7 +24,7 @@ from models._kernels.decay_gradient import decay_gradient
 from models._kernels.plans import Plan, plan
 from models._kernels.scans import Job, added, carried, scan, scores
 
-LONGEST = 1024  # tokens of a segment where gamma's gradient is wanted: it weighs what was rounded by the place in it
+LONGEST = 1024  # tokens between known states where gamma's gradient is wanted: it weighs what was rounded by the place
 SHORTEST = 256  # tokens of a segment: below, finding the states costs more than idle multiprocessors
 
 
@@ -43,11 +44,15 @@ def retention(
 
     `cu_lengths`, int32 on the device: q, k and v, of batch 1, hold S sequences one after the other; the first begins
     at cu_lengths[0] = 0 and the last ends before cu_lengths[S] = T. `how` and `L` overrule the pinned plan and the
-    length of a segment. Raises ValueError for packed sequences in a batch of more than one, and for an L that is no
-    multiple of the plan's chunk.
+    length of a segment. Raises ValueError for packed sequences in a batch of more than one or with a plan of programs
+    whose warps have roles, and for an L that is no multiple of the plan's chunk.
     """
     if cu_lengths is not None and len(q) != 1:
         raise ValueError(f"cu_lengths packs sequences into a batch of 1, and this batch is of {len(q)}")
+    if cu_lengths is not None and how is not None and how.outputs.specialised:
+        raise ValueError(
+            "cu_lengths packs sequences, which programs whose warps have roles do not take: give none as `how`"
+        )
     q, k, v = (aligned(x) for x in (q, k, v))
     how = how or plan(q.shape[-1], v.shape[-1], v.dtype, cu_lengths is None and specialised(v.device))
     if L is not None and (L < 1 or L % how.C):
@@ -66,7 +71,7 @@ class _Retention(torch.autograd.Function):
         if cu_lengths is not None:
             L = T
         N = max(1, min(processors(q.device) // programs, T // SHORTEST))
-        whole = N == 1 and learned and L is None and T > LONGEST and how.outputs.specialised
+        whole = N == 1 and learned and L is None and T > LONGEST and how.outputs.specialised and how.of_v.specialised
         job = Job(g, cu_lengths, how, S, T, L or segment(N, T, how.C, learned), whole)
         P = None if how.inside[0] else scores(job, q, k)
         starts = state = None if state is None else state.float().contiguous()
@@ -95,7 +100,7 @@ class _Retention(torch.autograd.Function):
         ends = dfinal = None if dfinal is None else dfinal.float().contiguous()
         if job.whole:
             ends = torch.empty_like(starts)
-            dv, dstate = scan(job, k, q, do, P, dfinal, how.of_v, True, keep=ctx.has_state, saved=ends)
+            dv, dstate = scan(job, k, q, do, P, dfinal, how.of_v, backwards=True, keep=ctx.has_state, saved=ends)
         elif job.segments > 1:
             ends = added(job, q, do, how.of_v, backwards=True)
             dstate = carried(job, ends, dfinal, ctx.has_state, backwards=True)

@@ -16,7 +16,7 @@ from models._kernels import _scan, bucket
 from models._kernels.blocks import blocks, empty, swizzled
 from models._kernels.plans import Plan, Tile
 
-REGISTERS = {1: 128, 2: 168}  # of each thread of a specialised program, by its groups of warps: 65,536 at most in all
+REGISTERS = {1: 128, 2: 168}  # of a thread before warps share them out, by the groups that have a state or outputs
 PART = 64  # numbers of a query and a key that a program of `scores` takes at once
 SCORES = 4  # such parts on their way
 BLOCK = 1024  # numbers of a state that a program of `carry` takes
@@ -97,8 +97,8 @@ def scan(
 ) -> tuple[Float[Tensor, "B H T V"], Float[Tensor, "S H K V"] | None]:
     """Outputs, of `dtype` if not of v's, from the state before each walk; and the one after, where `keep`.
 
-    Into `saved` go the states between segments, those that a walk passes. Of `transposed` states the axes are the
-    other way round: [V, K].
+    Into `saved` go the states between segments, those that a walk passes: of specialised tiles alone. Of `transposed`
+    states the axes are the other way round: [V, K].
     """
     B, H, T, K = q.shape
     splits = triton.cdiv(K, tile.keys)
@@ -110,6 +110,8 @@ def scan(
 
 
 def _launch(job, q, k, v, P, o, start, end, tile: Tile, backwards: bool, transposed: bool, saved=None) -> None:
+    """One scan by the program of its tile. Gluon is imported where it runs: a Triton without it has the other one."""
+    assert saved is None or tile.specialised
     (B, H, T, K), V, C = k.shape, v.shape[-1], job.how.C
     (L, N), steps, groups = job.walks, (1, K) if transposed else (V, 1), tile.warps // 4 if tile.specialised else 1
     tiles, splits = triton.cdiv(V, tile.values), triton.cdiv(K, tile.keys)
@@ -119,14 +121,14 @@ def _launch(job, q, k, v, P, o, start, end, tile: Tile, backwards: bool, transpo
     q_, k_, v_, P_, o_ = (None if x is None else cut(x, C, width) for x, width in widths)
     inside = o is not None and P is None
     if tile.specialised:
-        how = {"num_warps": 4, "maxnreg": REGISTERS[2 if inside else groups]}
+        launch = {"num_warps": 4, "maxnreg": REGISTERS[2 if inside else groups]}
         if o is None:
             from models._kernels import _gathered
 
             _gathered.gather[grid](
                 *(k_, v_, job.g, end, steps, T, L, N, H, tiles, K, V, C, tile.keys, tile.values),
-                *(tile.values // groups, backwards, 2 * tile.stages),  # half as many tiles a stage
-                **how,
+                *(tile.values // groups, backwards, 2 * tile.stages),  # two tiles a stage, not three or four
+                **launch,
             )
         elif inside:
             from models._kernels import _paired
@@ -134,7 +136,7 @@ def _launch(job, q, k, v, P, o, start, end, tile: Tile, backwards: bool, transpo
             _paired.scan[grid](
                 *(q_, k_, v_, o_, job.g, start, end, saved, steps, T, L, N, H, tiles, job.L // C),
                 *(K, V, C, tile.keys, tile.values, backwards, tile.stages),
-                **how,
+                **launch,
             )
         else:
             from models._kernels import _specialised
@@ -142,7 +144,7 @@ def _launch(job, q, k, v, P, o, start, end, tile: Tile, backwards: bool, transpo
             _specialised.scan[grid](
                 *(q_, k_, v_, P_, o_, job.g, start, end, saved, steps, T, L, N, H, B, tiles, job.L // C),
                 *(splits, K, V, C, tile.keys, tile.values, tile.halves, groups, backwards, tile.stages),
-                **how,
+                **launch,
             )
         return
     _scan.scan[grid](
