@@ -24,6 +24,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # loading what draws boxes is a third of the time that help takes
 )
 Overrides = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as budget.parameters=10M.")
@@ -34,9 +35,7 @@ Filters = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the points and what they may cost; run none.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps; auto takes the fastest there is.")]
 Out = Annotated[pathlib.Path, typer.Option(metavar="DIR", parser=_folder, help="Where it goes.")]
-Results = Annotated[
-    pathlib.Path, typer.Option("--results", metavar="DIR", parser=_folder, help="Where the results are.")
-]
+Results = Annotated[pathlib.Path, typer.Option("--results", metavar="DIR", parser=_folder, help="Where results are.")]
 
 
 def main() -> None:
