@@ -95,18 +95,22 @@ def test_every_pinned_plan_is_right(sizes, dtype):
 
 
 @on_a_gpu
+@pytest.mark.parametrize("walks", [1, 2])
 @pytest.mark.parametrize("sizes", [*SPECIALISED, (256, 432)], ids=str)
-def test_a_walk_keeps_the_states_that_a_learned_decay_asks_for(sizes, monkeypatch):
+def test_walks_keep_the_states_that_a_learned_decay_asks_for(sizes, walks, monkeypatch):
     from models._kernels import retention, specialised
 
     if not specialised(torch.device("cuda")):
         pytest.skip("needs a Hopper GPU")
-    monkeypatch.setattr(retention, "processors", lambda device: 1)  # sequences are not cut into segments
-    kept, saved = retention.scan, []
-    monkeypatch.setattr(retention, "scan", lambda *given, **how: saved.append(how.get("saved")) or kept(*given, **how))
-    case = retention_kernels.Case(B=2, T=2500, K=sizes[0], V=sizes[1])
-    assert wrong(retention_kernels.errors(case, "cuda", torch.bfloat16), torch.bfloat16) == {}
-    assert sum(states is not None for states in saved) == 2  # forwards and backwards
+    cut, scan, saved = retention.cut, retention.scan, []
+    monkeypatch.setattr(retention, "cut", lambda N, *rest: cut(walks, *rest))
+    monkeypatch.setattr(retention, "scan", lambda *given, **how: saved.append(how.get("saved")) or scan(*given, **how))
+    case = retention_kernels.Case(B=2, T=3300, K=sizes[0], V=sizes[1])
+    told = [retention_kernels.errors(case, "cuda", torch.bfloat16, seed) for seed in range(3)]
+    assert [wrong({k: e for k, e in found.items() if k != "|dlog|"}, torch.bfloat16) for found in told] == [{}] * 3
+    errors, norms = torch.tensor([(found["dlog"] * found["|dlog|"], found["|dlog|"]) for found in told]).norm(dim=0)
+    assert errors <= COMPILED[torch.bfloat16] * norms
+    assert sum(states is not None for states in saved) == 2 * 3  # forwards and backwards
 
 
 @on_a_gpu
@@ -176,3 +180,17 @@ def test_every_size_of_head_has_a_plan_that_covers_it(K, V, dtype, specialised):
         assert not inside or tile.keys >= keys  # scores are of whole keys
         assert not tile.specialised or (specialised and dtype == torch.bfloat16)
         assert not (inside and tile.specialised) or (chosen.C, tile.values, tile.warps) == (64, 64, 4)
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+@pytest.mark.parametrize("learned", [False, True])
+@pytest.mark.parametrize("T", [1, 64, 1000, 1024, 1025, 3300, 32768])
+@pytest.mark.parametrize("N", [1, 2, 7])
+def test_walks_cover_a_sequence_in_whole_segments(N, T, learned, keeps):
+    retention = pytest.importorskip("models._kernels.retention", reason="Triton is for Linux", exc_type=ImportError)
+    segment, walk = retention.cut(N, T, 64, learned, keeps)
+    assert segment % 64 == 0
+    assert walk % segment == 0
+    assert not learned or segment <= retention.LONGEST
+    assert keeps or segment == walk
+    assert -(-T // walk) <= N or (learned and not keeps)

@@ -19,7 +19,7 @@ def _gather(states, shared, place, sizes: gl.constexpr, WIDE: gl.constexpr, PART
     V: gl.constexpr = sizes[6]
     of_state: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, BK, 16])
     by_state: gl.constexpr = gl.DotOperandLayout(0, of_state, 2)
-    ks, vs, ready, free = shared[1], shared[2], shared[4], shared[5]
+    ks, vs, ready, free = shared[1], shared[2], shared[5], shared[6]
     log2_decay, end, steps, bhn = states
     h, count, iv, ik = place[1], place[3], place[4], place[5]
     chunks = gl.cdiv(count, C)
@@ -65,9 +65,9 @@ def gather(k, v, log2_decay, end, steps, T, L, N, H, TILES, K: gl.constexpr, V: 
     vs = gl.allocate_shared_memory(DTYPE, [STAGES, 1, 1, C, BV], v.layout)
     sizes: gl.constexpr = (C, BK, BV, STAGES, REVERSED, K, V)
     place = (bh // H, bh % H, n * L, gl.minimum(L, T - n * L), iv, ik)
-    shared = (ks, ks, vs, ks, ready, free)
+    shared = (ks, ks, vs, ks, ks, ready, free)
     states = (log2_decay, end, steps, bhn)
-    asked = (None, k, v, None, shared, place, sizes)
+    asked = (None, k, v, None, None, shared, place, sizes)
     if BV == 2 * WIDE:
         gl.warp_specialize(
             [

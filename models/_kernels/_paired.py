@@ -15,7 +15,7 @@ from triton.experimental.gluon.language.nvidia.hopper import (
     warpgroup_mma_wait,
 )
 
-from models._kernels._roles import REACH, _ask, _barriers, _fade, _keep, _start, _written
+from models._kernels._roles import REACH, _ask, _barriers, _fade, _keep, _start, _weighed, _written
 
 PLACES = gl.constexpr(2)  # for what was read
 
@@ -34,8 +34,8 @@ def _across(states, shared, handed, place, sizes: gl.constexpr):  # noqa: PLR091
     of_o: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, C, 16])
     by_o: gl.constexpr = gl.DotOperandLayout(0, of_o, 2)
     by_state: gl.constexpr = gl.DotOperandLayout(0, of_state, 2)
-    qs, ks, vs, ready, free = shared[0], shared[1], shared[2], shared[4], shared[5]
-    log2_decay, start, end, saved, steps, bhn, EVERY = states
+    qs, ks, vs, ready, free = shared[0], shared[1], shared[2], shared[5], shared[6]
+    log2_decay, start, end, saved, steps, bhn, EVERY, segment = states
     read, given, taken = handed
     DTYPE: gl.constexpr = vs.dtype
     h, count, iv = place[1], place[3], place[4]
@@ -53,7 +53,7 @@ def _across(states, shared, handed, place, sizes: gl.constexpr):  # noqa: PLR091
         m = gl.minimum(C, count - position * C)
         if saved is not None:  # noqa: SIM102, for one of the two is known to the compiler
             if c == 0 or (position + (1 if REVERSED else 0)) % EVERY == 0:
-                to = saved + (bhn * gl.cdiv(chunks, EVERY) + position // EVERY).to(gl.int64) * K * V
+                to = saved + (segment + position // EVERY).to(gl.int64) * K * V
                 _keep(to, S, e, rv, rk, steps, sizes)
         faded, unit = _fade(e, m, g)
         A = gl.convert_layout(S.to(DTYPE), by_o)
@@ -78,7 +78,7 @@ def _across(states, shared, handed, place, sizes: gl.constexpr):  # noqa: PLR091
 
 
 @gluon.jit
-def _within(o, out, log2_decay, shared, handed, place, sizes: gl.constexpr):
+def _within(o, out, log2_decay, EVERY, sums, shared, handed, place, sizes: gl.constexpr):
     """The scores of a chunk, and its outputs: the values that they weigh, and what was read."""
     C: gl.constexpr = sizes[0]
     BK: gl.constexpr = sizes[1]
@@ -86,7 +86,7 @@ def _within(o, out, log2_decay, shared, handed, place, sizes: gl.constexpr):
     STAGES: gl.constexpr = sizes[3]
     REVERSED: gl.constexpr = sizes[4]
     of_o: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, C, 16])
-    qs, ks, vs, scores, ready, free = shared
+    qs, ks, vs, scores, xs, ready, free = shared
     read, given, taken = handed
     b, h, first, count, iv = place[0], place[1], place[2], place[3], place[4]
     chunks = gl.cdiv(count, C)
@@ -95,6 +95,8 @@ def _within(o, out, log2_decay, shared, handed, place, sizes: gl.constexpr):
     r_key = gl.arange(0, C, gl.SliceLayout(1, of_o))
     distance = r_key[:, None] - r_query[None, :] if REVERSED else r_query[None, :] - r_key[:, None]
     D = gl.where(distance >= 0, gl.exp2(distance * g), 0.0)
+    if sums is not None:
+        weighed = gl.zeros([BV], gl.float32, gl.SliceLayout(1, of_o))
     for c in range(chunks):
         slot = c % STAGES
         position = chunks - 1 - c if REVERSED else c
@@ -112,16 +114,20 @@ def _within(o, out, log2_decay, shared, handed, place, sizes: gl.constexpr):
         mbarrier.arrive(taken.index(c % PLACES), count=1)
         a = warpgroup_mma(v_c, scores, a, is_async=True)
         a = warpgroup_mma_wait(0, [a])
+        if sums is not None:
+            weighed += _weighed(xs.index(slot).reshape([C, BV]), a, position, EVERY, C, of_o)
         mbarrier.arrive(free.index(slot), count=1)
         tma.store_wait(0)
         out.reshape([C, BV]).permute([1, 0]).store(a.to(o.dtype))
         fence_async_shared()
         tma.async_copy_shared_to_global(o, [b, h, first + position * C, iv * BV], out)
     tma.store_wait(0)
+    if sums is not None:
+        gl.store(sums + gl.arange(0, BV, gl.SliceLayout(1, of_o)), weighed)
 
 
 @gluon.jit(do_not_specialize=["T", "L", "N", "H", "TILES", "EVERY"])
-def scan(q, k, v, o, log2_decay, start, end, saved, steps, T, L, N, H, TILES, EVERY, K: gl.constexpr,
+def scan(q, k, v, x, o, log2_decay, start, end, saved, sums, steps, T, L, N, H, TILES, EVERY, K: gl.constexpr,
          V: gl.constexpr, C: gl.constexpr, BK: gl.constexpr, BV: gl.constexpr, REVERSED: gl.constexpr,
          STAGES: gl.constexpr):  # fmt: skip
     """As `_specialised.scan`; o by descriptors of [1, 1, C, BV]."""
@@ -140,14 +146,20 @@ def scan(q, k, v, o, log2_decay, start, end, saved, steps, T, L, N, H, TILES, EV
     read = gl.allocate_shared_memory(gl.float32, [PLACES, BV, C], of_read)
     sizes: gl.constexpr = (C, BK, BV, STAGES, REVERSED, K, V)
     place = (bh // H, bh % H, n * L, gl.minimum(L, T - n * L), iv, 0)
-    shared = (qs, ks, vs, scores, ready, free)
-    states = (log2_decay, start, end, saved, steps, bhn, EVERY)
+    xs = vs  # or what outputs are weighed by
+    if x is not None:
+        xs = gl.allocate_shared_memory(DTYPE, [STAGES, 1, 1, C, BV], x.layout)
+    shared = (qs, ks, vs, scores, xs, ready, free)
+    segment = bh * gl.cdiv(T, EVERY * C) + n * (L // (EVERY * C))
+    states = (log2_decay, start, end, saved, steps, bhn, EVERY, segment)
+    if x is not None:
+        sums += gl.program_id(0) * BV
     handed = (read, given, taken)
     gl.warp_specialize(
         [
             (_across, (states, shared, handed, place, sizes)),
-            (_within, (o, out, log2_decay, shared, handed, place, sizes)),
-            (_ask, (q, k, v, None, shared, place, sizes)),
+            (_within, (o, out, log2_decay, EVERY, sums, shared, handed, place, sizes)),
+            (_ask, (q, k, v, None, x, shared, place, sizes)),
         ],
         [4, 1],
         [208, 24],

@@ -7,7 +7,7 @@ rounds, scales and writes. Within a group, products run beside whatever does not
 
 Groups are told `sizes`: C, BK, BV, STAGES, whether they walk REVERSED, K, V and what else a program adds; `place`: the
 program's sequence, head, first token and number of tokens, tile of values and tile of keys; and `shared`: the tiles of
-q, k, v and scores, and the barriers of each place for them.
+q, k, v, scores and what outputs are weighed by, and the barriers of each place for them.
 
 A state is kept in units of 2^e: fading a chunk is a new `e`, and only where that leaves REACH is the state itself
 scaled, so that heads that fade slowly hardly ever are. In those units it is rounded for the products: bfloat16 reaches
@@ -34,17 +34,17 @@ def _barriers(STAGES: gl.constexpr, CONSUMERS: gl.constexpr):
 
 
 @gluon.jit
-def _ask(q, k, v, p, shared, place, sizes: gl.constexpr):
+def _ask(q, k, v, p, x, shared, place, sizes: gl.constexpr):
     """The warp that brings the tiles of the chunks, of those tensors that there are."""
     C: gl.constexpr = sizes[0]
     BK: gl.constexpr = sizes[1]
     BV: gl.constexpr = sizes[2]
     STAGES: gl.constexpr = sizes[3]
     REVERSED: gl.constexpr = sizes[4]
-    qs, ks, vs, ps, ready, free = shared
+    qs, ks, vs, ps, xs, ready, free = shared
     b, h, first, count, iv, ik = place
     chunks = gl.cdiv(count, C)
-    WIDTHS: gl.constexpr = BK + BV + (0 if q is None else BK) + (0 if p is None else C)
+    WIDTHS: gl.constexpr = BK + BV + (0 if q is None else BK) + (0 if p is None else C) + (0 if x is None else BV)
     for c in range(chunks):
         slot = c % STAGES
         t = first + (chunks - 1 - c if REVERSED else c) * C
@@ -57,6 +57,8 @@ def _ask(q, k, v, p, shared, place, sizes: gl.constexpr):
         tma.async_copy_global_to_shared(v, [b, h, t, iv * BV], here, vs.index(slot))
         if p is not None:
             tma.async_copy_global_to_shared(p, [b, h, t, 0], here, ps.index(slot))
+        if x is not None:
+            tma.async_copy_global_to_shared(x, [b, h, t, iv * BV], here, xs.index(slot))
 
 
 @gluon.jit
@@ -97,3 +99,11 @@ def _written(v_c, m, r, g, e, REVERSED: gl.constexpr):
     """The values [V, C] of a chunk of m tokens, as they fade to its end, in units of 2^e; REVERSED, to its start."""
     write = gl.exp2((r + 1 if REVERSED else m - 1 - r) * g - e)
     return (v_c.to(gl.float32) * gl.where(r < m, write, 0.0)[None, :]).to(v_c.dtype)
+
+
+@gluon.jit
+def _weighed(x_c, a, position, EVERY, C: gl.constexpr, layout: gl.constexpr):
+    """Of outputs a [V, C]: the sums over the tokens of place x a, the place that `decay_gradient` counts."""
+    place = position % EVERY * C + 1 - EVERY * C // 2 + gl.arange(0, C, gl.SliceLayout(0, layout))
+    x = x_c.permute([1, 0]).load(layout).to(gl.float32)
+    return gl.sum(x * a * place.to(gl.float32)[None, :], axis=1)

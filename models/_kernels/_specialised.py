@@ -14,12 +14,12 @@ from triton.experimental.gluon.language.nvidia.hopper import (
     warpgroup_mma_wait,
 )
 
-from models._kernels._roles import REACH, _ask, _barriers, _fade, _keep, _start, _written
+from models._kernels._roles import REACH, _ask, _barriers, _fade, _keep, _start, _weighed, _written
 
 
 @gluon.jit
 def _group(  # noqa: PLR0915, as `_scan.scan`
-    o, out, states, shared, place, sizes: gl.constexpr, WIDE: gl.constexpr, PARTNER: gl.constexpr
+    o, out, states, shared, place, sums, sizes: gl.constexpr, WIDE: gl.constexpr, PARTNER: gl.constexpr
 ):
     """A group of warps: [WIDE] values of the BV that its program has."""
     C: gl.constexpr = sizes[0]
@@ -36,8 +36,8 @@ def _group(  # noqa: PLR0915, as `_scan.scan`
     of_o: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, C, 16])
     by_o: gl.constexpr = gl.DotOperandLayout(0, of_o, 2)
     by_state: gl.constexpr = gl.DotOperandLayout(0, of_state, 2)
-    qs, ks, vs, ps, ready, free = shared
-    log2_decay, start, end, saved, steps, bhn, B, EVERY = states
+    qs, ks, vs, ps, xs, ready, free = shared
+    log2_decay, start, end, saved, steps, bhn, B, EVERY, segment = states
     DTYPE: gl.constexpr = vs.dtype
     b, h, first, count, iv, ik = place
     chunks = gl.cdiv(count, C)
@@ -51,6 +51,8 @@ def _group(  # noqa: PLR0915, as `_scan.scan`
         S_2 = _start(None if start is None else start + at, rv, r2, steps, of_state, sizes)
     r_write = gl.arange(0, C, gl.SliceLayout(0, by_state))
     r_read = gl.arange(0, C, gl.SliceLayout(0, of_o))
+    if sums is not None:
+        weighed = gl.zeros([WIDE], gl.float32, gl.SliceLayout(1, of_o))
     e = 0.0
     for c in range(chunks):
         slot = c % STAGES
@@ -58,7 +60,7 @@ def _group(  # noqa: PLR0915, as `_scan.scan`
         m = gl.minimum(C, count - position * C)
         if saved is not None:  # noqa: SIM102, for one of the two is known to the compiler
             if c == 0 or (position + (1 if REVERSED else 0)) % EVERY == 0:
-                to = saved + (bhn * gl.cdiv(chunks, EVERY) + position // EVERY).to(gl.int64) * K * V
+                to = saved + (segment + position // EVERY).to(gl.int64) * K * V
                 _keep(to, S_1, e, rv, r1, steps, sizes)
                 if HALVES == 2:
                     _keep(to, S_2, e, rv, r2, steps, sizes)
@@ -98,6 +100,10 @@ def _group(  # noqa: PLR0915, as `_scan.scan`
         a = warpgroup_mma_wait(HALVES, [a])
         if SPLITS > 1:
             a = a * (1.0 / SPLITS)
+        if sums is not None:
+            weighed += _weighed(
+                xs.index(slot).reshape([C, BV]).slice(PARTNER * WIDE, WIDE, dim=1), a, position, EVERY, C, of_o
+            )
         tma.store_wait(0)
         out.reshape([C, WIDE]).permute([1, 0]).store(a.to(o.dtype))
         fence_async_shared()
@@ -113,16 +119,19 @@ def _group(  # noqa: PLR0915, as `_scan.scan`
         _keep(end + at, S_1, e, rv, r1, steps, sizes)
         if HALVES == 2:
             _keep(end + at, S_2, e, rv, r2, steps, sizes)
+    if sums is not None:
+        gl.store(sums + PARTNER * WIDE + gl.arange(0, WIDE, gl.SliceLayout(1, of_o)), weighed)
 
 
 @gluon.jit(do_not_specialize=["T", "L", "N", "H", "B", "TILES", "EVERY"])
-def scan(q, k, v, p, o, log2_decay, start, end, saved, steps, T, L, N, H, B, TILES, EVERY, SPLITS: gl.constexpr,
-         K: gl.constexpr, V: gl.constexpr, C: gl.constexpr, BK: gl.constexpr, BV: gl.constexpr, HALVES: gl.constexpr,
-         CONSUMERS: gl.constexpr, REVERSED: gl.constexpr, STAGES: gl.constexpr):  # fmt: skip
+def scan(q, k, v, p, x, o, log2_decay, start, end, saved, sums, steps, T, L, N, H, B, TILES, EVERY,
+         SPLITS: gl.constexpr, K: gl.constexpr, V: gl.constexpr, C: gl.constexpr, BK: gl.constexpr, BV: gl.constexpr,
+         HALVES: gl.constexpr, CONSUMERS: gl.constexpr, REVERSED: gl.constexpr, STAGES: gl.constexpr):  # fmt: skip
     """Outputs as of `_scan.scan`; q and k by descriptors of [1, 1, C, BK], o of [1, 1, C, BV/CONSUMERS].
     `steps` are the state's strides.
 
-    `saved`: states before every EVERY-th chunk of a sequence; REVERSED, after every EVERY-th.
+    `saved`: states before every EVERY-th chunk of a sequence; REVERSED, after every EVERY-th. `sums`, where there is x,
+    like o: of each program and each of its values, the outputs times x by their place between such chunks.
     """
     DTYPE: gl.constexpr = v.dtype
     WIDE: gl.constexpr = BV // CONSUMERS
@@ -133,18 +142,24 @@ def scan(q, k, v, p, o, log2_decay, start, end, saved, steps, T, L, N, H, B, TIL
     ks = gl.allocate_shared_memory(DTYPE, [STAGES, 1, 1, C, BK], k.layout)
     vs = gl.allocate_shared_memory(DTYPE, [STAGES, 1, 1, C, BV], v.layout)
     ps = gl.allocate_shared_memory(DTYPE, [STAGES, 1, 1, C, C], p.layout)
+    xs = vs  # or what outputs are weighed by
+    if x is not None:
+        xs = gl.allocate_shared_memory(DTYPE, [STAGES, 1, 1, C, BV], x.layout)
     out_1 = gl.allocate_shared_memory(o.dtype, [1, 1, C, WIDE], o.layout)
     sizes: gl.constexpr = (C, BK, BV, STAGES, REVERSED, K, V, HALVES, SPLITS)
     place = (bh // H, bh % H, n * L, gl.minimum(L, T - n * L), iv, ik)
-    shared = (qs, ks, vs, ps, ready, free)
-    states = (log2_decay, start, end, saved, steps, bhn, B, EVERY)
-    asked = (q, k, v, p, shared, place, sizes)
+    shared = (qs, ks, vs, ps, xs, ready, free)
+    segment = bh * gl.cdiv(T, EVERY * C) + n * (L // (EVERY * C))
+    states = (log2_decay, start, end, saved, steps, bhn, B, EVERY, segment)
+    if x is not None:
+        sums += (gl.program_id(0) * SPLITS + ik) * BV
+    asked = (q, k, v, p, x, shared, place, sizes)
     if CONSUMERS == 2:
         out_2 = gl.allocate_shared_memory(o.dtype, [1, 1, C, WIDE], o.layout)
         gl.warp_specialize(
             [
-                (_group, (o, out_1, states, shared, place, sizes, WIDE, 0)),
-                (_group, (o, out_2, states, shared, place, sizes, WIDE, 1)),
+                (_group, (o, out_1, states, shared, place, sums, sizes, WIDE, 0)),
+                (_group, (o, out_2, states, shared, place, sums, sizes, WIDE, 1)),
                 (_ask, asked),
             ],
             [4, 1],
@@ -152,7 +167,7 @@ def scan(q, k, v, p, o, log2_decay, start, end, saved, steps, T, L, N, H, B, TIL
         )
     else:
         gl.warp_specialize(
-            [(_group, (o, out_1, states, shared, place, sizes, WIDE, 0)), (_ask, asked)],
+            [(_group, (o, out_1, states, shared, place, sums, sizes, WIDE, 0)), (_ask, asked)],
             [1],
             [24],
         )

@@ -29,32 +29,35 @@ BLOCK, ROUNDS = 2048, 8  # numbers of a state that a program reads at once, and 
 
 def decay_gradient(
     job: Any,
-    queries: tuple[Tensor, Tensor],
-    keys: tuple[Tensor, Tensor],
+    total: Float[Tensor, "H"],
     starts: Float[Tensor, "S H *N K V"] | None,
     ends: Float[Tensor, "S H *N K V"] | None,
     final: Float[Tensor, "S H K V"] | None,
     dfinal: Float[Tensor, "S H K V"] | None,
     dstate: Float[Tensor, "S H K V"] | None,
-) -> tuple[Float[Tensor, "H"], Tensor, Tensor]:
-    """dL/d ln gamma, and the gradients of q and k, given in float32, in the dtypes of q and k.
-
-    `queries` are q and its gradient, `keys` k and its, all [B, H, T, K].
-    """
+) -> Float[Tensor, "H"]:
+    """dL/d ln gamma. `total` is the sum over all tokens of place (q . dq - k . dk); the rest, states and gradients."""
     if job.cu_lengths is None:
-        total, dq, dk = _tokens(job, queries, keys)
         middle = job.L / 2
         last = torch.full((job.S,), job.T - (job.segments - 1) * job.L - middle, device=job.g.device)
         if starts is not None and dstate is not None:
             first = starts[:, :, 0] if job.segments > 1 else starts
             total = total + middle * (first * dstate).sum((0, 2, 3))
     else:
-        total, dq, dk, last = _packed(job, queries, keys)
+        last = job.cu_lengths.diff()
     if starts is not None and ends is not None and job.segments > 1:
         total = total + job.L * _states(starts, ends)
     if final is not None and dfinal is not None:
         total = total + ((final * dfinal).sum((2, 3)) * last[:, None]).sum(0)
-    return total, dq, dk
+    return total
+
+
+def by_place(job: Any, queries: tuple[Tensor, Tensor], keys: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """The `total` [H] of `decay_gradient`, and the gradients of q and k, given in float32, in the dtypes of q and k.
+
+    `queries` are q and its gradient, `keys` k and its, all [B, H, T, K].
+    """
+    return (_tokens if job.cu_lengths is None else _packed)(job, queries, keys)
 
 
 def _tokens(job, queries, keys) -> tuple[Float[Tensor, "H"], Tensor, Tensor]:
@@ -84,11 +87,10 @@ def _states(starts, ends) -> Float[Tensor, "H"]:
     return sums.sum((0, 2))
 
 
-def _packed(job, queries, keys) -> tuple[Float[Tensor, "H"], Tensor, Tensor, Tensor]:
-    """By torch, of sequences one after the other, and how long each is."""
-    last = job.cu_lengths.diff()
-    first = torch.repeat_interleave(job.cu_lengths[:-1], last, output_size=job.T)
+def _packed(job, queries, keys) -> tuple[Float[Tensor, "H"], Tensor, Tensor]:
+    """By torch, of sequences one after the other: places from each one's beginning."""
+    first = torch.repeat_interleave(job.cu_lengths[:-1], job.cu_lengths.diff(), output_size=job.T)
     place = torch.arange(job.T, device=job.g.device) - first + 1.0
     reads, writes = ((x.float() * dx).sum(-1) for x, dx in (queries, keys))
     (q, dq), (k, dk) = queries, keys
-    return ((reads - writes) * place).sum((0, 2)), dq.to(q.dtype), dk.to(k.dtype), last
+    return ((reads - writes) * place).sum((0, 2)), dq.to(q.dtype), dk.to(k.dtype)

@@ -5,9 +5,9 @@ of L tokens, S sequences: the batch, or as many as are packed one after the othe
 
 One program per tile of values (and of keys, beyond 256 of them) of each sequence's head walks over the chunks with its
 tile of the state in registers; `_scan` says how, and on Hopper `_roles`, `_specialised` and `_paired`. Where that would
-leave multiprocessors idle, sequences are cut into segments: a first pass finds what each adds to the state, and the
-walk then begins everywhere at once. Where one walk is enough and gamma learns, the states between segments are kept on
-the way. Nothing is added up in an order that chance decides, so results repeat bit for bit.
+leave multiprocessors idle, sequences are cut into walks: a first pass finds what each adds to the state, and then all
+begin at once. A gamma that learns asks for the states between segments: programs with roles keep them on the way,
+others walk over a segment each. Nothing is added up in an order that chance decides, so results repeat bit for bit.
 """
 
 import math
@@ -20,12 +20,12 @@ from torch.autograd.function import once_differentiable
 
 from models._kernels import bound, processors, specialised
 from models._kernels.blocks import aligned
-from models._kernels.decay_gradient import decay_gradient
+from models._kernels.decay_gradient import by_place, decay_gradient
 from models._kernels.plans import Plan, plan
-from models._kernels.scans import Job, added, carried, scan, scores
+from models._kernels.scans import Job, added, carried, scan, scores, weighed
 
 LONGEST = 1024  # tokens between known states where gamma's gradient is wanted: it weighs what was rounded by the place
-SHORTEST = 256  # tokens of a segment: below, finding the states costs more than idle multiprocessors
+SHORTEST = 256  # tokens of a walk: below, finding the states costs more than idle multiprocessors
 
 
 @torch.compiler.disable
@@ -71,55 +71,60 @@ class _Retention(torch.autograd.Function):
         if cu_lengths is not None:
             L = T
         N = max(1, min(processors(q.device) // programs, T // SHORTEST))
-        whole = N == 1 and learned and L is None and T > LONGEST and how.outputs.specialised and how.of_v.specialised
-        job = Job(g, cu_lengths, how, S, T, L or segment(N, T, how.C, learned), whole)
+        keeps = learned and L is None and how.outputs.specialised and how.of_v.specialised
+        job = Job(g, cu_lengths, how, S, T, *((L, L) if L else cut(N, T, how.C, learned, keeps)))
         P = None if how.inside[0] else scores(job, q, k)
-        starts = state = None if state is None else state.float().contiguous()
+        starts = None if state is None else state.float().contiguous()
         keep = keep_state or learned
-        if whole:
-            starts = torch.empty(B, H, job.segments, K, V, device=q.device)
-            o, final = scan(job, q, k, v, P, state, how.outputs, keep=keep, saved=starts)
-        elif job.segments > 1:
-            starts = added(job, k, v, how.outputs, backwards=False)
+        known = torch.empty(B, H, job.segments, K, V, device=q.device) if job.keeps else None
+        if job.walks > 1:
+            state, starts = starts, added(job, k, v, how.outputs, backwards=False)
             final = carried(job, starts, state, keep, backwards=False)
-            o, _ = scan(job, q, k, v, P, starts, how.outputs)
+            o, _ = scan(job, q, k, v, P, starts, how.outputs, saved=known)
         else:
-            o, final = scan(job, q, k, v, P, state, how.outputs, keep=keep)
-        ctx.save_for_backward(q, k, v, P, starts, log_decay, final if learned else None, state if whole else None)
+            o, final = scan(job, q, k, v, P, starts, how.outputs, keep=keep, saved=known)
+        ctx.save_for_backward(q, k, v, P, starts, known, log_decay, final if learned else None)
         ctx.job, ctx.has_state = job, state is not None
         return o, final if keep_state else None
 
     @staticmethod
     @once_differentiable
     def backward(ctx, do, dfinal):
-        q, k, v, P, starts, log_decay, final, state = ctx.saved_tensors
-        job, how = ctx.job, ctx.job.how
+        q, k, v, P, starts, known, log_decay, final = ctx.saved_tensors
+        job, how, learned = ctx.job, ctx.job.how, ctx.needs_input_grad[3]
         bound(q.device)
         do = aligned(do)
         G = None if how.inside[1] else scores(job, do, v)
         ends = dfinal = None if dfinal is None else dfinal.float().contiguous()
-        if job.whole:
-            ends = torch.empty_like(starts)
-            dv, dstate = scan(job, k, q, do, P, dfinal, how.of_v, backwards=True, keep=ctx.has_state, saved=ends)
-        elif job.segments > 1:
+        dknown = None if known is None else torch.empty_like(known)
+        if job.walks > 1:
             ends = added(job, q, do, how.of_v, backwards=True)
             dstate = carried(job, ends, dfinal, ctx.has_state, backwards=True)
-            dv, _ = scan(job, k, q, do, P, ends, how.of_v, backwards=True)
+            dv, _ = scan(job, k, q, do, P, ends, how.of_v, backwards=True, saved=dknown)
         else:
-            dv, dstate = scan(job, k, q, do, P, dfinal, how.of_v, backwards=True, keep=ctx.has_state)
-        exact = torch.float32 if ctx.needs_input_grad[3] else None
-        first, last = (state, dfinal) if job.whole else (starts, ends)
-        dq, _ = scan(job, do, v, k, G, first, how.of_qk, transposed=True, dtype=exact)
-        dk, _ = scan(job, v, do, q, G, last, how.of_qk, backwards=True, transposed=True, dtype=exact)
-        dlog = None
-        if ctx.needs_input_grad[3]:
-            dlog, dq, dk = decay_gradient(job, (q, dq), (k, dk), starts, ends, final, dfinal, dstate)
-            dlog = dlog.to(log_decay.dtype)
+            dv, dstate = scan(job, k, q, do, P, ends, how.of_v, backwards=True, keep=ctx.has_state, saved=dknown)
+        total = dlog = None
+        if learned and how.of_qk.specialised:
+            dq, reads = weighed(job, do, v, k, G, starts, how.of_qk, q)
+            dk, writes = weighed(job, v, do, q, G, ends, how.of_qk, k, backwards=True)
+            total = reads - writes
+        else:
+            exact = torch.float32 if learned else None
+            dq, _ = scan(job, do, v, k, G, starts, how.of_qk, transposed=True, dtype=exact)
+            dk, _ = scan(job, v, do, q, G, ends, how.of_qk, backwards=True, transposed=True, dtype=exact)
+            if learned:
+                total, dq, dk = by_place(job, (q, dq), (k, dk))
+        if learned:
+            between = (starts, ends) if known is None else (known, dknown)
+            dlog = decay_gradient(job, total, *between, final, dfinal, dstate).to(log_decay.dtype)
         return dq, dk, dv, dlog, dstate, None, None, None, None
 
 
-def segment(N: int, T: int, C: int, learned: bool) -> int:
-    """L, of N segments or, where gamma's gradient is wanted, of more."""
-    if learned:
+def cut(N: int, T: int, C: int, learned: bool, keeps: bool) -> tuple[int, int]:
+    """Tokens of a segment and of a walk, of N walks or a few more; where states are kept, segments are of `LONGEST`."""
+    if learned and not keeps:
         N = max(N, triton.cdiv(T, LONGEST))
-    return triton.cdiv(triton.cdiv(T, N), C) * C
+    walk = triton.cdiv(triton.cdiv(T, N), C) * C
+    if not keeps or walk <= LONGEST:
+        return walk, walk
+    return LONGEST, triton.cdiv(walk, LONGEST) * LONGEST

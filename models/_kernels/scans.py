@@ -26,7 +26,7 @@ BLOCK = 1024  # numbers of a state that a program of `carry` takes
 class Job:
     """What every program of one call is told: the base-2 logarithm of each gamma, and how the time is cut.
 
-    Programs walk over segments of L tokens; or, `whole`, over sequences, and keep the states between segments.
+    Programs walk over `walk` tokens each. States are known between segments of L: those of a walk of several are kept.
     """
 
     g: Float[Tensor, "H"]
@@ -35,16 +35,21 @@ class Job:
     S: int
     T: int
     L: int
-    whole: bool = False
+    walk: int
 
     @property
     def segments(self) -> int:
         return triton.cdiv(self.T, self.L)
 
     @property
-    def walks(self) -> tuple[int, int]:
-        """Tokens of a walk, and walks over a sequence."""
-        return (self.T, 1) if self.whole else (self.L, self.segments)
+    def walks(self) -> int:
+        """Over a sequence."""
+        return triton.cdiv(self.T, self.walk)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether walks keep states on their way."""
+        return self.walk > self.L
 
 
 def scores(job: Job, q: Tensor, k: Tensor) -> Float[Tensor, "B H T C"]:
@@ -61,8 +66,8 @@ def scores(job: Job, q: Tensor, k: Tensor) -> Float[Tensor, "B H T C"]:
 
 
 def added(job: Job, k: Tensor, v: Tensor, tile: Tile, backwards: bool) -> Float[Tensor, "B H N K V"]:
-    """What each segment adds to the state after it; backwards, to the gradient of the state before it."""
-    states = torch.empty(*k.shape[:2], job.segments, k.shape[-1], v.shape[-1], device=k.device)
+    """What each walk adds to the state after it; backwards, to the gradient of the state before it."""
+    states = torch.empty(*k.shape[:2], job.walks, k.shape[-1], v.shape[-1], device=k.device)
     _launch(job, None, k, v, None, None, None, states, tile, backwards, transposed=False)
     return states
 
@@ -70,12 +75,12 @@ def added(job: Job, k: Tensor, v: Tensor, tile: Tile, backwards: bool) -> Float[
 def carried(
     job: Job, states: Float[Tensor, "B H N K V"], start: Tensor | None, keep: bool, backwards: bool
 ) -> Float[Tensor, "B H K V"] | None:
-    """Overwrites what `added` found by the states before the segments (after them), and returns the last one."""
+    """Overwrites what `added` found by the states before the walks (after them), and returns the last one."""
     B, H, N, K, V = states.shape
     final = torch.empty(B, H, K, V, device=states.device) if keep else None
     parts = triton.cdiv(K * V, BLOCK)
     _scan.carry[(parts * B * H,)](
-        *(states, start, final, job.g, job.T, job.L, N, H, K * V, parts),
+        *(states, start, final, job.g, job.T, job.walk, N, H, K * V, parts),
         *(backwards, start is not None, keep, BLOCK),
     )
     return final
@@ -94,31 +99,52 @@ def scan(
     keep: bool = False,
     dtype: torch.dtype | None = None,
     saved: Float[Tensor, "B H N K V"] | None = None,
+    weigh: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Float[Tensor, "B H T V"], Float[Tensor, "S H K V"] | None]:
     """Outputs, of `dtype` if not of v's, from the state before each walk; and the one after, where `keep`.
 
-    Into `saved` go the states between segments, those that a walk passes: of specialised tiles alone. Of `transposed`
-    states the axes are the other way round: [V, K].
+    Into `saved` go the states between segments, those that a walk passes, and `weigh` is as `weighed` says: of
+    specialised tiles alone. Of `transposed` states the axes are the other way round: [V, K].
     """
     B, H, T, K = q.shape
     splits = triton.cdiv(K, tile.keys)
     o = empty(splits * B, H, T, v.shape[-1], dtype or v.dtype, v.device)
     end = torch.empty(job.S, H, K, v.shape[-1], device=v.device) if keep else None
-    _launch(job, q, k, v, P, o, start, end, tile, backwards, transposed, saved)
+    _launch(job, q, k, v, P, o, start, end, tile, backwards, transposed, saved, weigh)
     terms = o.split(B)
     return functools.reduce(torch.add, terms), end
 
 
-def _launch(job, q, k, v, P, o, start, end, tile: Tile, backwards: bool, transposed: bool, saved=None) -> None:
+def weighed(
+    job: Job,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    P: Tensor | None,
+    start: Tensor | None,
+    tile: Tile,
+    x: Float[Tensor, "B H T V"],
+    backwards: bool = False,
+) -> tuple[Float[Tensor, "B H T V"], Float[Tensor, "H"]]:
+    """Outputs from transposed states; and, before they are rounded, the sum over all tokens of place (x . output), the
+    place that `decay_gradient` counts. By a specialised tile."""
+    programs = triton.cdiv(v.shape[-1], tile.values) * triton.cdiv(q.shape[-1], tile.keys)
+    sums = torch.empty(job.S, q.shape[1], job.walks * programs * tile.values, device=q.device)
+    o, _ = scan(job, q, k, v, P, start, tile, backwards, transposed=True, weigh=(x, sums))
+    return o, sums.sum((0, 2))
+
+
+def _launch(job, q, k, v, P, o, start, end, tile: Tile, backwards, transposed, saved=None, weigh=None) -> None:
     """One scan by the program of its tile. Gluon is imported where it runs: a Triton without it has the other one."""
-    assert saved is None or tile.specialised
+    assert tile.specialised or (saved is None and weigh is None)
     (B, H, T, K), V, C = k.shape, v.shape[-1], job.how.C
-    (L, N), steps, groups = job.walks, (1, K) if transposed else (V, 1), tile.warps // 4 if tile.specialised else 1
+    L, N, steps = job.walk, job.walks, (1, K) if transposed else (V, 1)
+    groups, (x, sums) = tile.warps // 4 if tile.specialised else 1, weigh or (None, None)
     tiles, splits = triton.cdiv(V, tile.values), triton.cdiv(K, tile.keys)
     grid, part = (tiles * job.S * H * N, splits), tile.keys if tile.specialised else tile.keys // tile.halves
-    widths = ((q, part), (k, part), (v, tile.values), (P, C), (o, tile.values // groups))
+    widths = ((q, part), (k, part), (v, tile.values), (P, C), (x, tile.values), (o, tile.values // groups))
     cut = swizzled if tile.specialised else blocks
-    q_, k_, v_, P_, o_ = (None if x is None else cut(x, C, width) for x, width in widths)
+    q_, k_, v_, P_, x_, o_ = (None if x is None else cut(x, C, width) for x, width in widths)
     inside = o is not None and P is None
     if tile.specialised:
         launch = {"num_warps": 4, "maxnreg": REGISTERS[2 if inside else groups]}
@@ -134,15 +160,15 @@ def _launch(job, q, k, v, P, o, start, end, tile: Tile, backwards: bool, transpo
             from models._kernels import _paired
 
             _paired.scan[grid](
-                *(q_, k_, v_, o_, job.g, start, end, saved, steps, T, L, N, H, tiles, job.L // C),
-                *(K, V, C, tile.keys, tile.values, backwards, tile.stages),
+                *(q_, k_, v_, x_, o_, job.g, start, end, saved, sums, steps, T, L, N, H, tiles, job.L // C),
+                *(K, V, C, tile.keys, tile.values, backwards, tile.stages - (x is not None)),  # x takes a place's room
                 **launch,
             )
         else:
             from models._kernels import _specialised
 
             _specialised.scan[grid](
-                *(q_, k_, v_, P_, o_, job.g, start, end, saved, steps, T, L, N, H, B, tiles, job.L // C),
+                *(q_, k_, v_, P_, x_, o_, job.g, start, end, saved, sums, steps, T, L, N, H, B, tiles, job.L // C),
                 *(splits, K, V, C, tile.keys, tile.values, tile.halves, groups, backwards, tile.stages),
                 **launch,
             )
