@@ -115,7 +115,8 @@ def _within(o, out, log2_decay, EVERY, sums, shared, handed, place, sizes: gl.co
         a = warpgroup_mma(v_c, scores, a, is_async=True)
         a = warpgroup_mma_wait(0, [a])
         if sums is not None:
-            weighed += _weighed(xs.index(slot).reshape([C, BV]), a, position, EVERY, C, of_o)
+            m = gl.minimum(C, count - position * C)
+            weighed += _weighed(xs.index(slot).reshape([C, BV]), a, position, m, EVERY, C, of_o)
         mbarrier.arrive(free.index(slot), count=1)
         tma.store_wait(0)
         out.reshape([C, BV]).permute([1, 0]).store(a.to(o.dtype))

@@ -102,8 +102,9 @@ def _written(v_c, m, r, g, e, REVERSED: gl.constexpr):
 
 
 @gluon.jit
-def _weighed(x_c, a, position, EVERY, C: gl.constexpr, layout: gl.constexpr):
-    """Of outputs a [V, C]: the sums over the tokens of place x a, the place that `decay_gradient` counts."""
-    place = position % EVERY * C + 1 - EVERY * C // 2 + gl.arange(0, C, gl.SliceLayout(0, layout))
-    x = x_c.permute([1, 0]).load(layout).to(gl.float32)
-    return gl.sum(x * a * place.to(gl.float32)[None, :], axis=1)
+def _weighed(x_c, a, position, m, EVERY, C: gl.constexpr, layout: gl.constexpr):
+    """Of outputs a [V, C] of m tokens: the sums over them of place x a, the place that `decay_gradient` counts."""
+    r = gl.arange(0, C, gl.SliceLayout(0, layout))
+    place = (position % EVERY * C + 1 - EVERY * C // 2 + r).to(gl.float32)
+    x = x_c.permute([1, 0]).load(layout).to(gl.float32) * place[None, :]
+    return gl.sum(gl.where((r < m)[None, :], x * a, 0.0), axis=1)

@@ -101,9 +101,8 @@ def _group(  # noqa: PLR0915, as `_scan.scan`
         if SPLITS > 1:
             a = a * (1.0 / SPLITS)
         if sums is not None:
-            weighed += _weighed(
-                xs.index(slot).reshape([C, BV]).slice(PARTNER * WIDE, WIDE, dim=1), a, position, EVERY, C, of_o
-            )
+            x_c = xs.index(slot).reshape([C, BV]).slice(PARTNER * WIDE, WIDE, dim=1)
+            weighed += _weighed(x_c, a, position, m, EVERY, C, of_o)
         tma.store_wait(0)
         out.reshape([C, WIDE]).permute([1, 0]).store(a.to(o.dtype))
         fence_async_shared()
