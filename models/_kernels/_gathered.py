@@ -20,7 +20,7 @@ def _gather(states, shared, place, sizes: gl.constexpr, WIDE: gl.constexpr, PART
     of_state: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, BK, 16])
     by_state: gl.constexpr = gl.DotOperandLayout(0, of_state, 2)
     ks, vs, ready, free = shared[1], shared[2], shared[5], shared[6]
-    log2_decay, end, steps, bhn = states
+    log2_decay, end, bhn = states
     h, count, iv, ik = place[1], place[3], place[4], place[5]
     chunks = gl.cdiv(count, C)
     g = gl.load(log2_decay + h)
@@ -49,13 +49,13 @@ def _gather(states, shared, place, sizes: gl.constexpr, WIDE: gl.constexpr, PART
         S, _ = warpgroup_mma_wait(0, [S, written])
         written = after
         mbarrier.arrive(free.index(c % STAGES), count=1)
-    _keep(end + bhn.to(gl.int64) * K * V, S, e, rv, rk, steps, sizes)
+    _keep(end + bhn.to(gl.int64) * K * V, S, e, rv, rk, sizes)
 
 
 @gluon.jit(do_not_specialize=["T", "L", "N", "H", "TILES"])
-def gather(k, v, log2_decay, end, steps, T, L, N, H, TILES, K: gl.constexpr, V: gl.constexpr, C: gl.constexpr,
+def gather(k, v, log2_decay, end, T, L, N, H, TILES, K: gl.constexpr, V: gl.constexpr, C: gl.constexpr,
            BK: gl.constexpr, BV: gl.constexpr, WIDE: gl.constexpr, REVERSED: gl.constexpr,
-           STAGES: gl.constexpr):  # fmt: skip
+           TRANSPOSED: gl.constexpr, STAGES: gl.constexpr):  # fmt: skip
     """What a segment adds to the state after it; REVERSED, to the one before it."""
     DTYPE: gl.constexpr = v.dtype
     iv, bhn, ik = gl.program_id(0) % TILES, gl.program_id(0) // TILES, gl.program_id(1)
@@ -63,10 +63,10 @@ def gather(k, v, log2_decay, end, steps, T, L, N, H, TILES, K: gl.constexpr, V: 
     ready, free = _barriers(STAGES, BV // WIDE)
     ks = gl.allocate_shared_memory(DTYPE, [STAGES, 1, 1, C, BK], k.layout)
     vs = gl.allocate_shared_memory(DTYPE, [STAGES, 1, 1, C, BV], v.layout)
-    sizes: gl.constexpr = (C, BK, BV, STAGES, REVERSED, K, V)
+    sizes: gl.constexpr = (C, BK, BV, STAGES, REVERSED, K, V, TRANSPOSED)
     place = (bh // H, bh % H, n * L, gl.minimum(L, T - n * L), iv, ik)
     shared = (ks, ks, vs, ks, ks, ready, free)
-    states = (log2_decay, end, steps, bhn)
+    states = (log2_decay, end, bhn)
     asked = (None, k, v, None, None, shared, place, sizes)
     if BV == 2 * WIDE:
         gl.warp_specialize(

@@ -15,13 +15,13 @@ from triton.experimental.gluon.language.nvidia.hopper import (
     warpgroup_mma_wait,
 )
 
-from models._kernels._roles import REACH, _ask, _barriers, _fade, _keep, _start, _weighed, _written
+from models._kernels._roles import REACH, _ask, _barriers, _fade, _keep, _pass, _start, _weighed, _written
 
 PLACES = gl.constexpr(2)  # for what was read
 
 
 @gluon.jit
-def _across(states, shared, handed, place, sizes: gl.constexpr):  # noqa: PLR0915, as `_scan.scan`
+def _across(states, shared, handed, place, sizes: gl.constexpr):
     """The state: what the queries of a chunk read from it, and what its keys and values add."""
     C: gl.constexpr = sizes[0]
     BK: gl.constexpr = sizes[1]
@@ -35,7 +35,7 @@ def _across(states, shared, handed, place, sizes: gl.constexpr):  # noqa: PLR091
     by_o: gl.constexpr = gl.DotOperandLayout(0, of_o, 2)
     by_state: gl.constexpr = gl.DotOperandLayout(0, of_state, 2)
     qs, ks, vs, ready, free = shared[0], shared[1], shared[2], shared[5], shared[6]
-    log2_decay, start, end, saved, steps, bhn, EVERY, segment = states
+    log2_decay, start, end, saved, kept, bhn = states
     read, given, taken = handed
     DTYPE: gl.constexpr = vs.dtype
     h, count, iv = place[1], place[3], place[4]
@@ -43,7 +43,7 @@ def _across(states, shared, handed, place, sizes: gl.constexpr):  # noqa: PLR091
     g = gl.load(log2_decay + h)
     rv = iv * BV + gl.arange(0, BV, gl.SliceLayout(1, of_state))
     rk = gl.arange(0, BK, gl.SliceLayout(0, of_state))
-    S = _start(None if start is None else start + bhn.to(gl.int64) * K * V, rv, rk, steps, of_state, sizes)
+    S = _start(None if start is None else start + bhn.to(gl.int64) * K * V, rv, rk, of_state, sizes)
     r_write = gl.arange(0, C, gl.SliceLayout(0, by_state))
     r_read = gl.arange(0, C, gl.SliceLayout(0, of_o))
     e = 0.0
@@ -51,10 +51,8 @@ def _across(states, shared, handed, place, sizes: gl.constexpr):  # noqa: PLR091
         slot = c % STAGES
         position = chunks - 1 - c if REVERSED else c
         m = gl.minimum(C, count - position * C)
-        if saved is not None:  # noqa: SIM102, for one of the two is known to the compiler
-            if c == 0 or (position + (1 if REVERSED else 0)) % EVERY == 0:
-                to = saved + (segment + position // EVERY).to(gl.int64) * K * V
-                _keep(to, S, e, rv, rk, steps, sizes)
+        if saved is not None:
+            _pass(saved, S, e, rv, rk, c, position, m, kept, sizes)
         faded, unit = _fade(e, m, g)
         A = gl.convert_layout(S.to(DTYPE), by_o)
         mbarrier.wait(ready.index(slot), c // STAGES & 1)
@@ -74,7 +72,7 @@ def _across(states, shared, handed, place, sizes: gl.constexpr):  # noqa: PLR091
         S, _ = warpgroup_mma_wait(0, [S, written])
         mbarrier.arrive(free.index(slot), count=1)
     if end is not None:
-        _keep(end + bhn.to(gl.int64) * K * V, S, e, rv, rk, steps, sizes)
+        _keep(end + bhn.to(gl.int64) * K * V, S, e, rv, rk, sizes)
 
 
 @gluon.jit
@@ -128,9 +126,9 @@ def _within(o, out, log2_decay, EVERY, sums, shared, handed, place, sizes: gl.co
 
 
 @gluon.jit(do_not_specialize=["T", "L", "N", "H", "TILES", "EVERY"])
-def scan(q, k, v, x, o, log2_decay, start, end, saved, sums, steps, T, L, N, H, TILES, EVERY, K: gl.constexpr,
+def scan(q, k, v, x, o, log2_decay, start, end, saved, sums, T, L, N, H, TILES, EVERY, K: gl.constexpr,
          V: gl.constexpr, C: gl.constexpr, BK: gl.constexpr, BV: gl.constexpr, REVERSED: gl.constexpr,
-         STAGES: gl.constexpr):  # fmt: skip
+         TRANSPOSED: gl.constexpr, STAGES: gl.constexpr):  # fmt: skip
     """As `_specialised.scan`; o by descriptors of [1, 1, C, BV]."""
     DTYPE: gl.constexpr = v.dtype
     iv, bhn = gl.program_id(0) % TILES, gl.program_id(0) // TILES
@@ -145,14 +143,14 @@ def scan(q, k, v, x, o, log2_decay, start, end, saved, sums, steps, T, L, N, H, 
     scores = gl.allocate_shared_memory(DTYPE, [C, C], of_scores)
     of_read: gl.constexpr = gl.NVMMASharedLayout.get_default_for([BV, C], gl.float32)
     read = gl.allocate_shared_memory(gl.float32, [PLACES, BV, C], of_read)
-    sizes: gl.constexpr = (C, BK, BV, STAGES, REVERSED, K, V)
+    sizes: gl.constexpr = (C, BK, BV, STAGES, REVERSED, K, V, TRANSPOSED)
     place = (bh // H, bh % H, n * L, gl.minimum(L, T - n * L), iv, 0)
     xs = vs  # or what outputs are weighed by
     if x is not None:
         xs = gl.allocate_shared_memory(DTYPE, [STAGES, 1, 1, C, BV], x.layout)
     shared = (qs, ks, vs, scores, xs, ready, free)
-    segment = bh * gl.cdiv(T, EVERY * C) + n * (L // (EVERY * C))
-    states = (log2_decay, start, end, saved, steps, bhn, EVERY, segment)
+    kept = (EVERY, bh * gl.cdiv(T, EVERY * C) + n * (L // (EVERY * C)))
+    states = (log2_decay, start, end, saved, kept, bhn)
     if x is not None:
         sums += gl.program_id(0) * BV
     handed = (read, given, taken)

@@ -5,9 +5,10 @@ One warp asks for what the next chunks need as soon as their places in shared me
 of four warps, PARTNER is which, goes at its own pace, so that the tensor cores have one group's products while another
 rounds, scales and writes. Within a group, products run beside whatever does not need them.
 
-Groups are told `sizes`: C, BK, BV, STAGES, whether they walk REVERSED, K, V and what else a program adds; `place`: the
-program's sequence, head, first token and number of tokens, tile of values and tile of keys; and `shared`: the tiles of
-q, k, v, scores and what outputs are weighed by, and the barriers of each place for them.
+Groups are told `sizes`: C, BK, BV, STAGES, whether they walk REVERSED, K, V, whether states are TRANSPOSED, [V, K] in
+memory, and what else a program adds; `place`: the program's sequence, head, first token and number of tokens, tile of
+values and tile of keys; and `shared`: the tiles of q, k, v, scores and what outputs are weighed by, and the barriers of
+each place for them.
 
 A state is kept in units of 2^e: fading a chunk is a new `e`, and only where that leaves REACH is the state itself
 scaled, so that heads that fade slowly hardly ever are. In those units it is rounded for the products: bfloat16 reaches
@@ -62,7 +63,7 @@ def _ask(q, k, v, p, x, shared, place, sizes: gl.constexpr):
 
 
 @gluon.jit
-def _start(at, rv, rk, steps, layout: gl.constexpr, sizes: gl.constexpr):
+def _start(at, rv, rk, layout: gl.constexpr, sizes: gl.constexpr):
     """A tile [rv, rk], transposed, of the state of which `at` is the first number; zeros where it is None.
 
     Beyond the state's sizes there is any of its numbers: no query or output has those. That is cheaper than a mask.
@@ -73,18 +74,38 @@ def _start(at, rv, rk, steps, layout: gl.constexpr, sizes: gl.constexpr):
             rv = gl.minimum(rv, sizes[6] - 1)
         if sizes[5] % sizes[1] != 0:
             rk = gl.minimum(rk, sizes[5] - 1)
-        S += gl.load(at + rv[:, None] * steps[1] + rk[None, :] * steps[0])
+        S += gl.load(_of_state(at, rv, rk, sizes))
     return S
 
 
 @gluon.jit
-def _keep(at, S, e, rv, rk, steps, sizes: gl.constexpr):
+def _of_state(at, rv, rk, sizes: gl.constexpr):
+    """Where the numbers of a tile [rv, rk] are; by strides that the compiler knows, or it would hold every address."""
+    if sizes[7]:
+        return at + (rv[:, None] * sizes[5] + rk[None, :])
+    return at + (rv[:, None] + rk[None, :] * sizes[6])
+
+
+@gluon.jit
+def _keep(at, S, e, rv, rk, sizes: gl.constexpr):
     """Stores a tile of a state as `_start` loads it, as far as the state goes."""
-    to = at + rv[:, None] * steps[1] + rk[None, :] * steps[0]
+    to = _of_state(at, rv, rk, sizes)
     if sizes[5] % sizes[1] != 0 or sizes[6] % sizes[2] != 0:
         gl.store(to, S * gl.exp2(e), mask=(rv < sizes[6])[:, None] & (rk < sizes[5])[None, :])
     else:
         gl.store(to, S * gl.exp2(e))
+
+
+@gluon.jit
+def _pass(saved, S, e, rv, rk, c, position, m, kept, sizes: gl.constexpr):
+    """Keeps a tile of the state that chunk `position`, the c-th of the walk, begins with, where segments meet there.
+
+    `kept`: chunks of a segment, and the number of the walk's first one among all heads'.
+    """
+    if c == 0 or (position + (1 if sizes[4] else 0)) % kept[0] == 0:
+        zero = gl.minimum(m, 0)  # unknown to the compiler, which would find all numbers' places before the loop
+        at = saved + (kept[1] + position // kept[0]).to(gl.int64) * sizes[5] * sizes[6]
+        _keep(at, S, e, rv ^ zero, rk ^ zero, sizes)
 
 
 @gluon.jit

@@ -14,7 +14,7 @@ from triton.experimental.gluon.language.nvidia.hopper import (
     warpgroup_mma_wait,
 )
 
-from models._kernels._roles import REACH, _ask, _barriers, _fade, _keep, _start, _weighed, _written
+from models._kernels._roles import REACH, _ask, _barriers, _fade, _keep, _pass, _start, _weighed, _written
 
 
 @gluon.jit
@@ -29,15 +29,15 @@ def _group(  # noqa: PLR0915, as `_scan.scan`
     REVERSED: gl.constexpr = sizes[4]
     K: gl.constexpr = sizes[5]
     V: gl.constexpr = sizes[6]
-    HALVES: gl.constexpr = sizes[7]
-    SPLITS: gl.constexpr = sizes[8]
+    HALVES: gl.constexpr = sizes[8]
+    SPLITS: gl.constexpr = sizes[9]
     PART: gl.constexpr = BK // HALVES
     of_state: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, PART, 16])
     of_o: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, C, 16])
     by_o: gl.constexpr = gl.DotOperandLayout(0, of_o, 2)
     by_state: gl.constexpr = gl.DotOperandLayout(0, of_state, 2)
     qs, ks, vs, ps, xs, ready, free = shared
-    log2_decay, start, end, saved, steps, bhn, B, EVERY, segment = states
+    log2_decay, start, end, saved, kept, bhn, B = states
     DTYPE: gl.constexpr = vs.dtype
     b, h, first, count, iv, ik = place
     chunks = gl.cdiv(count, C)
@@ -46,9 +46,9 @@ def _group(  # noqa: PLR0915, as `_scan.scan`
     rv = iv * BV + PARTNER * WIDE + gl.arange(0, WIDE, gl.SliceLayout(1, of_state))
     r1 = ik * BK + gl.arange(0, PART, gl.SliceLayout(0, of_state))
     r2 = r1 + PART
-    S_1 = _start(None if start is None else start + at, rv, r1, steps, of_state, sizes)
+    S_1 = _start(None if start is None else start + at, rv, r1, of_state, sizes)
     if HALVES == 2:
-        S_2 = _start(None if start is None else start + at, rv, r2, steps, of_state, sizes)
+        S_2 = _start(None if start is None else start + at, rv, r2, of_state, sizes)
     r_write = gl.arange(0, C, gl.SliceLayout(0, by_state))
     r_read = gl.arange(0, C, gl.SliceLayout(0, of_o))
     if sums is not None:
@@ -58,12 +58,10 @@ def _group(  # noqa: PLR0915, as `_scan.scan`
         slot = c % STAGES
         position = chunks - 1 - c if REVERSED else c
         m = gl.minimum(C, count - position * C)
-        if saved is not None:  # noqa: SIM102, for one of the two is known to the compiler
-            if c == 0 or (position + (1 if REVERSED else 0)) % EVERY == 0:
-                to = saved + (segment + position // EVERY).to(gl.int64) * K * V
-                _keep(to, S_1, e, rv, r1, steps, sizes)
-                if HALVES == 2:
-                    _keep(to, S_2, e, rv, r2, steps, sizes)
+        if saved is not None:
+            _pass(saved, S_1, e, rv, r1, c, position, m, kept, sizes)
+            if HALVES == 2:
+                _pass(saved, S_2, e, rv, r2, c, position, m, kept, sizes)
         faded, unit = _fade(e, m, g)
         A_1 = gl.convert_layout(S_1.to(DTYPE), by_o)
         mbarrier.wait(ready.index(slot), c // STAGES & 1)
@@ -102,7 +100,7 @@ def _group(  # noqa: PLR0915, as `_scan.scan`
             a = a * (1.0 / SPLITS)
         if sums is not None:
             x_c = xs.index(slot).reshape([C, BV]).slice(PARTNER * WIDE, WIDE, dim=1)
-            weighed += _weighed(x_c, a, position, m, EVERY, C, of_o)
+            weighed += _weighed(x_c, a, position, m, kept[0], C, of_o)
         tma.store_wait(0)
         out.reshape([C, WIDE]).permute([1, 0]).store(a.to(o.dtype))
         fence_async_shared()
@@ -115,19 +113,19 @@ def _group(  # noqa: PLR0915, as `_scan.scan`
         mbarrier.arrive(free.index(slot), count=1)
     tma.store_wait(0)
     if end is not None:
-        _keep(end + at, S_1, e, rv, r1, steps, sizes)
+        _keep(end + at, S_1, e, rv, r1, sizes)
         if HALVES == 2:
-            _keep(end + at, S_2, e, rv, r2, steps, sizes)
+            _keep(end + at, S_2, e, rv, r2, sizes)
     if sums is not None:
         gl.store(sums + PARTNER * WIDE + gl.arange(0, WIDE, gl.SliceLayout(1, of_o)), weighed)
 
 
 @gluon.jit(do_not_specialize=["T", "L", "N", "H", "B", "TILES", "EVERY"])
-def scan(q, k, v, p, x, o, log2_decay, start, end, saved, sums, steps, T, L, N, H, B, TILES, EVERY,
+def scan(q, k, v, p, x, o, log2_decay, start, end, saved, sums, T, L, N, H, B, TILES, EVERY,
          SPLITS: gl.constexpr, K: gl.constexpr, V: gl.constexpr, C: gl.constexpr, BK: gl.constexpr, BV: gl.constexpr,
-         HALVES: gl.constexpr, CONSUMERS: gl.constexpr, REVERSED: gl.constexpr, STAGES: gl.constexpr):  # fmt: skip
+         HALVES: gl.constexpr, CONSUMERS: gl.constexpr, REVERSED: gl.constexpr, TRANSPOSED: gl.constexpr,
+         STAGES: gl.constexpr):  # fmt: skip
     """Outputs as of `_scan.scan`; q and k by descriptors of [1, 1, C, BK], o of [1, 1, C, BV/CONSUMERS].
-    `steps` are the state's strides.
 
     `saved`: states before every EVERY-th chunk of a sequence; REVERSED, after every EVERY-th. `sums`, where there is x,
     like o: of each program and each of its values, the outputs times x by their place between such chunks.
@@ -145,11 +143,11 @@ def scan(q, k, v, p, x, o, log2_decay, start, end, saved, sums, steps, T, L, N, 
     if x is not None:
         xs = gl.allocate_shared_memory(DTYPE, [STAGES, 1, 1, C, BV], x.layout)
     out_1 = gl.allocate_shared_memory(o.dtype, [1, 1, C, WIDE], o.layout)
-    sizes: gl.constexpr = (C, BK, BV, STAGES, REVERSED, K, V, HALVES, SPLITS)
+    sizes: gl.constexpr = (C, BK, BV, STAGES, REVERSED, K, V, TRANSPOSED, HALVES, SPLITS)
     place = (bh // H, bh % H, n * L, gl.minimum(L, T - n * L), iv, ik)
     shared = (qs, ks, vs, ps, xs, ready, free)
-    segment = bh * gl.cdiv(T, EVERY * C) + n * (L // (EVERY * C))
-    states = (log2_decay, start, end, saved, steps, bhn, B, EVERY, segment)
+    kept = (EVERY, bh * gl.cdiv(T, EVERY * C) + n * (L // (EVERY * C)))
+    states = (log2_decay, start, end, saved, kept, bhn, B)
     if x is not None:
         sums += (gl.program_id(0) * SPLITS + ik) * BV
     asked = (q, k, v, p, x, shared, place, sizes)

@@ -152,24 +152,25 @@ def _launch(job, q, k, v, P, o, start, end, tile: Tile, backwards, transposed, s
             from models._kernels import _gathered
 
             _gathered.gather[grid](
-                *(k_, v_, job.g, end, steps, T, L, N, H, tiles, K, V, C, tile.keys, tile.values),
-                *(tile.values // groups, backwards, 2 * tile.stages),  # two tiles a stage, not three or four
+                *(k_, v_, job.g, end, T, L, N, H, tiles, K, V, C, tile.keys, tile.values),
+                *(tile.values // groups, backwards, transposed, 2 * tile.stages),  # two tiles a stage, not more
                 **launch,
             )
         elif inside:
             from models._kernels import _paired
 
             _paired.scan[grid](
-                *(q_, k_, v_, x_, o_, job.g, start, end, saved, sums, steps, T, L, N, H, tiles, job.L // C),
-                *(K, V, C, tile.keys, tile.values, backwards, tile.stages - (x is not None)),  # x takes a place's room
+                *(q_, k_, v_, x_, o_, job.g, start, end, saved, sums, T, L, N, H, tiles, job.L // C),
+                *(K, V, C, tile.keys, tile.values, backwards, transposed),
+                tile.stages - (x is not None),  # its tiles take the room of a stage
                 **launch,
             )
         else:
             from models._kernels import _specialised
 
             _specialised.scan[grid](
-                *(q_, k_, v_, P_, x_, o_, job.g, start, end, saved, sums, steps, T, L, N, H, B, tiles, job.L // C),
-                *(splits, K, V, C, tile.keys, tile.values, tile.halves, groups, backwards, tile.stages),
+                *(q_, k_, v_, P_, x_, o_, job.g, start, end, saved, sums, T, L, N, H, B, tiles, job.L // C),
+                *(splits, K, V, C, tile.keys, tile.values, tile.halves, groups, backwards, transposed, tile.stages),
                 **launch,
             )
         return
