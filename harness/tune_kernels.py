@@ -70,7 +70,8 @@ def measured(keys: int, values: int, C: int, inside: bool, tile: Tile) -> dict[s
         return [torch.randn(shape, device="cuda", dtype=torch.bfloat16).transpose(1, 2) for shape in shapes]
 
     def scanned(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor, start: Tensor | None, backwards: bool) -> Any:
-        job = scans.Job(log_decay.float() * math.log2(math.e), None, plan, len(q), q.shape[2], q.shape[2])
+        T = q.shape[2]
+        job = scans.Job(log_decay.float() * math.log2(math.e), None, plan, len(q), T, T, T)
         P = None if inside else scans.scores(job, *((k, q) if backwards else (q, k)))
         return lambda: scans.scan(job, q, k, v, P, start, tile, backwards, keep=start is not None), job
 

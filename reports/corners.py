@@ -64,8 +64,7 @@ def measure(result_set: Any) -> Corners | None:
 
 
 def _caution(points: pd.DataFrame, table: pd.DataFrame) -> str:
-    shown = points["point"].isin(" ".join(table["point"]).split())
-    return rows.LAUNCHES if (shown & rows.launches(points)).any() else ""
+    return rows.launched(points[points["point"].isin(" ".join(table["point"]).split())])
 
 
 def _speed(result_set: Any, name: str) -> tuple[pd.DataFrame, str]:

@@ -58,8 +58,7 @@ def counts(result_set: Any) -> str:
 def cautions(result_set: Any) -> list[str]:
     """What is left out of comparisons, and what is in them that ranks nothing."""
     points = rows.current(result_set.points)
-    launched = rows.launches(points) & (points["status"] == "ok")
-    told = [budget.one(result_set).left_out, rows.LAUNCHES if launched.any() else ""]
+    told = [budget.one(result_set).left_out, rows.launched(points[points["status"] == "ok"])]
     return [each for each in told if each]
 
 

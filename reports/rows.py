@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from reports import intervals
+from reports import intervals, wording
 
 Table = TypeVar("Table")
 
@@ -198,6 +198,15 @@ def launches(points: pd.DataFrame) -> pd.Series:
     """Which rows of points.csv measure what `LAUNCHES` says."""
     replayed = points["graph"].astype(object).fillna("").astype(str).str.lower() == "true"
     return (points["measure"] == "decode") & (points["device"] == "cuda") & ~replayed
+
+
+def launched(points: pd.DataFrame) -> str:
+    """What `LAUNCHES` says of these rows, by label where other labels' decoding was replayed; empty where of none."""
+    decoded = points[(points["measure"] == "decode") & (points["device"] == "cuda")]
+    labels = sorted(points.loc[launches(points), "label"].unique())
+    if len(labels) in (0, decoded["label"].nunique()):
+        return LAUNCHES if labels else ""
+    return LAUNCHES.replace("Decoding", f"Decoding of {wording.listed(labels)}", 1)
 
 
 def failures(table: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from reports import corners, rows, sections, style, tradeoffs, wording
+from reports import corners, provenance, rows, sections, style, tradeoffs, wording
 from reports import triangle as picture
 from tests.report_data import ENTROPY, Builder
 
@@ -102,6 +102,13 @@ def test_the_decode_corner_says_where_it_is_of_launches() -> None:
     shown = sections.of_triangle(decoded_on_cuda("false").build(), launched, "key")
     cautioned = [section.key for section in shown if rows.LAUNCHES in section.note]
     assert cautioned == ["key", "key-decode-quality", "key-training-decode"]
+
+
+def test_a_page_says_whose_decoding_is_of_launches() -> None:
+    made = decoded_on_cuda("true")
+    for row in made.rows["points"]:
+        row |= {"graph": "false"} if row["label"] == "rwkv" else {}
+    assert provenance.cautions(made.build()) == [rows.LAUNCHES.replace("Decoding", "Decoding of rwkv", 1)]
 
 
 def test_a_model_shows_its_fastest_form() -> None:

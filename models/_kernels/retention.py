@@ -103,7 +103,7 @@ class _Retention(torch.autograd.Function):
             dv, _ = scan(job, k, q, do, P, ends, how.of_v, backwards=True, saved=dknown)
         else:
             dv, dstate = scan(job, k, q, do, P, ends, how.of_v, backwards=True, keep=ctx.has_state, saved=dknown)
-        total = dlog = None
+        total: Tensor | None = None
         if learned and how.of_qk.specialised:
             dq, reads = weighed(job, do, v, k, G, starts, how.of_qk, q)
             dk, writes = weighed(job, v, do, q, G, ends, how.of_qk, k, backwards=True)
@@ -114,9 +114,10 @@ class _Retention(torch.autograd.Function):
             dk, _ = scan(job, v, do, q, G, ends, how.of_qk, backwards=True, transposed=True, dtype=exact)
             if learned:
                 total, dq, dk = by_place(job, (q, dq), (k, dk))
-        if learned:
-            between = (starts, ends) if known is None else (known, dknown)
-            dlog = decay_gradient(job, total, *between, final, dfinal, dstate).to(log_decay.dtype)
+        dlog = None
+        if total is not None:
+            known, dknown = (starts, ends) if known is None else (known, dknown)
+            dlog = decay_gradient(job, total, known, dknown, final, dfinal, dstate).to(log_decay.dtype)
         return dq, dk, dv, dlog, dstate, None, None, None, None
 
 
