@@ -33,7 +33,8 @@ WIDTH, TOKENS, BATCH = 2048, 8192, 4  # of what is timed
 CHECKED = 777  # tokens of what is checked: no chunk divides them
 LIMIT = 1e-2  # relative error of outputs and states in bfloat16
 SHARED = 227 * 1024  # bytes of shared memory that a program may take
-HANDED = 49152  # of which what specialised programs hand on and write may take
+HANDED = 49152  # of which programs with two groups, of scores inside, take what one hands to the other and writes
+BARRIERS = 512
 SECONDS = 120  # that one process may take
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -52,7 +53,9 @@ def ways(keys: int, values: int, C: int, inside: bool, roles: bool = False) -> l
         pair = C == 64 and wide == 64 and keys == whole < 256
         if not roles or keys % whole or values % wide or (inside and not pair):
             continue
-        most = min(4, (SHARED - HANDED) // (2 * C * (2 * whole + wide + (0 if inside else C))))
+        # Inside, a stage makes room for what a learned gamma weighs by; elsewhere every stage must have it.
+        stage = 2 * C * (2 * whole + (wide if inside else 2 * wide + C))
+        most = min(4, (SHARED - BARRIERS - (HANDED if inside else 2 * C * wide)) // stage)
         found += [Tile(whole, wide, halves, warps, stages, True) for stages in range(2, most + 1)]
     return found
 

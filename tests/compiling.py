@@ -22,6 +22,7 @@ from models import _kernels
 
 DTYPE = torch.bfloat16
 ROLES = ("_specialised", "_paired", "_gathered")  # whose programs differ more: all launches
+SHARED = 227 * 1024  # bytes that a program may have on such a GPU
 MOST = 5  # launches of one program: one to four seconds each where they differ
 
 
@@ -70,9 +71,13 @@ def cases() -> list[Callable[[], Any]]:
     choices = decode_kernels.likeliest_errors, decode_kernels.angle_errors
     found += [lambda made=made: made("cpu", DTYPE) for made in (*passes, *choices)]
     found.append(decode_kernels.rounding_errors)
-    for K, V in plans.SPECIALISED:  # with segments, and with states kept on the way
-        for T, L in ((600, 256), (1100, None)):
-            case = retention_kernels.Case(H=1, T=T, K=K, V=V, L=L)
+    Case = retention_kernels.Case
+    for K, V in (*plans.SPECIALISED, (256, 432)):  # several walks, states kept on the way, and as models are trained
+        for case in (
+            Case(H=1, T=600, K=K, V=V, L=256),
+            Case(H=1, T=1100, K=K, V=V),
+            Case(H=1, T=600, K=K, V=V, learned=False, state=False, final=False),
+        ):
             found.append(lambda case=case: retention_kernels.errors(case, "cpu", DTYPE))
     return found
 
@@ -87,8 +92,10 @@ def main() -> dict[str, dict[str, Any]]:
         if compiled[name] == MOST and name.partition(".")[0] not in ROLES:
             return
         try:
-            run(self, *given, grid=grid, warmup=True, **how)
+            program = run(self, *given, grid=grid, warmup=True, **how)
             compiled[name] += 1
+            if program.metadata.shared > SHARED:
+                refused[name] = f"takes {program.metadata.shared:,} bytes of shared memory of {SHARED:,}"
         except Exception as error:  # whatever the compiler raises is what is looked for
             refused[name] = repr(error)[:500]
 

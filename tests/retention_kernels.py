@@ -24,7 +24,10 @@ GAMMAS = (0.97, 1e-3, 1.0, 0.6)  # of the heads: slow, so fast that powers vanis
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """Sizes all different, and no chunk or tile divides them. `packed`: lengths of sequences in one batch row."""
+    """Sizes all different, and no chunk or tile divides them. `packed`: lengths of sequences in one batch row.
+
+    `learned`: the decay has a gradient. `final`: the state after the last token is asked for, and has a gradient.
+    """
 
     B: int = 1
     H: int = 3
@@ -34,7 +37,10 @@ class Case:
     how: Plan | None = None
     L: int | None = None
     decay: bool = True
+    learned: bool = True
     state: bool = True
+    final: bool = True
+    gammas: tuple[float, ...] = GAMMAS
     packed: tuple[int, ...] = ()
 
 
@@ -43,6 +49,8 @@ CASES = {
     "one token": Case(T=1, V=8),
     "a batch": Case(B=2, T=19, H=4),
     "no decay, no state": Case(decay=False, state=False, T=33),
+    "a fixed decay": Case(learned=False, T=50),
+    "no final state": Case(state=False, final=False, T=50),
     "segments": Case(how=Plan(16, EXACT, EXACT, EXACT), L=16, T=41),
     "segments without a state": Case(how=Plan(16, EXACT, EXACT, EXACT), L=32, T=70, H=2, state=False),
     "scores inside": Case(K=32, V=24, how=Plan(16, EXACT, EXACT, EXACT, (True, True))),
@@ -63,20 +71,21 @@ def inputs(case: Case, device: str, dtype: torch.dtype, seed: int = 0) -> tuple[
         return torch.randn(shape, generator=made).to(device, kind)
 
     q, k, v, do = (random(B, T, H, size).transpose(1, 2) for size in (case.K, case.K, case.V, case.V))
-    given = [q, k, v]
+    given = [x.requires_grad_() for x in (q, k, v)]
     if case.decay:
-        given.append(torch.tensor(GAMMAS[:H], device=device).log())
+        given.append(torch.tensor(case.gammas[:H], device=device).log().requires_grad_(case.learned))
     if case.state:
-        given.append(random(S, H, case.K, case.V, kind=torch.float32))
-    return [x.requires_grad_() for x in given], [do, random(S, H, case.K, case.V, kind=torch.float32)]
+        given.append(random(S, H, case.K, case.V, kind=torch.float32).requires_grad_())
+    return given, [do, random(S, H, case.K, case.V, kind=torch.float32)]
 
 
 def results(run: Callable[..., Any], case: Case, given: list[Tensor], back: list[Tensor]) -> list[Tensor]:
-    """Outputs, final states, and the gradient of everything that was given."""
+    """Outputs, final states, and the gradient of everything that was given and has one."""
     q, k, v, *rest = given
     log_decay = rest[0] if case.decay else None
-    o, end = run(q, k, v, log_decay, rest[-1] if case.state else None)
-    return [o, end, *torch.autograd.grad((o, end), given, [x.to(o.dtype) if x is back[0] else x for x in back])]
+    made = run(q, k, v, log_decay, rest[-1] if case.state else None)[: 1 + case.final]
+    back = [x.to(made[0].dtype) if x is back[0] else x for x in back]
+    return [*made, *torch.autograd.grad(made, [x for x in given if x.requires_grad], back[: len(made)])]
 
 
 def oracle(case: Case, given: list[Tensor], back: list[Tensor]) -> list[Tensor]:
@@ -88,30 +97,39 @@ def oracle(case: Case, given: list[Tensor], back: list[Tensor]) -> list[Tensor]:
         ended = [_retention.recurrent(*part, log_decay, start, True) for part, start in zip(parts, starts, strict=True)]
         return torch.cat([o for o, _ in ended], 2), torch.cat([end for _, end in ended])
 
-    exact = [x.detach().double().requires_grad_() for x in given]
+    exact = [x.detach().double().requires_grad_(x.requires_grad) for x in given]
     return results(run, case, exact, [x.double() for x in back])
 
 
 @poisoned()
-def errors(
-    case: Case, device: str = "cpu", dtype: torch.dtype = torch.float32, seed: int | None = None
-) -> dict[str, float]:
-    """Relative error of the outputs, the final states and each gradient; with a seed also the size of the decay's."""
+def compared(case: Case, device: str, dtype: torch.dtype, seed: int = 0) -> dict[str, tuple[Tensor, Tensor]]:
+    """The outputs, the final states and each gradient, beside the right ones."""
     from models._kernels import retention
 
-    given, back = inputs(case, device, dtype, seed or 0)
+    given, back = inputs(case, device, dtype, seed)
     ends = None
     if case.packed:
         ends = torch.tensor([0, *itertools.accumulate(case.packed)], dtype=torch.int32, device=device)
 
     def run(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor | None, state: Tensor | None) -> Any:
-        return retention.retention(q, k, v, log_decay, state, True, ends, case.how, case.L)
+        return retention.retention(q, k, v, log_decay, state, case.final, ends, case.how, case.L)
 
     got = results(run, case, given, back)
-    names = ["o", "state", "dq", "dk", "dv", *["dlog"] * case.decay, *["dstate"] * case.state]
-    right = oracle(case, given, back)
-    sizes = {} if seed is None else {"|dlog|": right[5].norm().item()}
-    return sizes | {name: off(a, b) for name, a, b in zip(names, got, right, strict=True)}
+    names = ["o", *["state"] * case.final, "dq", "dk", "dv"]
+    names += [*["dlog"] * (case.decay and case.learned), *["dstate"] * case.state]
+    return dict(zip(names, zip(got, oracle(case, given, back), strict=True), strict=True))
+
+
+def errors(case: Case, device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
+    """Relative error of each."""
+    return {name: off(*pair) for name, pair in compared(case, device, dtype).items()}
+
+
+def decay_errors(case: Case, device: str, dtype: torch.dtype, draws: int) -> list[float]:
+    """Relative error of the decay's gradient, head by head, over several draws: one alone may cancel to nothing."""
+    pairs = [compared(case, device, dtype, seed)["dlog"] for seed in range(draws)]
+    got, right = (torch.stack([pair[i].double() for pair in pairs]) for i in (0, 1))
+    return ((got - right).norm(dim=0) / right.norm(dim=0)).tolist()
 
 
 if __name__ == "__main__":

@@ -6,13 +6,19 @@ import pytest
 import torch
 
 from models import _gate, _retention, _rotary
-from models._kernels import bucket
-from models._kernels.plans import SPECIALISED, TABLE, Plan, plan
+from models._kernels import bucket, specialised
+from models._kernels.plans import SPECIALISED, TABLE, Plan, Tile, plan
 from tests import programs, retention_kernels
 from tests.cases import off
 from tests.programs import COMPILED, on_a_gpu
 
 ODD = (32, 32), (96, 72), (64, 108), (256, 256), (256, 432), (200, 300), (160, 320), (192, 384)
+SLOW = (1 - 2.0**-5, 1 - 2.0**-7, 1 - 2.0**-9)  # heads that remember, as models begin with
+BY_HEAD = 0.05  # of the decay's gradient in short types, sums that cancel
+MIXED = (  # programs whose warps have roles make the gradients of q and k, or everything else
+    dataclasses.replace(TABLE[128, 256], of_qk=Tile(256, 64, 2, 4, 2, True)),
+    dataclasses.replace(SPECIALISED[128, 256], of_qk=Tile(256, 64, 2, 4, 2)),
+)
 INTERPRETED = 1e-6  # in float32, of sums in another order; the decay's gradient sums over all tokens: ten times
 
 
@@ -25,18 +31,34 @@ def interpreted():
 @pytest.mark.parametrize("case", retention_kernels.CASES)
 def test_interpreted_programs_are_exact(interpreted, case):
     found = interpreted[case]
-    assert len(found) >= 5
+    assert len(found) >= 4
     assert {
         name: error for name, error in found.items() if not error <= INTERPRETED * (10 if name == "dlog" else 1)
     } == {}
 
 
-@pytest.mark.parametrize("given", [{"L": 40}, {"L": 0}, {"cu_lengths": torch.tensor([0, 20])}])
-def test_what_no_program_can_do_is_refused(given):
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"L": 40}, "L is 40; it must be a multiple of the chunk, 16"),
+        ({"L": 0}, "L is 0; it must be a multiple of the chunk, 16"),
+        ({"cu_lengths": torch.tensor([0, 20])}, "this batch is of 2"),
+        *(({"how": how}, "this is torch.float32 without cu_lengths: give none") for how in MIXED),
+    ],
+)
+def test_what_no_program_can_do_is_refused(given, told):
     retention = pytest.importorskip("models._kernels.retention", reason="Triton is for Linux", exc_type=ImportError)
     q = torch.randn(2, 1, 20, 32)
-    with pytest.raises(ValueError, match=r"must be a multiple of the chunk, 16|this batch is of 2"):
+    with pytest.raises(ValueError, match=told):
         retention.retention(q, q, q, **given)
+
+
+def test_programs_with_roles_refuse_packed_sequences():
+    retention = pytest.importorskip("models._kernels.retention", reason="Triton is for Linux", exc_type=ImportError)
+    q, ends = torch.randn(1, 1, 20, 32, dtype=torch.bfloat16), torch.tensor([0, 20], dtype=torch.int32)
+    for how in MIXED:
+        with pytest.raises(ValueError, match="with cu_lengths: give none"):
+            retention.retention(q, q, q, cu_lengths=ends, how=how)
 
 
 def test_an_oracle_of_another_decay_is_told_apart():
@@ -70,47 +92,55 @@ def wrong(found, dtype):
 @on_a_gpu
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("sizes", [*TABLE, (64, 108)], ids=str)
-def test_the_gradient_of_a_decay_is_right_over_several_draws(sizes, dtype):
-    """One draw may cancel to nothing, so errors are held to the size that the gradient has over six."""
-    told = []
-    for seed in range(6):
-        found = retention_kernels.errors(retention_kernels.Case(T=333, K=sizes[0], V=sizes[1]), "cuda", dtype, seed)
-        told.append((found["dlog"] * found["|dlog|"], found["|dlog|"]))
-    errors, norms = torch.tensor(told).norm(dim=0)
-    assert errors <= COMPILED[dtype] * norms
+def test_the_gradient_of_a_decay_is_right_in_every_head(sizes, dtype):
+    case = retention_kernels.Case(T=333, K=sizes[0], V=sizes[1], gammas=SLOW)
+    assert max(retention_kernels.decay_errors(case, "cuda", dtype, 6)) < BY_HEAD
 
 
 @on_a_gpu
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-@pytest.mark.parametrize(
-    "sizes",
-    [*TABLE, (32, 32), (96, 72), (64, 108), (256, 256), (256, 432), (200, 300), (160, 320), (192, 384)],
-    ids=str,
-)
+@pytest.mark.parametrize("sizes", [*TABLE, *ODD], ids=str)
 def test_every_pinned_plan_is_right(sizes, dtype):
     K, V = sizes
-    for case in (retention_kernels.Case(T=333, K=K, V=V), retention_kernels.Case(B=2, T=1500, K=K, V=V, H=2)):
+    for changed in (
+        {"T": 333},
+        {"T": 333, "learned": False},
+        {"T": 1500, "B": 2, "H": 2},
+        {"T": 1500, "B": 2, "H": 2, "learned": False},
+        {"T": 1025, "H": 2, "state": False, "final": False},
+    ):
+        case = retention_kernels.Case(K=K, V=V, **changed)
         for how in (None, plan(K, V, dtype)):  # not the same where programs can be specialised
             assert wrong(retention_kernels.errors(dataclasses.replace(case, how=how), "cuda", dtype), dtype) == {}
 
 
 @on_a_gpu
-@pytest.mark.parametrize("walks", [1, 2])
+@pytest.mark.parametrize("learned", [False, True])
+@pytest.mark.parametrize("how", MIXED, ids=["of q and k", "of the rest"])
+def test_plans_may_have_programs_of_both_kinds(how, learned):
+    if not specialised(torch.device("cuda")):
+        pytest.skip("needs a Hopper GPU")
+    for T in (333, 2100):
+        case = retention_kernels.Case(T=T, K=128, V=256, how=how, learned=learned)
+        assert wrong(retention_kernels.errors(case, "cuda", torch.bfloat16), torch.bfloat16) == {}
+
+
+@on_a_gpu
+@pytest.mark.parametrize(("walks", "T"), [(1, 512), (1, 825), (2, 825), (2, 1050)])  # segments of 256, or a token
 @pytest.mark.parametrize("sizes", [*SPECIALISED, (256, 432)], ids=str)
-def test_walks_keep_the_states_that_a_learned_decay_asks_for(sizes, walks, monkeypatch):
-    from models._kernels import retention, specialised
+def test_walks_keep_the_states_that_a_learned_decay_asks_for(sizes, walks, T, monkeypatch):
+    from models._kernels import retention
 
     if not specialised(torch.device("cuda")):
         pytest.skip("needs a Hopper GPU")
+    monkeypatch.setattr(retention, "LONGEST", 256)
     cut, scan, saved = retention.cut, retention.scan, []
     monkeypatch.setattr(retention, "cut", lambda N, *rest: cut(walks, *rest))
     monkeypatch.setattr(retention, "scan", lambda *given, **how: saved.append(how.get("saved")) or scan(*given, **how))
-    case = retention_kernels.Case(B=2, T=3300, K=sizes[0], V=sizes[1])
-    told = [retention_kernels.errors(case, "cuda", torch.bfloat16, seed) for seed in range(3)]
-    assert [wrong({k: e for k, e in found.items() if k != "|dlog|"}, torch.bfloat16) for found in told] == [{}] * 3
-    errors, norms = torch.tensor([(found["dlog"] * found["|dlog|"], found["|dlog|"]) for found in told]).norm(dim=0)
-    assert errors <= COMPILED[torch.bfloat16] * norms
-    assert sum(states is not None for states in saved) == 2 * 3  # forwards and backwards
+    case = retention_kernels.Case(T=T, K=sizes[0], V=sizes[1], gammas=SLOW)
+    assert wrong(retention_kernels.errors(case, "cuda", torch.bfloat16), torch.bfloat16) == {}
+    assert sum(states is not None for states in saved) == 2  # forwards and backwards
+    assert max(retention_kernels.decay_errors(case, "cuda", torch.bfloat16, 3)) < BY_HEAD
 
 
 @on_a_gpu

@@ -1,4 +1,4 @@
-"""What segments add to the states between them, by programs whose warps have roles: see `_roles`."""
+"""What walks add to the states between them, by programs whose warps have roles: see `_roles`."""
 
 from triton.experimental import gluon
 from triton.experimental.gluon import language as gl
@@ -56,7 +56,7 @@ def _gather(states, shared, place, sizes: gl.constexpr, WIDE: gl.constexpr, PART
 def gather(k, v, log2_decay, end, T, L, N, H, TILES, K: gl.constexpr, V: gl.constexpr, C: gl.constexpr,
            BK: gl.constexpr, BV: gl.constexpr, WIDE: gl.constexpr, REVERSED: gl.constexpr,
            TRANSPOSED: gl.constexpr, STAGES: gl.constexpr):  # fmt: skip
-    """What a segment adds to the state after it; REVERSED, to the one before it."""
+    """What a walk adds to the state after it; REVERSED, to the one before it."""
     DTYPE: gl.constexpr = v.dtype
     iv, bhn, ik = gl.program_id(0) % TILES, gl.program_id(0) // TILES, gl.program_id(1)
     bh, n = bhn // N, bhn % N

@@ -1,7 +1,7 @@
 """The Triton programs of retention: one scan, run forwards or backwards in time, is its outputs and all its gradients.
 
 Letters: B sequences, H heads, T tokens, K size of a query or key head, V size of a value head, C tokens of a chunk,
-N segments of L tokens, m tokens of a chunk that there are. Powers of gamma are taken from its base-2 logarithm.
+N walks of L tokens, m tokens of a chunk that there are. Powers of gamma are taken from its base-2 logarithm.
 
 In a chunk, with R the state before it and j its tokens from 0, gamma^(j+1) being `up` and gamma^(m-1-j) `down`:
 
@@ -25,7 +25,7 @@ import triton.language as tl
 
 @triton.jit
 def _span(cu_lengths, b, n, T, L, VARLEN: tl.constexpr):
-    """First token and number of tokens of a segment: of packed sequence b, or of segment n of any sequence."""
+    """First token and number of tokens of a walk: over packed sequence b, or the n-th over any sequence."""
     if VARLEN:
         first = tl.load(cu_lengths + b)
         count = tl.load(cu_lengths + b + 1) - first
@@ -209,7 +209,7 @@ def carry(
     KEEP_FINAL: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """What each segment adds, [B H, N, SIZE], becomes the state before it; in time's order or backwards."""
+    """What each walk adds, [B H, N, SIZE], becomes the state before it; in time's order or backwards."""
     block, bh = tl.program_id(0) % BLOCKS, tl.program_id(0) // BLOCKS
     g = tl.load(log2_decay + bh % H)
     r = block * BLOCK + tl.arange(0, BLOCK)

@@ -31,15 +31,15 @@ def tokens(q, dq, k, dk, of_q, of_k, sums, T, L, H, BLOCKS, q_steps, dq_steps, k
     tl.store(at_k, by_k.to(of_k.dtype.element_ty), inside)
 
 
-@triton.jit(do_not_specialize=["N", "SIZE", "BLOCKS"])
-def states(before, after, sums, N, SIZE, BLOCKS, BLOCK: tl.constexpr, ROUNDS: tl.constexpr):
+@triton.jit(do_not_specialize=["G", "SIZE", "BLOCKS"])
+def states(before, after, sums, G, SIZE, BLOCKS, BLOCK: tl.constexpr, ROUNDS: tl.constexpr):
     """Of the states between a head's segments: the sum of each one times its gradient, over a part of its numbers."""
     block, bn = tl.program_id(0) % BLOCKS, tl.program_id(0) // BLOCKS
-    bh, n = (bn // (N - 1)).to(tl.int64), bn % (N - 1)
+    bh, n = (bn // (G - 1)).to(tl.int64), bn % (G - 1)
     total = tl.zeros((BLOCK,), tl.float32)
     for i in tl.range(0, ROUNDS):
         r = (block * ROUNDS + i) * BLOCK + tl.arange(0, BLOCK)
         inside = r < SIZE
-        a = tl.load(before + (bh * N + n + 1) * SIZE + r, inside, 0.0)
-        total += a * tl.load(after + (bh * N + n) * SIZE + r, inside, 0.0)
+        a = tl.load(before + (bh * G + n + 1) * SIZE + r, inside, 0.0)
+        total += a * tl.load(after + (bh * G + n) * SIZE + r, inside, 0.0)
     tl.store(sums + tl.program_id(0), tl.sum(total, 0))

@@ -1,9 +1,10 @@
-"""The gradient of a learned decay in one pass over queries, keys, their gradients and the states between segments.
+"""The gradient of a learned decay: sums of queries and keys times their gradients, and products of states.
 
-Letters: B batch, H heads, T tokens, K size of a head, V size of a value head, N segments of L tokens.
+Letters: B batch, H heads, T tokens, K size of a head, V size of a value head, G segments of L tokens.
 
-`_chunkwise._decay_gradient` says what it is, of chunks; here they are segments. Torch would read and write each of the
-four tensors several times in float32.
+`_chunkwise._decay_gradient` says what it is, of chunks; here they are segments. The sums are taken where the gradients
+of queries and keys are made, by `scans.weighed`; or here from gradients in float32, in one pass where torch would read
+and write each of the four tensors several times.
 
 Places in a segment are counted from its middle, which halves what rounding adds: with S and dS at a segment's ends,
 
@@ -11,6 +12,9 @@ Places in a segment are counted from its middle, which halves what rounding adds
 
 as q can be made larger by what k and S_start are made smaller by. So moving the origin by c moves c <S, dS>, from one
 end to the other, and between segments nothing changes.
+
+The sums cancel down to what a head remembers, so what rounding leaves of them is small beside the gradient of a head
+that remembers many tokens and not beside that of one that forgets within a few.
 """
 
 from typing import Any
@@ -30,8 +34,8 @@ BLOCK, ROUNDS = 2048, 8  # numbers of a state that a program reads at once, and 
 def decay_gradient(
     job: Any,
     total: Float[Tensor, "H"],
-    starts: Float[Tensor, "S H *N K V"] | None,
-    ends: Float[Tensor, "S H *N K V"] | None,
+    starts: Float[Tensor, "S H *G K V"] | None,
+    ends: Float[Tensor, "S H *G K V"] | None,
     final: Float[Tensor, "S H K V"] | None,
     dfinal: Float[Tensor, "S H K V"] | None,
     dstate: Float[Tensor, "S H K V"] | None,
@@ -79,11 +83,11 @@ def _tokens(job, queries, keys) -> tuple[Float[Tensor, "H"], Tensor, Tensor]:
 
 def _states(starts, ends) -> Float[Tensor, "H"]:
     """Sums over the batch of the states after segments times their gradients."""
-    B, H, N = starts.shape[:3]
+    B, H, G = starts.shape[:3]
     size = starts[0, 0, 0].numel()
     blocks = triton.cdiv(size, BLOCK * ROUNDS)
-    sums = torch.empty(B, H, (N - 1) * blocks, device=starts.device)
-    _weigh.states[(B * H * (N - 1) * blocks,)](starts, ends, sums, N, size, blocks, BLOCK, ROUNDS, num_warps=8)
+    sums = torch.empty(B, H, (G - 1) * blocks, device=starts.device)
+    _weigh.states[(B * H * (G - 1) * blocks,)](starts, ends, sums, G, size, blocks, BLOCK, ROUNDS, num_warps=8)
     return sums.sum((0, 2))
 
 

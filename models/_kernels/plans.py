@@ -42,6 +42,11 @@ class Plan:
     of_qk: Tile
     inside: tuple[bool, bool] = (False, False)
 
+    @property
+    def roles(self) -> bool:
+        """Whether any of its programs has warps with roles."""
+        return any(tile.specialised for tile in (self.outputs, self.of_v, self.of_qk))
+
 
 EXACT = Tile(32, 32, 1, 4, 1)  # float32 with products in IEEE arithmetic, without tensor cores: right, not fast
 LONG = Tile(256, 128, 2, 8, 3)

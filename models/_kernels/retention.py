@@ -1,7 +1,7 @@
 """Retention on a GPU by Triton: `_retention.chunkwise` with the same arguments, results and gradients.
 
-Letters: B batch, H heads, T tokens, K size of a query or key head, V size of a value head, C chunk length, N segments
-of L tokens, S sequences: the batch, or as many as are packed one after the other.
+Letters: B batch, H heads, T tokens, K size of a query or key head, V size of a value head, C chunk length, N walks over
+a sequence, segments of L tokens, S sequences: the batch, or as many as are packed one after the other.
 
 One program per tile of values (and of keys, beyond 256 of them) of each sequence's head walks over the chunks with its
 tile of the state in registers; `_scan` says how, and on Hopper `_roles`, `_specialised` and `_paired`. Where that would
@@ -24,7 +24,7 @@ from models._kernels.decay_gradient import by_place, decay_gradient
 from models._kernels.plans import Plan, plan
 from models._kernels.scans import Job, added, carried, scan, scores, weighed
 
-LONGEST = 1024  # tokens between known states where gamma's gradient is wanted: it weighs what was rounded by the place
+LONGEST = 1024  # tokens between known states where gamma's gradient is wanted: it weighs rounded products by the place
 SHORTEST = 256  # tokens of a walk: below, finding the states costs more than idle multiprocessors
 
 
@@ -44,14 +44,15 @@ def retention(
 
     `cu_lengths`, int32 on the device: q, k and v, of batch 1, hold S sequences one after the other; the first begins
     at cu_lengths[0] = 0 and the last ends before cu_lengths[S] = T. `how` and `L` overrule the pinned plan and the
-    length of a segment. Raises ValueError for packed sequences in a batch of more than one or with a plan of programs
-    whose warps have roles, and for an L that is no multiple of the plan's chunk.
+    length of a segment. Raises ValueError for packed sequences in a batch of more than one, for an L that is no
+    multiple of the plan's chunk, and, where warps of the plan have roles, for those and for dtypes but bfloat16.
     """
     if cu_lengths is not None and len(q) != 1:
         raise ValueError(f"cu_lengths packs sequences into a batch of 1, and this batch is of {len(q)}")
-    if cu_lengths is not None and how is not None and how.outputs.specialised:
+    if how is not None and how.roles and (cu_lengths is not None or v.dtype != torch.bfloat16):
         raise ValueError(
-            "cu_lengths packs sequences, which programs whose warps have roles do not take: give none as `how`"
+            "`how` has programs whose warps have roles, which take bfloat16 and no packed sequences; this is "
+            f"{v.dtype} {'without' if cu_lengths is None else 'with'} cu_lengths: give none as `how`"
         )
     q, k, v = (aligned(x) for x in (q, k, v))
     how = how or plan(q.shape[-1], v.shape[-1], v.dtype, cu_lengths is None and specialised(v.device))
@@ -122,10 +123,10 @@ class _Retention(torch.autograd.Function):
 
 
 def cut(N: int, T: int, C: int, learned: bool, keeps: bool) -> tuple[int, int]:
-    """Tokens of a segment and of a walk, of N walks or a few more; where states are kept, segments are of `LONGEST`."""
+    """Tokens of a segment and of a walk, of N walks or, where gamma learns and no states are kept on the way, more."""
     if learned and not keeps:
         N = max(N, triton.cdiv(T, LONGEST))
-    walk = triton.cdiv(triton.cdiv(T, N), C) * C
-    if not keeps or walk <= LONGEST:
-        return walk, walk
-    return LONGEST, triton.cdiv(walk, LONGEST) * LONGEST
+    walk = triton.cdiv(T, N)
+    segments = triton.cdiv(walk, LONGEST) if keeps else 1
+    L = triton.cdiv(triton.cdiv(walk, segments), C) * C
+    return L, segments * L

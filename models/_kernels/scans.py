@@ -1,7 +1,7 @@
 """Launches of retention's scans, by the programs that a plan names; `retention` says what they make together.
 
-Letters: B batch, H heads, T tokens, K size of a query or key head, V size of a value head, C chunk length, N segments
-of L tokens, S sequences: the batch, or as many as are packed one after the other.
+Letters: B batch, H heads, T tokens, K size of a query or key head, V size of a value head, C chunk length, N walks over
+a sequence, G segments of L tokens, S sequences: the batch, or as many as are packed one after the other.
 """
 
 import dataclasses
@@ -98,7 +98,7 @@ def scan(
     transposed: bool = False,
     keep: bool = False,
     dtype: torch.dtype | None = None,
-    saved: Float[Tensor, "B H N K V"] | None = None,
+    saved: Float[Tensor, "B H G K V"] | None = None,
     weigh: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Float[Tensor, "B H T V"], Float[Tensor, "S H K V"] | None]:
     """Outputs, of `dtype` if not of v's, from the state before each walk; and the one after, where `keep`.
@@ -134,7 +134,21 @@ def weighed(
     return o, sums.sum((0, 2))
 
 
-def _launch(job, q, k, v, P, o, start, end, tile: Tile, backwards, transposed, saved=None, weigh=None) -> None:
+def _launch(
+    job: Job,
+    q: Tensor | None,
+    k: Tensor,
+    v: Tensor,
+    P: Tensor | None,
+    o: Tensor | None,
+    start: Tensor | None,
+    end: Tensor | None,
+    tile: Tile,
+    backwards: bool,
+    transposed: bool,
+    saved: Tensor | None = None,
+    weigh: tuple[Tensor, Tensor] | None = None,
+) -> None:
     """One scan by the program of its tile. Gluon is imported where it runs: a Triton without it has the other one."""
     assert tile.specialised or (saved is None and weigh is None)
     (B, H, T, K), V, C = k.shape, v.shape[-1], job.how.C
