@@ -5,6 +5,7 @@ An exception would not do: one that is raised while a library loads may be lost 
 
 import os
 import signal
+import sys
 from typing import NoReturn
 
 
@@ -16,6 +17,12 @@ def stop(*_: object) -> NoReturn:
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, stop)
 
-from harness.cli import main  # noqa: E402
+try:
+    from harness.cli import main
+except ModuleNotFoundError as error:
+    if (error.name or "harness").partition(".")[0] in ("harness", "models", "reports"):
+        raise
+    told = f"{sys.executable} has no {error.name}, which this needs; `make venv` makes a Python that has it"
+    sys.exit(f"{told}: call .venv/bin/python -m harness")
 
 main()

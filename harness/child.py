@@ -103,6 +103,8 @@ def told(error: BaseException) -> str:
     """One line: type, message, and the last place in this project's sources that it came through."""
     frames = reversed(traceback.extract_tb(error.__traceback__))
     place = innermost([f"{frame.filename}:{frame.lineno}" for frame in frames])
+    if isinstance(error, SyntaxError) and error.filename:  # the file that does not parse is no frame
+        place = innermost([f"{error.filename}:{error.lineno}"])
     return f"{type(error).__name__}: {_line(error)}" + (f" ({place})" if place else "")
 
 

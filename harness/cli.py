@@ -109,22 +109,10 @@ def report(
     out: Out = pathlib.Path("reports"),
 ) -> None:
     """Draw the pages from the results alone."""
-    import reports
-    from harness import plugins, record
-    from reports import figures
+    from harness import drawing
 
-    found = record.load_all(results)
-    plugins.check("model", "figure", "claim")
     _try_to_write(out)
-    try:
-        pages = reports.build(found, out)
-    except figures.Incomplete as error:
-        raise UserError(f"{error}; CONTRIBUTING.md says which columns a figure's table has") from None
-    for page in pages:
-        print(page)
-    left = sorted(page.name for page in set(out.glob("experiment-*.html")) - set(pages))
-    if left:
-        print(f"of no experiment in {results}, left as they were: {', '.join(left)}", file=sys.stderr)
+    drawing.draw(results, out)
 
 
 @app.command()

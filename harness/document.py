@@ -100,7 +100,7 @@ def parse(text: str, file: str, flag: str | None = None, below: Path = ()) -> tu
         place = flag or f"{file}:{node.start_mark.line + 1}"
         places.setdefault(path, place)
         if next(values) > MOST_VALUES:
-            told = f"there are more than {MOST_VALUES:,} values once aliases such as *name are written out"
+            told = f"there are more than {MOST_VALUES:,} values, those of aliases such as *name as often as these stand"
             raise UserError(f"{place}: {told}; write out the few that are meant")
         if node in above:
             problems.append(Problem(place, tell(path), "this alias points to what holds it; write the value out"))
@@ -173,7 +173,7 @@ def _text(path: pathlib.Path) -> str:
 
 def _nearest_file(path: pathlib.Path) -> str:
     there = {file.stem: file for folder in (FOLDER, path.parent) for file in sorted(folder.glob("*.yaml"))}
-    found = difflib.get_close_matches(path.stem, there, n=1, cutoff=0.4)
+    found = difflib.get_close_matches(path.stem, there, n=1, cutoff=0.55)
     if found:
         return f"; did you mean {_relative(there[found[0]])}?"
     return f"; there are {listed(sorted(_relative(file) for file in there.values()))}" if there else ""

@@ -88,7 +88,10 @@ def job(request: Request, name: str) -> Job:
     """One model's job. Raises UserError, naming the flag, for what is not allowed."""
     whole = {flag: _count(flag, text) for flag, text in request.numbers.items()}
     length, batch, devices, parts = (whole[flag] or 1 for flag in ("length", "batch", "devices", "tensor-parallel"))
-    chosen = sizes.resolve(name, _options(request))
+    given = _options(request)
+    if request.recompute and "recompute" in given:
+        raise UserError("--recompute and --set recompute=... say the same; leave one out")
+    chosen = sizes.resolve(name, given)
     size = {key: whole[key] for key in ("parameters", "layers", "width", "heads")}
     vocabulary = whole["vocabulary"] or sizes.VOCABULARY
     shape = sizes.shape(sizes.Asked(**size, vocabulary=vocabulary, max_length=length + 1), name, chosen)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import models
-from harness import budget, checks, measures, options
+from harness import budget, checks, measures, options, quantity
 from harness.errors import UserError, listed, unknown
 from harness.experiment import Experiment
 from harness.point import SEQUENCE_FACTORS, Point, Training
@@ -122,10 +122,12 @@ def only(found: list[Point], filters: Iterable[str]) -> list[Point]:
         if not equals or key not in FILTERS:
             told = unknown("filter", key, FILTERS) if equals else "write it as key=value, such as --only model=retnet"
             raise UserError(f"--only {text}: {told}")
-        there = sorted({str(getattr(point, key)) for point in found} - {"None"})
-        if value not in there:
+        values = {getattr(point, key) for point in found} - {None}
+        there = [str(each) for each in sorted(values)]
+        meant = quantity.plain(value) if all(isinstance(each, int) for each in values) else value
+        if meant not in there:
             raise UserError(f"--only {text}: {unknown(key, value, there)}")
-        wanted.setdefault(key, set()).add(value)
+        wanted.setdefault(key, set()).add(meant)
 
     def keeps(point: Point) -> bool:
         keys = set(wanted) & set(OF_ENTRIES) if point.measure == FORMS else set(wanted)

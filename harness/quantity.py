@@ -26,6 +26,14 @@ def count(given: Any) -> int:
     return _whole(given, THOUSANDS, "a whole number such as 250000, 10k, 4M or 1.5B")
 
 
+def plain(text: str) -> str:
+    """1000 for 1k; a text that is no number as it is."""
+    try:
+        return str(count(text))
+    except ValueError:
+        return text
+
+
 def size_bytes(given: Any) -> int:
     """A number of bytes: 8GiB, 512MiB, 2GB, or a plain number."""
     return _whole(given, BYTES, "a size such as 512MiB, 8GiB or 2GB, or a plain number of bytes")
@@ -69,6 +77,7 @@ def _float(digits: str) -> float:
 
 def tell_count(value: float) -> str:
     """4.19M, 250k, 12: the way back, to three digits, for tables."""
+    value = float(f"{value:.3g}")
     for unit in ("T", "B", "M", "k"):
         if abs(value) >= THOUSANDS[unit]:
             return f"{value / THOUSANDS[unit]:.3g}{unit}"
@@ -79,7 +88,7 @@ def tell_bytes(value: float) -> str:
     """512 MiB, 8 GiB, 12 bytes: the way back, to three digits, for tables."""
     for unit in ("TiB", "GiB", "MiB", "KiB"):
         if abs(value) >= BYTES[unit]:
-            return f"{value / BYTES[unit]:.3g} {unit}"
+            return f"{value / BYTES[unit]:.{4 if abs(value) >= 1000 * BYTES[unit] else 3}g} {unit}"
     return f"{value:.0f} bytes"
 
 

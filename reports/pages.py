@@ -1,5 +1,6 @@
 """Which pages there are and what stands on each; the layout is in reports/templates/."""
 
+import os
 import pathlib
 from typing import Any
 
@@ -13,13 +14,20 @@ FIRST = ("triangle", "triangle_gpu")  # the experiments that the triangle page i
 
 
 def write(result_sets: list[Any], out: pathlib.Path) -> list[pathlib.Path]:
-    """Draws every page, then writes them: where a page cannot be drawn, none has changed."""
+    """Draws every page, writes them all beside the old ones, then changes them: every page there is is a whole one."""
     told = sorted(map(rows.View, result_sets), key=lambda one: (one.experiment, one.device))
     pages = {**_experiments(told), **_triangle(told), **_claims(told)}
     pages["index.html"] = _index(told)
     out.mkdir(parents=True, exist_ok=True)
-    for name, text in pages.items():
-        (out / name).write_text(text, encoding="utf-8", newline="\n")
+    beside = {name: out / f".{name}.new" for name in pages}
+    try:
+        for name, text in pages.items():
+            beside[name].write_text(text, encoding="utf-8", newline="\n")
+        for name in pages:
+            os.replace(beside[name], out / name)
+    finally:
+        for path in beside.values():
+            path.unlink(missing_ok=True)
     return [out / name for name in sorted(pages)]
 
 

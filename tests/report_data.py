@@ -30,6 +30,7 @@ class ResultSet:
     curves: pd.DataFrame
     environments: pd.DataFrame
     settings: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
 
 def hexed(*parts: Any) -> str:

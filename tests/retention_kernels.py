@@ -101,7 +101,6 @@ def oracle(case: Case, given: list[Tensor], back: list[Tensor]) -> list[Tensor]:
     return results(run, case, exact, [x.double() for x in back])
 
 
-@poisoned()
 def compared(case: Case, device: str, dtype: torch.dtype, seed: int = 0) -> dict[str, tuple[Tensor, Tensor]]:
     """The outputs, the final states and each gradient, beside the right ones."""
     from models._kernels import retention
@@ -120,11 +119,13 @@ def compared(case: Case, device: str, dtype: torch.dtype, seed: int = 0) -> dict
     return dict(zip(names, zip(got, oracle(case, given, back), strict=True), strict=True))
 
 
+@poisoned()
 def errors(case: Case, device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
     """Relative error of each."""
     return {name: off(*pair) for name, pair in compared(case, device, dtype).items()}
 
 
+@poisoned()
 def decay_errors(case: Case, device: str, dtype: torch.dtype, draws: int) -> list[float]:
     """Relative error of the decay's gradient, head by head, over several draws: one alone may cancel to nothing."""
     pairs = [compared(case, device, dtype, seed)["dlog"] for seed in range(draws)]

@@ -59,6 +59,14 @@ def test_a_bad_file_is_told_without_a_traceback(command, tmp_path):
     assert told.startswith(f"{path}:3: shape.heads: 5 heads do not divide a width of 48")
 
 
+def test_a_python_without_the_libraries_is_told_of_the_one_that_has_them():
+    ended = subprocess.run([sys.executable, "-S", "-m", "harness"], cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "has no typer, which this needs; `make venv` makes" in ended.stderr
+    assert ended.stderr.endswith("call .venv/bin/python -m harness\n")
+    assert "Traceback" not in ended.stderr
+
+
 def test_a_missing_file_names_the_nearest(refused, monkeypatch):
     monkeypatch.chdir(ROOT)
     assert refused("run", "experiments/smok.yaml").strip().endswith("did you mean experiments/smoke.yaml?")
@@ -186,8 +194,8 @@ def test_validate_tells_of_each_file(small, typed, tmp_path):
 def test_report_draws_what_the_results_hold(typed, monkeypatch, tmp_path):
     import reports
 
-    monkeypatch.setattr(record, "load_all", lambda folder: [f"set of {folder}"])
-    monkeypatch.setattr(reports, "build", lambda sets, out: [out / f"{sets[0]}.html"])
+    monkeypatch.setattr(record, "load_all", lambda folder: [types.SimpleNamespace(notes=(), name=f"set of {folder}")])
+    monkeypatch.setattr(reports, "build", lambda sets, out: [out / f"{sets[0].name}.html"])
     (tmp_path / "experiment-old.html").write_text("of results that are gone")
     code, printed, told = typed("report", "--results", "r", "--out", tmp_path)
     assert (code, printed) == (0, f"{tmp_path / 'set of r.html'}\n")

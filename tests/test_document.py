@@ -89,7 +89,7 @@ def test_a_tag_that_its_value_does_not_fit_is_told_by_line(value):
 
 
 def test_aliases_that_multiply_are_refused_at_once():
-    with pytest.raises(UserError, match=r"^file:\d+: there are more than 10,000 values once aliases"):
+    with pytest.raises(UserError, match=r"^file:\d+: there are more than 10,000 values, those of aliases"):
         document.parse(HOSTILE[-1], "file")
 
 

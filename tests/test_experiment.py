@@ -192,6 +192,11 @@ def test_durations_are_told_in_words(seconds, told):
     assert quantity.tell_seconds(seconds) == told
 
 
+def test_sizes_are_told_to_three_digits_in_the_unit_that_fits_them():
+    assert [quantity.tell_count(value) for value in (12, 999.9e6, 4.194e6)] == ["12", "1B", "4.19M"]
+    assert [quantity.tell_bytes(value) for value in (2**29, 1023.9 * 2**20)] == ["512 MiB", "1024 MiB"]
+
+
 def test_the_nearest_name_is_near():
     assert nearest("linear-attention", ["linear_attention", "retnet"]) == "linear_attention"
     assert nearest("zzz", ["linear_attention", "retnet"]) is None

@@ -1,5 +1,7 @@
 """`python -m harness predict` as people type it: sizes, tables, and what is told of a mistake."""
 
+import dataclasses
+
 import pytest
 
 import models
@@ -141,3 +143,9 @@ def test_phases_are_grouped_and_times_are_readable():
     assert grouped == [(title, name) for title in ("training", "prefill", "decode") for name in ("retnet", "aft")]
     told = [forecast.tell_time(seconds) for seconds in (4000.0, 0.0123, 4.06e-6, 2e-7, 0.0)]
     assert told == ["4e+03 s", "12.3 ms", "4.06 µs", "0.2 µs", "0"]
+
+
+def test_recomputing_is_asked_for_once():
+    asked = dataclasses.replace(request(given=["recompute=false"]), recompute=True)
+    with pytest.raises(UserError, match=r"--recompute and --set recompute=\.\.\. say the same; leave one out"):
+        forecast.job(asked, "retnet")

@@ -44,7 +44,7 @@ BROKEN = {
     "a measure without a class": ("measure", "x = 1", "there is no class Measure in it"),
     "a bare figure": ("figure", "class Figure: title = 'Why?'", "not state place, note, data, draw, text;"),
     "a bare claim": ("claim", "class Claim: place = 3", "not state statement, published, rule, judge;"),
-    "half a line": ("figure", "class Figure(", r"cannot be loaded: SyntaxError: .*toy.py"),
+    "half a line": ("figure", "class Figure(", r"cannot be loaded: SyntaxError: .*\(\S*toy\.py:1\)$"),
     "a missing library": ("measure", "import nothing_of_the_kind", "cannot be loaded: ModuleNotFoundError: No module"),
 }
 

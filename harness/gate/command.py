@@ -14,7 +14,7 @@ from typing import Any, cast
 from rich.console import Console
 
 from harness import experiment, plan
-from harness.child import ROOT
+from harness.child import ROOT, cores
 from harness.errors import UserError
 from harness.gate import accepted, cases, compare, control, exact, processes, report, trees
 from harness.gate.accepted import Accepted
@@ -45,13 +45,17 @@ class Asked:
         told = [
             (0 < self.rules.limit <= MOST_LIMIT, f"--limit {self.rules.limit:g}", "above 0 and at most 1000%"),
             (self.rules.pairs >= FEWEST, f"--pairs {self.rules.pairs}", f"at least {FEWEST}: fewer decide nothing"),
-            (self.rules.most >= self.rules.pairs, f"--most-pairs {self.rules.most}", "at least as many as --pairs"),
+            (
+                self.rules.most >= self.rules.pairs,
+                f"--most-pairs {self.rules.most}",
+                f"at least as many as --pairs, {self.rules.pairs}",
+            ),
             (
                 0 < self.seconds <= MOST_SECONDS,
                 f"--seconds {self.seconds:g}",
                 f"above 0, at most {MOST_SECONDS:g}, a day",
             ),
-            (self.threads >= 1, f"--threads {self.threads}", "at least 1"),
+            (1 <= self.threads <= cores(), f"--threads {self.threads}", f"1 to {cores()}, the cores that there are"),
         ]
         wrong = [f"{flag}: this is out of range; allowed is {allowed}" for fine, flag, allowed in told if not fine]
         if wrong:

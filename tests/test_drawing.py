@@ -1,0 +1,44 @@
+"""`python -m harness report` beside the pages: what it leaves out is told, and no page is ever half of one."""
+
+import pytest
+
+import reports
+from harness import drawing, record
+from harness.errors import UserError
+from tests.folders import contents
+from tests.report_data import triangle
+
+
+@pytest.fixture
+def drawn(tmp_path, monkeypatch):
+    """A function that draws one experiment into `pages`, and that folder."""
+    monkeypatch.setattr(record, "load_all", lambda results: [triangle()])
+    monkeypatch.setattr(drawing.plugins, "check", lambda *kinds: None)
+    return lambda: drawing.draw(tmp_path, tmp_path / "pages"), tmp_path / "pages"
+
+
+def test_what_a_cut_left_out_is_told(drawn, folder, monkeypatch, capsys):
+    draw, _ = drawn
+    monkeypatch.setattr(reports, "build", lambda sets, out: [])
+    monkeypatch.setattr(record, "load_all", lambda results: [record.load(folder)])
+    draw()
+    assert capsys.readouterr().err == ""
+    (folder / "points.csv").write_text("".join((folder / "points.csv").read_text().splitlines(True)[:-1]) + "2,0")
+    draw()
+    told = capsys.readouterr().err
+    assert f"left out: {folder / 'points.csv'}:4: the last line was written by half" in told
+    assert "the next run takes it out and keeps it beside" in told
+
+
+def test_a_page_that_cannot_be_written_leaves_whole_pages(drawn, monkeypatch, capsys):
+    draw, pages = drawn
+    draw()
+    before = contents(pages)
+    (pages / "index.html").unlink()
+    (pages / "index.html").mkdir()
+    with pytest.raises(UserError, match=r"index\.html: cannot be written: Is a directory; no page has changed"):
+        draw()
+    (pages / "index.html").rmdir()
+    assert contents(pages) == {name: text for name, text in before.items() if name != "index.html"}
+    draw()
+    assert contents(pages) == before
