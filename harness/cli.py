@@ -76,6 +76,8 @@ def run(
     for told in foresight.warnings(points, asked.corpus, len(text.train) if text else None):
         print(told, file=sys.stderr)
     if not dry_run:
+        if busy := foresight.of_load():
+            print(busy, file=sys.stderr)
         _run(asked, points, out, device, fresh=fresh, skip=not no_skip, text=text, any_machine=any_machine)
 
 

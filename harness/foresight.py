@@ -1,4 +1,5 @@
-"""What is said before points run: that none can, that memory will not do, that training reads its text too often."""
+"""What is said before points run: that none can, that memory will not do, that training reads its text too often, that
+something else computes."""
 
 from collections.abc import Iterable
 
@@ -11,6 +12,7 @@ from harness.point import Point
 from harness.quantity import tell_bytes
 
 MOST_REASONS = 6
+BUSY_SHARE, LOOK_SECONDS = 0.25, 0.3  # of all cores, that other processes may use unnoticed; how long is looked
 MOST_PASSES = 4.0  # that are worth about as much as new text: Muennighoff et al. 2023, arXiv:2305.16264
 
 
@@ -28,6 +30,17 @@ def warnings(points: list[Point], name: str | None, training_bytes: int | None) 
     """Lines on points that may not fit, and on text that is read too often, where the size of the text is known."""
     size = training_bytes or (corpus.training_bytes(name) if name else None)
     return [told for told in (of_memory(points), of_passes(points, size) if size else None) if told]
+
+
+def of_load() -> str | None:
+    """A line for where something else computes now. Times of such a machine are not wrong by the same for all."""
+    busy = psutil.cpu_percent(interval=LOOK_SECONDS) / 100
+    if busy <= BUSY_SHARE:
+        return None
+    return (
+        f"warning: something else keeps {busy:.0%} of this machine's cores busy: times will be longer, some more than "
+        "others; `python -m harness doctor` names what computes"
+    )
 
 
 def trained_tokens(point: Point) -> float | None:

@@ -25,7 +25,9 @@ def called(*words: str) -> Ended:
 
 def runner(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
     """A function that runs the same here."""
-    from harness import cli
+    from harness import cli, foresight
+
+    monkeypatch.setattr(foresight, "of_load", lambda: None)
 
     def run(*words: object) -> Ended:
         monkeypatch.setattr(sys, "argv", ["harness", *map(str, words)])

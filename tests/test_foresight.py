@@ -20,6 +20,15 @@ def trained(**budgets):
     return point(training=Training(32, 4, 1e-3, **budgets), corpus="mine", role="trial")
 
 
+@pytest.mark.parametrize(
+    ("share", "told"), [(3.0, None), (25.0, None), (61.0, "keeps 61% of this machine's cores busy")]
+)
+def test_what_else_computes_is_told(share, told, monkeypatch):
+    monkeypatch.setattr(psutil, "cpu_percent", lambda interval: share)
+    found = foresight.of_load()
+    assert found is None if told is None else told in found
+
+
 def test_where_no_point_can_run_the_reasons_are_told():
     with pytest.raises(UserError) as refused:
         foresight.refuse_nothing(points("budget.parameters=1k", "shape.width=96"), "asked.yaml")
