@@ -12,7 +12,7 @@ from harness.point import Point
 from harness.quantity import tell_bytes
 
 MOST_REASONS = 6
-BUSY_SHARE, LOOK_SECONDS = 0.25, 0.3  # of all cores, that other processes may use unnoticed; how long is looked
+BUSY_SHARE, LOOK_SECONDS = 0.25, 0.3  # of all cores, worth a line before a run; `doctor` is stricter
 MOST_PASSES = 4.0  # that are worth about as much as new text: Muennighoff et al. 2023, arXiv:2305.16264
 
 

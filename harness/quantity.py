@@ -88,7 +88,8 @@ def tell_bytes(value: float) -> str:
     """512 MiB, 8 GiB, 12 bytes: the way back, to three digits, for tables."""
     for unit in ("TiB", "GiB", "MiB", "KiB"):
         if abs(value) >= BYTES[unit]:
-            return f"{value / BYTES[unit]:.{4 if abs(value) >= 1000 * BYTES[unit] else 3}g} {unit}"
+            told = value / BYTES[unit]
+            return f"{told:.0f} {unit}" if abs(told) >= 1000 else f"{told:.3g} {unit}"
     return f"{value:.0f} bytes"
 
 

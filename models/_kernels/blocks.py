@@ -26,15 +26,15 @@ def swizzled(x: Tensor, rows: int, width: int) -> Any:
     from triton.experimental.gluon.nvidia.hopper import TensorDescriptor as Descriptor
 
     plain = blocks(x, rows, width)
-    return Descriptor(x, plain.shape, plain.strides, plain.block_shape, _layout(x.dtype, rows, width))
+    return Descriptor(x, plain.shape, plain.strides, plain.block_shape, _layout(rows, width))
 
 
 @functools.cache
-def _layout(dtype: torch.dtype, rows: int, width: int) -> Any:
+def _layout(rows: int, width: int) -> Any:
+    """Of bfloat16, which is all that those programs take and give."""
     from triton.experimental.gluon import language as gl
 
-    kinds = {torch.bfloat16: gl.bfloat16, torch.float16: gl.float16, torch.float32: gl.float32}
-    return gl.NVMMASharedLayout.get_default_for([1, 1, rows, width], kinds[dtype])
+    return gl.NVMMASharedLayout.get_default_for([1, 1, rows, width], gl.bfloat16)
 
 
 def empty(B: int, H: int, T: int, X: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "B H T X"]:

@@ -21,7 +21,7 @@ from torch.autograd.function import once_differentiable
 from models._kernels import bound, processors, specialised
 from models._kernels.blocks import aligned
 from models._kernels.decay_gradient import by_place, decay_gradient
-from models._kernels.plans import Plan, plan
+from models._kernels.plans import Plan, Tile, plan
 from models._kernels.scans import Job, added, carried, scan, scores, weighed
 
 LONGEST = 1024  # tokens between known states where gamma's gradient is wanted: it weighs rounded products by the place
@@ -78,12 +78,7 @@ class _Retention(torch.autograd.Function):
         starts = None if state is None else state.float().contiguous()
         keep = keep_state or learned
         known = torch.empty(B, H, job.segments, K, V, device=q.device) if job.keeps else None
-        if job.walks > 1:
-            state, starts = starts, added(job, k, v, how.outputs, backwards=False)
-            final = carried(job, starts, state, keep, backwards=False)
-            o, _ = scan(job, q, k, v, P, starts, how.outputs, saved=known)
-        else:
-            o, final = scan(job, q, k, v, P, starts, how.outputs, keep=keep, saved=known)
+        o, final, starts = _walked(job, q, k, v, P, starts, how.outputs, keep, known)
         ctx.save_for_backward(q, k, v, P, starts, known, log_decay, final if learned else None)
         ctx.job, ctx.has_state = job, state is not None
         return o, final if keep_state else None
@@ -96,14 +91,9 @@ class _Retention(torch.autograd.Function):
         bound(q.device)
         do = aligned(do)
         G = None if how.inside[1] else scores(job, do, v)
-        ends = dfinal = None if dfinal is None else dfinal.float().contiguous()
+        dfinal = None if dfinal is None else dfinal.float().contiguous()
         dknown = None if known is None else torch.empty_like(known)
-        if job.walks > 1:
-            ends = added(job, q, do, how.of_v, backwards=True)
-            dstate = carried(job, ends, dfinal, ctx.has_state, backwards=True)
-            dv, _ = scan(job, k, q, do, P, ends, how.of_v, backwards=True, saved=dknown)
-        else:
-            dv, dstate = scan(job, k, q, do, P, ends, how.of_v, backwards=True, keep=ctx.has_state, saved=dknown)
+        dv, dstate, ends = _walked(job, k, q, do, P, dfinal, how.of_v, ctx.has_state, dknown, backwards=True)
         total: Tensor | None = None
         if learned and how.of_qk.specialised:
             dq, reads = weighed(job, do, v, k, G, starts, how.of_qk, q)
@@ -120,6 +110,27 @@ class _Retention(torch.autograd.Function):
             known, dknown = (starts, ends) if known is None else (known, dknown)
             dlog = decay_gradient(job, total, known, dknown, final, dfinal, dstate).to(log_decay.dtype)
         return dq, dk, dv, dlog, dstate, None, None, None, None
+
+
+def _walked(
+    job: Job,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    P: Tensor | None,
+    start: Tensor | None,
+    tile: Tile,
+    keep: bool,
+    saved: Tensor | None,
+    backwards: bool = False,
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Outputs, the state after the last token where `keep`, and the states before the walks, all from `start`."""
+    if job.walks == 1:
+        return *scan(job, q, k, v, P, start, tile, backwards, keep=keep, saved=saved), start
+    starts = added(job, k, v, tile, backwards)
+    end = carried(job, starts, start, keep, backwards)
+    o, _ = scan(job, q, k, v, P, starts, tile, backwards, saved=saved)
+    return o, end, starts
 
 
 def cut(N: int, T: int, C: int, learned: bool, keeps: bool) -> tuple[int, int]:
