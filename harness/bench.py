@@ -114,6 +114,7 @@ class Bench:
         with graphs.aside():
             for _ in range(graphs.WARM_CALLS):
                 work()
+        torch.cuda.empty_cache()  # what they leave in reserve is no room for the graph
         replay = graphs.capture(work)
         self.graph = self.graph or replay is not None
         return replay or work

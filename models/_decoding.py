@@ -6,7 +6,7 @@ Letters: B sequences, D width, K inputs, N outputs. What is still to be added to
 """
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Complex, Float, Int
 from torch import Tensor, nn
 
 from models import _kernels
@@ -96,15 +96,24 @@ def choose_(token: Int[Tensor, "B"], logits: Float[Tensor, "B N"], position: Int
         position.add_(1)
 
 
-def step_(
-    qkv: Float[Tensor, "B M"],
-    turn: Tensor | None,
+def retained_(
+    x: Float[Tensor, "B 1 D"],
+    delta: Parts,
+    norm: Norm,
+    weight: Float[Tensor, "N D"],
+    turn: Complex[Tensor, "2 #B P"] | None,
     factor: float,
     gamma: Float[Tensor, "H 1 1"] | None,
     state: Float[Tensor, "B H K V"],
-    position: Tensor | None = None,
-) -> Float[Tensor, "B H V"]:
-    """See `models._kernels.step`."""
-    from models._kernels import step
+    arrived: Int[Tensor, "2 H"],
+    position: Int[Tensor, "_"],
+) -> tuple[Float[Tensor, "B 1 D"], Float[Tensor, "B N"], Float[Tensor, "B H V"]]:
+    """`read`, and retention's step of that; see `models._kernels.step`, and `projected` for `arrived`."""
+    from models._kernels import projected, step
 
-    return step.step_(qkv, turn, factor, gamma, state, position)
+    if len(x) > 1 or not projected.outputs(x.shape[2], *state.shape[2:]):
+        x, y = read(x, delta, norm, weight)
+        return x, y, step.step_(y, turn, factor, gamma, state, position)
+    given = x[:, 0], delta, norm.weight, norm.eps, weight, getattr(norm, "bias", None)
+    total, y, o = projected.step_(*given, turn, factor, gamma, state, arrived, position)
+    return total.unsqueeze(1), y, o

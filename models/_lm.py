@@ -208,8 +208,8 @@ class LanguageModel(Cost, nn.Module):
             if state.seen == 0:
                 valid = positions >= 0
         call = Call(form, positions, valid, state.padding, state.seen, keep_state, capacity, state.position)
-        call.shared = self.share(call)
         x, delta = self.embedding_norm(_decoding.embedded(self.embedding, tokens)), None
+        call.shared = self.share(call)
         layers = [dict(layer) for layer in state.layers] or [{} for _ in self.blocks]
         again = self.options.recompute and torch.is_grad_enabled() and not (keep_state or state.layers)
         for block, layer in zip(self.blocks, layers, strict=True):

@@ -14,6 +14,7 @@ from torch import Tensor
 from models import _decay, _rotary
 from models._state import Call
 
+BLOCK = 1024  # positions whose rotations are made at once and kept; a longer pass makes its own
 Angles = Callable[..., Float[Tensor, "P"]]
 
 
@@ -66,16 +67,22 @@ def turn(angles: Angles | None, K: int, call: Call, dtype: torch.dtype) -> Tenso
             return rotation.turns_at(call.positions, angles(K, device=device), K**-0.5)
         positions = call.positions if call.padding is None else call.positions.clamp(min=0).unsqueeze(1)
         return _turns(angles, K, positions, dtype)
-    seen, length = call.seen, call.positions.shape[-1]
-    reach = 1 << (seen + length).bit_length()  # so that decoding makes tables anew at powers of two only
-    table = _table(angles, K, reach, dtype, device)
-    return table[:, slice(seen, seen + length) if call.padding is None else call.positions.clamp(min=0).unsqueeze(1)]
+    seen, end = call.seen, call.seen + call.positions.shape[-1]
+    first = seen // BLOCK * BLOCK
+    if end > first + BLOCK or (call.padding is not None and first > 0):
+        positions = call.positions if call.padding is None else call.positions.clamp(min=0).unsqueeze(1)
+        return _turns(angles, K, positions, dtype)
+    table = _table(angles, K, first, dtype, device)
+    if call.padding is None:
+        return table[:, seen - first : end - first]
+    return table[:, call.positions.clamp(min=0).unsqueeze(1)]
 
 
 @functools.lru_cache(maxsize=4)
 @torch.inference_mode(False)
-def _table(angles: Angles, K: int, length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return _turns(angles, K, torch.arange(length, device=device), dtype)
+def _table(angles: Angles, K: int, first: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Of a block of positions."""
+    return _turns(angles, K, torch.arange(first, first + BLOCK, device=device), dtype)
 
 
 def _turns(angles: Angles, K: int, positions: Tensor, dtype: torch.dtype) -> Tensor:

@@ -49,7 +49,12 @@ def turns(
 ) -> Complex[Tensor, "*any T P"]:
     """e^(i position angle), of two `dtype` (float32 at least) each; bfloat16 or float32 phases are wrong far out, so
     they are taken in float64."""
-    phase = positions.unsqueeze(-1) * angles.to(positions.device)
+    angles = angles.to(positions.device)
+    if positions.numel() == 1 and dtype != torch.float64 and _kernels.usable(angles, (torch.float64,)):
+        from models._kernels import rotation
+
+        return rotation.turns_at(positions.flatten(), angles).view(*positions.shape, -1)
+    phase = positions.unsqueeze(-1) * angles
     return torch.polar(torch.ones_like(phase), phase).to(dtype.to_complex())
 
 

@@ -47,18 +47,19 @@ def cases() -> list[Callable[[], Any]]:
         banded_kernels,
         decode_kernels,
         mixer_kernels,
+        projected_kernels,
         retention_kernels,
         row_kernels,
         totals_kernels,
         wkv_kernels,
     )
 
-    modules = attend_kernels, banded_kernels, mixer_kernels, retention_kernels, totals_kernels, wkv_kernels
+    with_cases = attend_kernels, banded_kernels, mixer_kernels, projected_kernels, retention_kernels, totals_kernels
     tables = [
         (decode_kernels.read_errors, decode_kernels.READS),
         (decode_kernels.write_errors, decode_kernels.WRITES),
         (decode_kernels.step_errors, decode_kernels.STEPS),
-        *((module.errors, module.CASES) for module in modules),
+        *((module.errors, module.CASES) for module in (*with_cases, wkv_kernels)),
     ]
     found: list[Callable[[], Any]] = [
         lambda errors=errors, case=case: errors(case, "cpu", DTYPE)

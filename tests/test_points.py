@@ -135,6 +135,13 @@ def test_training_takes_its_budget():
     assert 7 < predict.seconds(timed) < 14
 
 
+@pytest.mark.parametrize(("measure", "graph"), [("prefill", True), ("decode", True), ("memory", False)])
+def test_what_a_gpu_replays_is_guessed_without_its_launches(measure, graph):
+    given = of(points(f"measures=[{measure}]", "limits={}"), measure)[0]
+    assert not predict.job(given).graph
+    assert predict.job(dataclasses.replace(given, device="cuda")).graph == graph
+
+
 def test_models_that_step_through_a_sequence_take_their_steps():
     given = of(points("measures=[state_drift]", "sweep.sequence_length=[5000]", "limits={}"), "state_drift")[0]
     step = cost.decode(predict.job(given), hardware.here("cpu"))

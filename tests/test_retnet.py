@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from models import _decay
+from models import _decay, _retnet_tables, _rotary
 from models._cost import Shape
 from models._state import Call, State
 from models.retnet import Model, Options, sizes
@@ -163,3 +163,27 @@ def test_decoding_writes_into_the_state():
         _, after = model.step(tokens()[:, 0], state)
     assert isinstance(after, State)
     assert after.layers[0]["S"].data_ptr() == held
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize(("seen", "length"), [(0, 5), (1022, 2), (1022, 3), (1024, 1), (5000, 1), (700, 3000)])
+def test_rotations_are_those_of_their_positions_wherever_tables_end(seen, length, padded):
+    padding = torch.tensor([0, 3]) if padded else None
+    positions = torch.arange(seen, seen + length)
+    if padded:
+        positions = positions - padding.unsqueeze(1)
+    call = Call("recurrent", positions, None, padding, seen, True, None)
+    found = _retnet_tables.turn(_rotary.retnet_angles, 6, call, torch.float64)
+    given = positions.clamp(min=0).unsqueeze(1) if padded else positions
+    right = _rotary.turns(given, _rotary.retnet_angles(6), torch.float64)
+    assert found.shape == (2, *right.shape)
+    torch.testing.assert_close(found, torch.stack([right, right * 6**-0.5]), rtol=0, atol=1e-15)
+
+
+def test_tables_of_rotations_stay_small_however_far_tokens_are():
+    """What a state of one size is worth would be lost beside a table of all positions."""
+    _retnet_tables._table.cache_clear()
+    for seen in (0, 2000, 60_000):
+        call = Call("recurrent", torch.arange(seen, seen + 1), None, None, seen, True, None)
+        turn = _retnet_tables.turn(_rotary.retnet_angles, 64, call, torch.float32)
+        assert turn.untyped_storage().nbytes() <= 2 * 1024 * 32 * 8

@@ -1,5 +1,8 @@
 """How long a model reads a prompt: from tokens to the logits after the last one and the state there.
 
+On CUDA the prompts are read by one captured graph that is replayed: a short one is over before the host has launched
+what it takes, and models would be told apart by their launches.
+
 FLOPs are by the model's own count, the head's for the last tokens alone; bytes are what must be moved at least, each
 weight but the embedding table and the state once.
 """
@@ -26,6 +29,7 @@ class Measure:
     factors = ("form", "batch_size", "sequence_length", "dtype")
     trains = False
     reads_corpus = False
+    captured = True
 
     def run(self, point: Point, bench: "Bench") -> Iterator[Sample | Progress]:
         import torch
@@ -33,7 +37,7 @@ class Measure:
         batch, length = bench.sizes
         model, prompts = bench.model(), bench.tokens(batch, length)
         with torch.inference_mode(), bench.reaching(length):
-            timed = bench.time(lambda: model.prefill(prompts, bench.form))
+            timed = bench.time(bench.captured(lambda: model.prefill(prompts, bench.form)))
         kind, shape = bench.kind, bench.shape
         flops = batch * kind.flops(shape, bench.options, bench.form, length)
         flops -= batch * (length - 1) * 2 * shape.vocabulary * shape.width

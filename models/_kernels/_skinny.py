@@ -28,6 +28,19 @@ def normal(a, inside, scale, bias, eps, K):
 
 
 @triton.jit
+def summed(x, parts, total, rk, inside, S: tl.constexpr, K: tl.constexpr):
+    """One row of x; with `parts`, as of `before`, plus their sum, which the first program writes to `total`."""
+    a = tl.load(x + rk, inside, 0.0).to(tl.float32)
+    if parts is not None:
+        for part in tl.static_range(S):
+            a += tl.load(parts + part * K + rk, inside, 0.0).to(tl.float32)
+        a = a.to(total.dtype.element_ty)
+        tl.store(total + rk, a, inside & (tl.program_id(0) == 0))
+        a = a.to(tl.float32)
+    return a
+
+
+@triton.jit
 def _pre(a, inside, scale, bias, g, eps, K, V, HEADS: tl.constexpr, BH: tl.constexpr, BV: tl.constexpr):
     """pre(x) of one row; `scale`, `bias` and the gate `g` as loaded, or None."""
     if scale is not None:
@@ -44,7 +57,7 @@ def _pre(a, inside, scale, bias, g, eps, K, V, HEADS: tl.constexpr, BH: tl.const
 def one(x, parts, total, w, y, scale, bias, gate, residual, opened, kept, held, held_step, N, eps, S: tl.constexpr,
         K: tl.constexpr, V: tl.constexpr, HEADS: tl.constexpr, ACT: tl.constexpr, BN: tl.constexpr, BH: tl.constexpr,
         BV: tl.constexpr, EARLY: tl.constexpr):  # fmt: skip
-    """[BN] outputs of one row. The inputs stand as [BH, BV]: heads, or all in one. For `parts` see `before`."""
+    """[BN] outputs of one row. The inputs stand as [BH, BV]: heads, or all in one."""
     if EARLY:
         tl.extra.cuda.gdc_launch_dependents()
     rn = tl.program_id(0) * BN + tl.arange(0, BN)
@@ -65,19 +78,13 @@ def one(x, parts, total, w, y, scale, bias, gate, residual, opened, kept, held, 
         c = tl.load(bias + rk, inside, 0.0).to(tl.float32)
     if EARLY:
         tl.extra.cuda.gdc_wait()
-    a = tl.load(x + rk, inside, 0.0).to(tl.float32)
     g = None
     if gate is not None:
         g = tl.load(gate + rk, inside, 0.0).to(tl.float32)
     r = tl.zeros((BN,), tl.float32)
     if residual is not None:
         r += tl.load(residual + rn, rn < N, 0.0).to(tl.float32)
-    if parts is not None:
-        for part in tl.static_range(S):
-            a += tl.load(parts + part * K + rk, inside, 0.0).to(tl.float32)
-        a = a.to(total.dtype.element_ty)
-        tl.store(total + rk, a, inside & (tl.program_id(0) == 0))
-        a = a.to(tl.float32)
+    a = summed(x, parts, total, rk, inside, S, K)
     a = _pre(a, inside, s, c, g, eps, K, V, HEADS, BH, BV)
     y_1 = tl.sum(w_1.to(tl.float32) * a[None, :], 1)
     y_2 = y_1

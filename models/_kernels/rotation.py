@@ -10,7 +10,7 @@ from jaxtyping import Complex, Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models._kernels import bound, bucket
+from models._kernels import bound, bucket, early
 
 NUMBERS = 4096  # that one program takes
 
@@ -33,7 +33,10 @@ def _turn(x, y, turns, R, N_1, N_2, x_strides, y_strides, t_strides, K: tl.const
 
 
 @triton.jit
-def _turns_at(position, angles, turns, second, P, SETS: tl.constexpr, BLOCK: tl.constexpr):
+def _turns_at(position, angles, turns, second, P, SETS: tl.constexpr, BLOCK: tl.constexpr, EARLY: tl.constexpr):
+    if EARLY:
+        tl.extra.cuda.gdc_launch_dependents()
+        tl.extra.cuda.gdc_wait()
     r = tl.arange(0, BLOCK)
     phase = tl.load(position).to(tl.float64) * tl.load(angles + r, r < P, 0.0)
     c, s = tl.cos(phase).to(tl.float32), tl.sin(phase).to(tl.float32)
@@ -50,7 +53,8 @@ def turns_at(
     """e^(i position angle), and where `second` is given that times it as well; phases in float64."""
     P, S = len(angles), 1 if second is None else 2
     turns = torch.empty(S, 1, P, dtype=torch.complex64, device=angles.device)
-    _turns_at[(1,)](position, angles, torch.view_as_real(turns), second or 1.0, P, S, bucket(P))
+    wait, how = early(angles.device)
+    _turns_at[(1,)](position, angles, torch.view_as_real(turns), second or 1.0, P, S, bucket(P), wait, **how)
     return turns
 
 

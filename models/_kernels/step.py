@@ -49,6 +49,36 @@ def _turned(x, turn, BK: tl.constexpr):
     return tl.join(a * c - b * s, a * s + b * c).reshape(BK)
 
 
+@triton.jit
+def advanced(S, at, k_step, v, turn, turn_step, factor, gamma, h, K: tl.constexpr, BK: tl.constexpr):
+    """q S and the S after one token, of the query at `at` and the key `k_step` behind it; `turn` is that of both."""
+    rk = tl.arange(0, BK)
+    keys = rk < K
+    q = tl.load(at + rk, keys, 0.0).to(tl.float32)
+    k = tl.load(at + k_step + rk, keys, 0.0).to(tl.float32)
+    if gamma is not None:
+        S *= tl.load(gamma + h).to(tl.float32)
+    if turn is not None:
+        of_q = tl.load(turn + rk, keys, 0.0)
+        of_k = tl.load(turn + turn_step + rk, keys, 0.0)
+        q, k = _turned(q, of_q, BK), _turned(k, of_k, BK)
+    else:
+        k *= factor
+    S += k[:, None] * v[None, :]
+    return tl.sum(S * q[:, None], 0), S
+
+
+@triton.jit
+def put(at, S, inside, position, bh, n, K: tl.constexpr, V: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr,
+        DITHER: tl.constexpr):  # fmt: skip
+    """Writes a [BK, BV] tile of state `bh`, its columns those from n on."""
+    if DITHER:
+        pairs = (V + 1) // 2
+        start = (bh * K * pairs + n // 2 + tl.load(position) * 0x9E3779B1).to(tl.uint32)
+        S = _dithered(S, start + (tl.arange(0, BK)[:, None] * pairs + tl.arange(0, BV // 2)[None, :]), BK, BV)
+    tl.store(at, S.to(at.dtype.element_ty), inside)
+
+
 @triton.jit(do_not_specialize=["H", "TILES"])
 def step(qkv, turn, gamma, state, o, position, row, turn_steps, factor, H, TILES, K: tl.constexpr, V: tl.constexpr,
          BK: tl.constexpr, BV: tl.constexpr, DITHER: tl.constexpr, EARLY: tl.constexpr):  # fmt: skip
@@ -58,31 +88,19 @@ def step(qkv, turn, gamma, state, o, position, row, turn_steps, factor, H, TILES
     iv, bh = tl.program_id(0) % TILES, tl.program_id(0) // TILES
     b, h = bh // H, bh % H
     rk, rv = tl.arange(0, BK), iv * BV + tl.arange(0, BV)
-    keys, values = rk < K, rv < V
-    inside = keys[:, None] & values[None, :]
+    values = rv < V
+    inside = (rk < K)[:, None] & values[None, :]
     at_state = state + bh.to(tl.int64) * K * V + rk[:, None] * V + rv[None, :]
     S = tl.load(at_state, inside, 0.0).to(tl.float32)
     if EARLY:
         tl.extra.cuda.gdc_wait()
-    at = qkv + b.to(tl.int64) * row + h * K + rk
-    q = tl.load(at, keys, 0.0).to(tl.float32)
-    k = tl.load(at + H * K, keys, 0.0).to(tl.float32)
-    v = tl.load(qkv + b.to(tl.int64) * row + 2 * H * K + h * V + rv, values, 0.0).to(tl.float32)
-    if gamma is not None:
-        S *= tl.load(gamma + h).to(tl.float32)
+    at = qkv + b.to(tl.int64) * row
+    v = tl.load(at + 2 * H * K + h * V + rv, values, 0.0).to(tl.float32)
     if turn is not None:
-        of_q = tl.load(turn + b * turn_steps[1] + rk, keys, 0.0)
-        of_k = tl.load(turn + b * turn_steps[1] + turn_steps[0] + rk, keys, 0.0)
-        q, k = _turned(q, of_q, BK), _turned(k, of_k, BK)
-    else:
-        k *= factor
-    S += k[:, None] * v[None, :]
-    tl.store(o + bh.to(tl.int64) * V + rv, tl.sum(S * q[:, None], 0), values)
-    if DITHER:
-        pairs = (V + 1) // 2
-        start = (bh * K * pairs + iv * (BV // 2) + tl.load(position) * 0x9E3779B1).to(tl.uint32)
-        S = _dithered(S, start + (rk[:, None] * pairs + tl.arange(0, BV // 2)[None, :]), BK, BV)
-    tl.store(at_state, S.to(state.dtype.element_ty), inside)
+        turn += b * turn_steps[1]
+    out, S = advanced(S, at + h * K, H * K, v, turn, turn_steps[0], factor, gamma, h, K, BK)
+    tl.store(o + bh.to(tl.int64) * V + rv, out, values)
+    put(at_state, S, inside, position, bh, iv * BV, K, V, BK, BV, DITHER)
 
 
 def step_(

@@ -1,4 +1,5 @@
-"""Retention's Triton programs beside those of fla-core, in one process on one GPU: milliseconds, medians of many calls.
+"""Retention's Triton programs beside those of fla-core, in one process on one GPU: milliseconds, medians of many calls
+that a graph makes.
 
     pip install --no-deps fla-core==0.6.0 einops
     python -m pytest -o addopts=-qs tests/benchmarks/test_peers.py -k 64
@@ -33,7 +34,7 @@ def trained(run, qkv, do):
 @pytest.mark.parametrize(("H", "K", "V"), [(8, 256, 512), (16, 128, 128)])
 def test_retention_takes_no_longer_than_flas(H, K, V, chunk):
     peer = pytest.importorskip("fla.ops.retention", reason="fla-core is not installed")
-    from triton.testing import do_bench
+    from triton.testing import do_bench_cudagraph
 
     log_decay = torch.log1p(-torch.exp2(-5.0 - torch.arange(H, device="cuda")))
 
@@ -55,7 +56,7 @@ def test_retention_takes_no_longer_than_flas(H, K, V, chunk):
     took = {}
     for run in (ours, theirs):
         with torch.no_grad():
-            forward = do_bench(lambda run=run: run(*qkv), return_mode="median")
-        took[run.__name__] = forward, do_bench(lambda run=run: trained(run, qkv, do), return_mode="median")
+            forward = do_bench_cudagraph(lambda run=run: run(*qkv), return_mode="median")
+        took[run.__name__] = forward, do_bench_cudagraph(lambda run=run: trained(run, qkv, do), return_mode="median")
     print(f"\n{B} x {T} tokens, {H} heads of {K} and {V}, fla's chunk {chunk}: ms forward, and with gradients, {took}")
     assert all(a <= b for a, b in zip(took["ours"], took["theirs"], strict=True))

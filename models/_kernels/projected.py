@@ -1,0 +1,128 @@
+"""One token of one sequence through a projection and retention's step with it, by one program, which else are two.
+
+Letters: D width, N outputs of the projection: q and k of H heads of K, v of H heads of V, and more; S parts of x.
+
+Programs of the values' outputs change the part of the state that belongs to those, and wait for the programs of their
+head's queries and keys. These stand before them in the grid, so they run or have run: a GPU starts programs in that
+order. What they wait for is counted in `arrived` [2, H]: of each head the programs of queries and keys that are done,
+and those of values that went on, the last of which sets both back to zero.
+"""
+
+import math
+
+import torch
+import triton
+import triton.language as tl
+from jaxtyping import Complex, Float, Int
+from torch import Tensor
+
+from models._kernels import bucket, early
+from models._kernels._skinny import normal, summed
+from models._kernels.skinny import HELD, ONE_WARPS
+from models._kernels.step import advanced, put
+
+STATE = 4096  # numbers of the state that a program holds at most
+LEAST = 8  # outputs of a program: their numbers of the state are 32 bytes of a row, the least that a GPU reads
+WIDEST = 2048  # row; beside the weights and numbers of a wider one too few programs fit on a multiprocessor
+REGISTERS = 168  # of a thread: so that three do
+
+
+@triton.jit
+def _tell(count):
+    """That all threads have written what they made."""
+    tl.debug_barrier()
+    tl.atomic_add(count, 1, sem="release")
+
+
+@triton.jit
+def _wait(count, wanted):
+    """Until so many programs have told."""
+    there = tl.atomic_add(count, 0, sem="acquire")
+    while there < wanted:
+        there = tl.atomic_add(count, 0, sem="acquire")
+    tl.debug_barrier()
+
+
+@triton.jit
+def _leave(arrived, left, programs):
+    """The last of so many sets both counts back, as none waits any more."""
+    if tl.atomic_add(left, 1, sem="relaxed") == programs - 1:
+        tl.store(arrived, 0)
+        tl.store(left, 0)
+
+
+@triton.jit(do_not_specialize=["N", "H"])
+def projected(x, parts, total, w, y, scale, bias, eps, N, arrived, state, o, turn, turn_step, factor, gamma, position,
+              H, S: tl.constexpr, D: tl.constexpr, K: tl.constexpr, V: tl.constexpr, BN: tl.constexpr,
+              BD: tl.constexpr, BK: tl.constexpr, DITHER: tl.constexpr, EARLY: tl.constexpr):  # fmt: skip
+    """[BN] outputs of the norm of x, as of `skinny.one`, and where they are values the step of their [BK, BN] of the
+    state."""
+    if EARLY:
+        tl.extra.cuda.gdc_launch_dependents()
+    first, column, rk, rd = tl.program_id(0) * BN, tl.arange(0, BN), tl.arange(0, BK), tl.arange(0, BD)
+    rn, inside = first + column, rd < D
+    weights = tl.load(w + rn[:, None].to(tl.int64) * D + rd[None, :], (rn < N)[:, None] & inside[None, :], 0.0)
+    s = tl.load(scale + rd, inside, 0.0).to(tl.float32)
+    c = None
+    if bias is not None:
+        c = tl.load(bias + rd, inside, 0.0).to(tl.float32)
+    if EARLY:
+        tl.extra.cuda.gdc_wait()
+    a = normal(summed(x, parts, total, rd, inside, S, D), inside, s, c, eps, D)
+    made = tl.sum(weights.to(tl.float32) * a[None, :], 1).to(y.dtype.element_ty)
+    tl.store(y + rn, made, rn < N)
+    if first < 2 * H * K:
+        _tell(arrived + first % (H * K) // K)
+    elif first < H * (2 * K + V):
+        h, n = (first - 2 * H * K) // V, (first - 2 * H * K) % V
+        at_state = state + (h.to(tl.int64) * K + rk[:, None]) * V + (n + column)[None, :]
+        held = (rk < K)[:, None] & (column < BN)[None, :]
+        M = tl.load(at_state, held, 0.0).to(tl.float32)
+        _wait(arrived + h, 2 * K // BN)
+        out, M = advanced(M, y + h * K, H * K, made.to(tl.float32), turn, turn_step, factor, gamma, h, K, BK)
+        tl.store(o + h * V + n + column, out)
+        put(at_state, M, held, position, h, n, K, V, BK, BN, DITHER)
+        _leave(arrived + h, arrived + H + h, V // BN)
+
+
+def outputs(D: int, K: int, V: int) -> int:
+    """Of a program: 0 where rows are too wide, and where none divides both a head's keys and its values."""
+    most = min(HELD // bucket(D), STATE // bucket(K, 16)) if D <= WIDEST else 0
+    divides = math.gcd(K, V, most) if most else 0
+    return divides if divides >= LEAST else 0
+
+
+def step_(
+    x: Float[Tensor, "1 D"],
+    parts: Float[Tensor, "S 1 D"] | None,
+    scale: Float[Tensor, "D"],
+    eps: float,
+    weight: Float[Tensor, "N D"],
+    bias: Float[Tensor, "D"] | None,
+    turn: Complex[Tensor, "2 1 P"] | None,
+    factor: float,
+    gamma: Float[Tensor, "H 1 1"] | None,
+    state: Float[Tensor, "1 H K V"],
+    arrived: Int[Tensor, "2 H"],
+    position: Int[Tensor, "_"] | None = None,
+) -> tuple[Float[Tensor, "1 D"], Float[Tensor, "1 N"], Float[Tensor, "1 H V"]]:
+    """x plus the sum of the parts, a projection of that, both as by `skinny.read`, and `step.step_` of the projection.
+
+    Overwrites `state`. `arrived` is zeros, and so it is again after the step; no other may use it meanwhile.
+    """
+    (_, H, K, V), (N, D) = state.shape, weight.shape
+    total = x if parts is None else torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    y = torch.empty(1, N, dtype=weight.dtype, device=x.device)
+    o = torch.empty(1, H, V, dtype=torch.float32, device=x.device)
+    real = None if turn is None else torch.view_as_real(turn)
+    BN, dither = outputs(D, K, V), state.dtype == torch.bfloat16
+    wait, how = early(x.device)
+    projected[(triton.cdiv(N, BN),)](
+        *(x, None if parts is None else parts.contiguous(), total, weight, y, scale, bias, eps, N, arrived, state, o),
+        *(real, 0 if real is None else real.stride(0), factor, gamma, position if dither else None, H),
+        *(0 if parts is None else len(parts), D, K, V, BN, bucket(D), bucket(K, 16), dither, wait),
+        num_warps=ONE_WARPS,
+        maxnreg=REGISTERS,
+        **how,
+    )
+    return total, y, o
