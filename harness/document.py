@@ -191,6 +191,8 @@ def _set(document: Document, override: str) -> None:
     parts = [part for part in re.split(r"[.\[\]]+", key.strip()) if part]
     if not equals or not parts:
         raise UserError(f"{flag}: write it as key=value, such as --set budget.parameters=10M")
+    if not text.strip():
+        raise UserError(f"{flag}: there is no value; to do without {key}, write --set {key}=null")
     holder: Any = document.data
     path: Path = ()
     for part in parts[:-1]:

@@ -88,6 +88,14 @@ def test_a_tag_that_its_value_does_not_fit_is_told_by_line(value):
         assert "tag" in str(caught.value)
 
 
+def test_an_override_without_a_value_takes_nothing_away(tmp_path):
+    path = tmp_path / "asked.yaml"
+    path.write_text("# Is it fast?\nbudget: {parameters: 1M}\n", encoding="utf-8")
+    with pytest.raises(UserError, match="--set budget= : there is no value; .* write --set budget=null"):
+        document.read(path, ["budget= "])
+    assert document.read(path, ["budget=null"]).data == {"budget": None}
+
+
 def test_aliases_that_multiply_are_refused_at_once():
     with pytest.raises(UserError, match=r"^file:\d+: there are more than 10,000 values, those of aliases"):
         document.parse(HOSTILE[-1], "file")

@@ -30,6 +30,7 @@ class Measure:
     factors = ("batch_size", "sequence_length", "dtype")
     trains = False
     reads_corpus = False
+    captured = True
 
     def run(self, point: Point, bench: "Bench") -> Iterator[Sample | Progress]:
         import torch
