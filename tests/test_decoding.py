@@ -1,21 +1,17 @@
 """Decoding with the chosen token fed back: steps that count on the device are the steps that the host counts."""
 
-import dataclasses
-
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 import models
-from harness.bench import Bench
 from harness.decoding import Decoder, Follower
 from harness.graphs import WARM_CALLS
 from models import _decoding, _gate, _kernels
 from models._cost import Shape
 from models._layers import FeedForward, known
 from models._norm import RMSNorm
-from tests import tiny
 from tests.contract import relative
 
 SHAPE = Shape(width=32, layers=2, heads=2, ffn_width=48, vocabulary=97, max_length=64)
@@ -58,8 +54,8 @@ def chosen(decoder, steps):
 
 
 @torch.inference_mode()
-def begun(model, device="cpu", padding=None, length=7):
-    tokens = torch.randint(0, 97, (3, length), generator=torch.Generator().manual_seed(1)).to(device)
+def begun(model, device="cpu", padding=None, length=7, sequences=3):
+    tokens = torch.randint(0, 97, (sequences, length), generator=torch.Generator().manual_seed(1)).to(device)
     padding = None if padding is None else torch.tensor(padding, device=device)
     return tokens[:, -1], model.prefill(tokens[:, :-1], padding=padding, capacity=length + 20)[1]
 
@@ -209,38 +205,3 @@ def test_a_position_too_far_would_be_seen():
         right, wrong = (Decoder(model, token, context.clone(), in_place=True) for _ in range(2))
         wrong._position.add_(9)
         assert not torch.equal(chosen(right, 12), chosen(wrong, 12))
-
-
-# On a GPU --------------------------------------------------------------------------------------------------------
-
-WIDE = dataclasses.replace(SHAPE, width=256, ffn_width=384)
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("padding", [None, (0, 2, 4)])
-@pytest.mark.parametrize("name", VARIANTS)
-def test_a_replayed_graph_gives_the_logits_of_steps(name, dtype, padding):
-    """In bfloat16 beside the same weights in float64 on the CPU, fed the same tokens."""
-    exact = build(name, torch.float64, shape=WIDE)
-    model = build(name, torch.float64, shape=WIDE).to("cuda", dtype)
-    exact.load_state_dict(model.state_dict())
-    bench, told = Bench(tiny.point("noop", "aft", options={}, device="cuda")), []
-    with torch.inference_mode():
-        token, context = begun(model, "cuda", padding)
-        wanted_token, held = begun(exact, "cpu", padding)
-        step = model.step
-        model.step = lambda *given: (told.append(given), step(*given))[1]
-        decoder = Decoder(model, token, context.clone(), bench.captured)
-        assert bench.graph is True
-        for old, new in zip(decoder._state.tensors(), context.tensors(), strict=True):
-            old.copy_(new)
-        decoder.token.copy_(token)
-        calls = len(told)
-        for _ in range(6):
-            logits, held = exact.step(wanted_token, held)
-            decoder.step()
-            best = logits.gather(1, decoder.token.cpu().unsqueeze(1)).squeeze(1)
-            assert (logits.amax(1) - best < (0.05 if dtype == torch.bfloat16 else 1e-4) * logits.std()).all()
-            wanted_token = decoder.token.cpu()
-        assert len(told) == calls, "replayed, not run"
