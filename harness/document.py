@@ -191,8 +191,6 @@ def _set(document: Document, override: str) -> None:
     parts = [part for part in re.split(r"[.\[\]]+", key.strip()) if part]
     if not equals or not parts:
         raise UserError(f"{flag}: write it as key=value, such as --set budget.parameters=10M")
-    if not text.strip():
-        raise UserError(f"{flag}: there is no value; to do without {key}, write --set {key}=null")
     holder: Any = document.data
     path: Path = ()
     for part in parts[:-1]:
@@ -203,6 +201,8 @@ def _set(document: Document, override: str) -> None:
     last = _step(holder, parts[-1], path, flag)
     path = (*path, last)
     holder[last], places = parse(text, document.file, flag, path)
+    if holder[last] is None and text.strip().lower() not in ("null", "~"):
+        raise UserError(f"{flag}: there is no value; to do without {tell(path)}, write --set {tell(path)}=null")
     kept = {known: place for known, place in document.places.items() if known[: len(path)] != path}
     document.places = kept | {path: flag} | places
 

@@ -56,8 +56,7 @@ def job(point: Point) -> Job:
         dtype = "bfloat16" if training.autocast else dtype
     form = None if checks.decoded(measure) else point.form
     autocast = training is not None and training.autocast
-    captured = checks.decoded(measure) or _stepping(measure) or getattr(measure, "captured", False)
-    graph = point.device == "cuda" and bool(captured)
+    graph = point.device == "cuda" and bool(getattr(measure, "captured", False))
     return Job(models.load(point.model), point.shape, chosen, batch, length, dtype, form, autocast, graph=graph)
 
 

@@ -1,8 +1,9 @@
 """What a decode step is made of on a GPU: linear maps of one token of each sequence, with what stands around them.
 
-The programs are those of `models._kernels`: `skinny`, and `shifted` and `step` beside it.
+The programs are those of `models._kernels`: `skinny`, and `shifted`, `step` and `read_step` beside it.
 
-Letters: B sequences, D width, K inputs, N outputs. What is still to be added to x stands in S parts, [S, B, D].
+Letters: B sequences, D width, K inputs, N outputs; of a state H heads, K size of a key, P = K/2 pairs, V size of a
+value. What is still to be added to x stands in S parts, [S, B, D].
 """
 
 import torch
@@ -96,7 +97,7 @@ def choose_(token: Int[Tensor, "B"], logits: Float[Tensor, "B N"], position: Int
         position.add_(1)
 
 
-def retained_(
+def read_and_step_(
     x: Float[Tensor, "B 1 D"],
     delta: Parts,
     norm: Norm,
@@ -105,15 +106,15 @@ def retained_(
     factor: float,
     gamma: Float[Tensor, "H 1 1"] | None,
     state: Float[Tensor, "B H K V"],
-    arrived: Int[Tensor, "2 H"],
+    counts: Int[Tensor, "2 H"],
     position: Int[Tensor, "_"],
 ) -> tuple[Float[Tensor, "B 1 D"], Float[Tensor, "B N"], Float[Tensor, "B H V"]]:
-    """`read`, and retention's step of that; see `models._kernels.step`, and `projected` for `arrived`."""
-    from models._kernels import projected, step
+    """`read`, and retention's step of that: see `models._kernels.step`, and `read_step` for `counts`."""
+    from models._kernels import read_step, step
 
-    if len(x) > 1 or not projected.outputs(x.shape[2], *state.shape[2:]):
+    if len(x) > 1 or not read_step.outputs(x.shape[2], *state.shape[2:]):
         x, y = read(x, delta, norm, weight)
         return x, y, step.step_(y, turn, factor, gamma, state, position)
     given = x[:, 0], delta, norm.weight, norm.eps, weight, getattr(norm, "bias", None)
-    total, y, o = projected.step_(*given, turn, factor, gamma, state, arrived, position)
+    total, y, o = read_step.step_(*given, turn, factor, gamma, state, counts, position)
     return total.unsqueeze(1), y, o

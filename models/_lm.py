@@ -161,7 +161,10 @@ class LanguageModel(Cost, nn.Module):
         return self.head(hidden[:, -1]), after
 
     def step(self, token: Int[Tensor, "B"], state: State) -> tuple[Float[Tensor, "B V"], State]:
-        """Logits after one more token of each sequence. Consumes `state`."""
+        """Logits after one more token of each sequence. Consumes `state`.
+
+        A model takes one step at a time: on a GPU its layers count what a step has done.
+        """
         x, delta, after = self.passed(token.unsqueeze(1), "recurrent", state)
         if _decoding.fits(x):
             if known(self.norm):
@@ -209,7 +212,7 @@ class LanguageModel(Cost, nn.Module):
                 valid = positions >= 0
         call = Call(form, positions, valid, state.padding, state.seen, keep_state, capacity, state.position)
         x, delta = self.embedding_norm(_decoding.embedded(self.embedding, tokens)), None
-        call.shared = self.share(call)
+        call.shared = self.share(call)  # after the embedding: see `_kernels.early`
         layers = [dict(layer) for layer in state.layers] or [{} for _ in self.blocks]
         again = self.options.recompute and torch.is_grad_enabled() and not (keep_state or state.layers)
         for block, layer in zip(self.blocks, layers, strict=True):

@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from models import _decay, _rotary
+from models import _decay, _kernels, _rotary
 from models._state import Call
 
-BLOCK = 1024  # positions whose rotations are made at once and kept; a longer pass makes its own
+BLOCK = 1024  # positions whose rotations are made at once and kept on a CPU; a longer pass makes its own
 Angles = Callable[..., Float[Tensor, "P"]]
 
 
@@ -39,7 +39,7 @@ def shared(
     return Shared(turn(angles, K, call, dtype), log_decay, gammas, D)
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=64)
 @torch.inference_mode(False)
 def decays(
     gamma: str | tuple[float, ...], heads: int, dtype: torch.dtype, device: torch.device
@@ -57,32 +57,28 @@ def turn(angles: Angles | None, K: int, call: Call, dtype: torch.dtype) -> Tenso
 
     `angles` gives those of a head of size K; without any, real numbers, [2 1 1].
     """
-    device = call.positions.device
+    positions, device = call.positions, call.positions.device
     if angles is None:
         return _scales(K, dtype, device)
-    if call.position is not None:
-        if call.padding is None and call.positions.is_cuda and dtype == torch.float32:
-            from models._kernels import rotation
+    if call.padding is not None:
+        positions = positions.clamp(min=0).unsqueeze(1)
+    elif len(positions) == 1 and dtype == torch.float32 and _kernels.usable(positions, (positions.dtype,)):
+        from models._kernels import rotation
 
-            return rotation.turns_at(call.positions, angles(K, device=device), K**-0.5)
-        positions = call.positions if call.padding is None else call.positions.clamp(min=0).unsqueeze(1)
-        return _turns(angles, K, positions, dtype)
+        return rotation.turns_at(positions, angles(K, device=device), K**-0.5)
     seen, end = call.seen, call.seen + call.positions.shape[-1]
-    first = seen // BLOCK * BLOCK
-    if end > first + BLOCK or (call.padding is not None and first > 0):
-        positions = call.positions if call.padding is None else call.positions.clamp(min=0).unsqueeze(1)
+    first = seen // BLOCK * BLOCK if call.padding is None else 0
+    if device.type != "cpu" or call.position is not None or end > first + BLOCK:
         return _turns(angles, K, positions, dtype)
-    table = _table(angles, K, first, dtype, device)
-    if call.padding is None:
-        return table[:, seen - first : end - first]
-    return table[:, call.positions.clamp(min=0).unsqueeze(1)]
+    table = _table(angles, K, first, dtype)
+    return table[:, seen - first : end - first] if call.padding is None else table[:, positions]
 
 
 @functools.lru_cache(maxsize=4)
 @torch.inference_mode(False)
-def _table(angles: Angles, K: int, first: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Of a block of positions."""
-    return _turns(angles, K, torch.arange(first, first + BLOCK, device=device), dtype)
+def _table(angles: Angles, K: int, first: int, dtype: torch.dtype) -> Tensor:
+    """Of a block of positions, on the CPU: a graph that was captured would go on reading one that is no longer kept."""
+    return _turns(angles, K, torch.arange(first, first + BLOCK), dtype)
 
 
 def _turns(angles: Angles, K: int, positions: Tensor, dtype: torch.dtype) -> Tensor:
@@ -90,7 +86,7 @@ def _turns(angles: Angles, K: int, positions: Tensor, dtype: torch.dtype) -> Ten
     return turns * _scales(K, dtype, positions.device).view(2, *[1] * turns.dim())
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=64)
 @torch.inference_mode(False)
 def _scales(K: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "2 1 1"]:
     return torch.tensor([1.0, K**-0.5], dtype=dtype, device=device)[:, None, None]

@@ -92,7 +92,7 @@ class Retention(nn.Module):
         self.parts = [shape.width, shape.width, values] + ([values] if options.gate else [])  # q, k, v, gate
         self.into = nn.Linear(shape.width, sum(self.parts), bias=False)
         self.out = nn.Linear(values, shape.width, bias=False)
-        self.arrived = nn.Buffer(torch.zeros(2, self.heads, dtype=torch.int32), persistent=False)  # see `_decoding`
+        self.counts = nn.Buffer(torch.zeros(2, self.heads, dtype=torch.int32), persistent=False)  # of `read_step`
         self.gamma_logit = nn.Parameter(torch.empty(self.heads)) if options.gamma == "learned" else None
 
     def initialise(self) -> None:
@@ -148,9 +148,9 @@ class Retention(nn.Module):
         """`forward` of one token by a few programs, overwriting the state."""
         options, turn, values = self.options, call.shared.turn, self.heads * self.V
         gamma = call.shared.gamma if self.gamma_logit is None else self.gamma_logit.float().sigmoid()[:, None, None]
-        turn = (turn.squeeze(2) if turn.dim() == 4 else turn) if turn.is_complex() else None
-        given = turn, self.K**-0.5, gamma, state["S"], self.arrived, call.positions
-        x, qkv, o = _decoding.retained_(x, delta, norm, self.into.weight, *given)
+        turn = turn.flatten(1, -2) if turn.is_complex() else None
+        given = turn, self.K**-0.5, gamma, state["S"], self.counts, call.positions
+        x, qkv, o = _decoding.read_and_step_(x, delta, norm, self.into.weight, *given)
         gate, heads = qkv[:, -values:] if options.gate else None, self.heads * options.group_norm
         o = o if options.group_norm else self.evened(o.unsqueeze(1), call).squeeze(1)
         return _decoding.write(x, o.flatten(1), self.out.weight, gate, heads, options.norm_eps)

@@ -20,9 +20,8 @@ Table = TypeVar("Table")
 SHAPE = ["width", "layers", "heads", "parameters_target"]
 FACTORS = ["form", "batch_size", "sequence_length", "dtype", *SHAPE]
 SAME_POINT = ["measure", "label", *FACTORS, "device", "training_sequence_length", "training_batch_size", "seed"]
-LAUNCHES = (
-    "Decoding was timed on CUDA without a captured graph: such times are of kernel launches and rank no architectures."
-)
+LAUNCHES = "timed on CUDA without a captured graph: such times are of kernel launches and rank no architectures."
+REPLAYED = {"decode": "Decoding", "prefill": "Reading prompts"}  # measures whose work a GPU replays
 FLOOR = (("flops_per_second", "peak_flops"), ("bytes_per_second", "peak_bytes_per_second"))  # of environments.csv
 SHARE = "share_of_floor"
 SEVERITY = ("ok", "not_applicable", "skipped", "timeout", "oom", "error")
@@ -197,16 +196,19 @@ def tidy(table: pd.DataFrame) -> pd.DataFrame:
 def launches(points: pd.DataFrame) -> pd.Series:
     """Which rows of points.csv measure what `LAUNCHES` says."""
     replayed = points["graph"].astype(object).fillna("").astype(str).str.lower() == "true"
-    return (points["measure"] == "decode") & (points["device"] == "cuda") & ~replayed
+    return points["measure"].isin(REPLAYED) & (points["device"] == "cuda") & ~replayed
 
 
 def launched(points: pd.DataFrame) -> str:
-    """What `LAUNCHES` says of these rows, by label where other labels' decoding was replayed; empty where of none."""
-    decoded = points[(points["measure"] == "decode") & (points["device"] == "cuda")]
-    labels = sorted(points.loc[launches(points), "label"].unique())
-    if len(labels) in (0, decoded["label"].nunique()):
-        return LAUNCHES if labels else ""
-    return LAUNCHES.replace("Decoding", f"Decoding of {wording.listed(labels)}", 1)
+    """What `LAUNCHES` says of these rows, by label where other labels' work was replayed; empty where of none."""
+    told = []
+    for measure, work in REPLAYED.items():
+        timed = points[(points["measure"] == measure) & (points["device"] == "cuda")]
+        labels = sorted(timed.loc[launches(timed), "label"].unique())
+        if labels:
+            of = "" if len(labels) == timed["label"].nunique() else f" of {wording.listed(labels)}"
+            told.append(f"{work}{of} was {LAUNCHES}")
+    return " ".join(told)
 
 
 def failures(table: pd.DataFrame) -> pd.DataFrame:

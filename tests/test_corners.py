@@ -96,7 +96,7 @@ def decoded_on_cuda(graph: str) -> Builder:
 def test_the_decode_corner_says_where_it_is_of_launches() -> None:
     launched, replayed = (corners.measure(decoded_on_cuda(graph).build()) for graph in ("false", "true"))
     assert launched is not None
-    assert launched.caution == rows.LAUNCHES
+    assert launched.caution == f"Decoding was {rows.LAUNCHES}"
     assert replayed is not None
     assert replayed.caution == ""
     shown = sections.of_triangle(decoded_on_cuda("false").build(), launched, "key")
@@ -108,7 +108,10 @@ def test_a_page_says_whose_decoding_is_of_launches() -> None:
     made = decoded_on_cuda("true")
     for row in made.rows["points"]:
         row |= {"graph": "false"} if row["label"] == "rwkv" else {}
-    assert provenance.cautions(made.build()) == [rows.LAUNCHES.replace("Decoding", "Decoding of rwkv", 1)]
+    assert provenance.cautions(made.build()) == [f"Decoding of rwkv was {rows.LAUNCHES}"]
+    for row in made.rows["points"]:
+        row |= {"measure": "prefill"} if row["measure"] == "decode" else {}
+    assert provenance.cautions(made.build()) == [f"Reading prompts of rwkv was {rows.LAUNCHES}"]
 
 
 def test_a_model_shows_its_fastest_form() -> None:

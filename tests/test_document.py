@@ -88,11 +88,12 @@ def test_a_tag_that_its_value_does_not_fit_is_told_by_line(value):
         assert "tag" in str(caught.value)
 
 
-def test_an_override_without_a_value_takes_nothing_away(tmp_path):
+@pytest.mark.parametrize("value", ["", " ", "# none", "---"])
+def test_an_override_without_a_value_takes_nothing_away(tmp_path, value):
     path = tmp_path / "asked.yaml"
     path.write_text("# Is it fast?\nbudget: {parameters: 1M}\n", encoding="utf-8")
-    with pytest.raises(UserError, match="--set budget= : there is no value; .* write --set budget=null"):
-        document.read(path, ["budget= "])
+    with pytest.raises(UserError, match=f"--set budget={value}: there is no value; .* write --set budget=null"):
+        document.read(path, [f"budget={value}"])
     assert document.read(path, ["budget=null"]).data == {"budget": None}
 
 

@@ -167,13 +167,10 @@ def test_a_model_that_ends_before_the_context_is_not_applicable(only_tiny, name)
         measured(name, options=limited, max_length=18)
 
 
-def test_off_cuda_nothing_is_captured(only_tiny, monkeypatch):
+def test_off_cuda_nothing_is_captured(only_tiny):
     bench, work = Bench(tiny.point("noop")), print
     assert bench.captured(work) is work
     assert bench.graph is None
-    monkeypatch.setattr(Bench, "captured", lambda bench, work: [].pop)  # whom prompts ask, as steps do
-    with pytest.raises(IndexError):
-        measured("prefill")
 
 
 def test_decoding_counts_the_tokens_that_it_decodes(only_tiny):

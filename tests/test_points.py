@@ -2,12 +2,14 @@
 
 import collections
 import dataclasses
+import inspect
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import cost, hardware, plan, predict
+from harness import cost, hardware, measures, plan, predict
 from harness.errors import UserError
 from harness.point import Point, digest
 from tests.planning import asked, of, points
@@ -135,11 +137,16 @@ def test_training_takes_its_budget():
     assert 7 < predict.seconds(timed) < 14
 
 
-@pytest.mark.parametrize(("measure", "graph"), [("prefill", True), ("decode", True), ("memory", False)])
-def test_what_a_gpu_replays_is_guessed_without_its_launches(measure, graph):
-    given = of(points(f"measures=[{measure}]", "limits={}"), measure)[0]
-    assert not predict.job(given).graph
-    assert predict.job(dataclasses.replace(given, device="cuda")).graph == graph
+@pytest.mark.parametrize("name", measures.names())
+def test_what_a_gpu_replays_is_guessed_without_its_launches(name):
+    measure = measures.load(name)
+    code = inspect.getsource(inspect.getmodule(type(measure)))
+    replays = re.search(r"[.]captured\b|[.]stepper\(|training[.]train\(", code) is not None
+    assert getattr(measure, "captured", False) == replays
+    if "batch_size" in measure.factors:
+        given = of(points(f"measures=[{name}]", "limits={}"), name)[0]
+        assert not predict.job(given).graph
+        assert predict.job(dataclasses.replace(given, device="cuda")).graph == replays
 
 
 def test_models_that_step_through_a_sequence_take_their_steps():

@@ -211,6 +211,6 @@ def test_a_table_of_launches_says_so_under_it():
     one = report_data.triangle()
     assert rows.LAUNCHES not in readme.numbers([one])
     cuda = dataclasses.replace(one, points=one.points.assign(device="cuda", graph="false"))
-    assert readme.numbers([cuda]).endswith(f"|\n\n{rows.LAUNCHES}\n")
+    assert readme.numbers([cuda]).endswith(f"|\n\nDecoding was {rows.LAUNCHES}\n")
     replayed = dataclasses.replace(one, points=one.points.assign(device="cuda", graph="true"))
     assert rows.LAUNCHES not in readme.numbers([replayed])

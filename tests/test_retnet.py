@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from models import _decay, _retnet_tables, _rotary
+from models import _decay, _decoding, _retnet_tables, _rotary
 from models._cost import Shape
 from models._state import Call, State
 from models.retnet import Model, Options, sizes
@@ -178,6 +178,22 @@ def test_rotations_are_those_of_their_positions_wherever_tables_end(seen, length
     right = _rotary.turns(given, _rotary.retnet_angles(6), torch.float64)
     assert found.shape == (2, *right.shape)
     torch.testing.assert_close(found, torch.stack([right, right * 6**-0.5]), rtol=0, atol=1e-15)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("padding", [None, (0, 3, 1), (0,)])
+def test_a_step_on_a_gpu_is_given_a_rotation_of_each_sequence_or_of_all(monkeypatch, padding):
+    given = []
+    monkeypatch.setattr(_decoding, "read_and_step_", lambda *asked: given.append(asked))
+    model, padding = Model(SHAPE, Options()), None if padding is None else torch.tensor(padding)
+    rows = 3 if padding is None else len(padding)
+    _, state = model.prefill(torch.ones(rows, 5, dtype=torch.int64), padding=padding)
+    positions = torch.tensor([5]) if padding is None else 5 - padding.unsqueeze(1)
+    call = Call("recurrent", positions, None, padding, 5, True, None)
+    call.shared = model.share(call)
+    with pytest.raises(TypeError):  # once it has been asked
+        model.blocks[0].mixer.decode(torch.ones(rows, 1, SHAPE.width), None, model.norm, call, state.layers[0])
+    assert given[0][4].shape == (2, 1 if padding is None else rows, SHAPE.width // SHAPE.heads // 2)
 
 
 def test_tables_of_rotations_stay_small_however_far_tokens_are():

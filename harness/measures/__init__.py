@@ -56,8 +56,8 @@ class Measure(Protocol):
 
     One that decodes tokens one by one after `sequence_length` also states how many, as `decoded_tokens`; one that reads
     the sequence itself token by token, how many models do so, as `stepping_models`; one that takes whole optimiser
-    steps in training's place states `optimises = True`; one whose work is otherwise replayed as a CUDA graph,
-    `captured = True`; one that takes its time whatever the model, its `least_seconds`.
+    steps in training's place states `optimises = True`; one whose work a GPU replays as a captured graph, `captured =
+    True`; one that takes its time whatever the model, its `least_seconds`.
     """
 
     title: ClassVar[str]

@@ -33,6 +33,7 @@ class Measure:
     factors = ("batch_size", "sequence_length", "dtype")
     trains = False
     reads_corpus = False
+    captured = True
     decoded_tokens = 16
 
     def run(self, point: Point, bench: "Bench") -> Iterator[Sample | Progress]:

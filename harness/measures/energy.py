@@ -28,6 +28,7 @@ class Measure:
     factors = ("form", "batch_size", "sequence_length", "dtype")
     trains = False
     reads_corpus = False
+    captured = True
     least_seconds = 2 * WINDOWS * WINDOW_SECONDS
 
     def run(self, point: Point, bench: "Bench") -> Iterator[Sample | Progress]:

@@ -32,6 +32,7 @@ class Measure:
     factors = ("dtype",)
     trains = True
     reads_corpus = True
+    captured = True
 
     def run(self, point: Point, bench: "Bench") -> Iterator[Sample | Progress]:
         import time

@@ -44,6 +44,7 @@ class Measure:
     factors = ("sequence_length", "dtype")
     trains = False
     reads_corpus = False
+    captured = True
     decoded_tokens = 1
 
     def run(self, point: Point, bench: "Bench") -> Iterator[Sample | Progress]:

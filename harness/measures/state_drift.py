@@ -32,6 +32,7 @@ class Measure:
     factors = ("batch_size", "sequence_length", "dtype")
     trains = False
     reads_corpus = False
+    captured = True
     stepping_models = 2
 
     def run(self, point: Point, bench: "Bench") -> Iterator[Sample | Progress]:

@@ -32,6 +32,7 @@ class Measure:
     factors = ("form", "batch_size", "sequence_length", "dtype")
     trains = False
     reads_corpus = False
+    captured = True
     optimises = True  # times whole optimiser steps
 
     def run(self, point: Point, bench: "Bench") -> Iterator[Sample | Progress]:

@@ -75,7 +75,7 @@ def unless_launches(told: pd.DataFrame, judge: Callable[[pd.DataFrame], Finding 
     if found is not None or not told["launches"].any():
         return found
     found = judge(told)
-    return found and Finding(UNTESTABLE, f"{found.text} {rows.LAUNCHES}", found.table)
+    return found and Finding(UNTESTABLE, f"{found.text} It was {rows.LAUNCHES}", found.table)
 
 
 def ratio(

@@ -1,11 +1,12 @@
-"""One token of one sequence through a projection and retention's step with it, by one program, which else are two.
+"""One token of one sequence: `skinny.read` of a projection and `step.step_` with that by one program, not two.
 
-Letters: D width, N outputs of the projection: q and k of H heads of K, v of H heads of V, and more; S parts of x.
+Letters: D width, N outputs of the projection: q and k of H heads of K, v of H heads of V, and more; S parts of x; P =
+K/2 pairs.
 
 Programs of the values' outputs change the part of the state that belongs to those, and wait for the programs of their
-head's queries and keys. These stand before them in the grid, so they run or have run: a GPU starts programs in that
-order. What they wait for is counted in `arrived` [2, H]: of each head the programs of queries and keys that are done,
-and those of values that went on, the last of which sets both back to zero.
+head's queries and keys. These stand before them in the grid, so they run or have run: GPUs start programs in that
+order, though CUDA does not promise it. `counts` [2, H] holds, of each head, the programs of queries and keys that are
+done, and those of values that went on, the last of which sets both back to zero.
 """
 
 import math
@@ -29,7 +30,7 @@ REGISTERS = 168  # of a thread: so that three do
 
 @triton.jit
 def _tell(count):
-    """That all threads have written what they made."""
+    """That all threads have written what they made: a barrier first, as one of them counts for all."""
     tl.debug_barrier()
     tl.atomic_add(count, 1, sem="release")
 
@@ -44,15 +45,15 @@ def _wait(count, wanted):
 
 
 @triton.jit
-def _leave(arrived, left, programs):
+def _leave(done, left, programs):
     """The last of so many sets both counts back, as none waits any more."""
     if tl.atomic_add(left, 1, sem="relaxed") == programs - 1:
-        tl.store(arrived, 0)
+        tl.store(done, 0)
         tl.store(left, 0)
 
 
 @triton.jit(do_not_specialize=["N", "H"])
-def projected(x, parts, total, w, y, scale, bias, eps, N, arrived, state, o, turn, turn_step, factor, gamma, position,
+def read_step(x, parts, total, w, y, scale, bias, eps, N, counts, state, o, turn, turn_step, factor, gamma, position,
               H, S: tl.constexpr, D: tl.constexpr, K: tl.constexpr, V: tl.constexpr, BN: tl.constexpr,
               BD: tl.constexpr, BK: tl.constexpr, DITHER: tl.constexpr, EARLY: tl.constexpr):  # fmt: skip
     """[BN] outputs of the norm of x, as of `skinny.one`, and where they are values the step of their [BK, BN] of the
@@ -72,21 +73,21 @@ def projected(x, parts, total, w, y, scale, bias, eps, N, arrived, state, o, tur
     made = tl.sum(weights.to(tl.float32) * a[None, :], 1).to(y.dtype.element_ty)
     tl.store(y + rn, made, rn < N)
     if first < 2 * H * K:
-        _tell(arrived + first % (H * K) // K)
+        _tell(counts + first % (H * K) // K)
     elif first < H * (2 * K + V):
         h, n = (first - 2 * H * K) // V, (first - 2 * H * K) % V
         at_state = state + (h.to(tl.int64) * K + rk[:, None]) * V + (n + column)[None, :]
-        held = (rk < K)[:, None] & (column < BN)[None, :]
-        M = tl.load(at_state, held, 0.0).to(tl.float32)
-        _wait(arrived + h, 2 * K // BN)
-        out, M = advanced(M, y + h * K, H * K, made.to(tl.float32), turn, turn_step, factor, gamma, h, K, BK)
+        keys = (rk < K)[:, None] & (column < BN)[None, :]  # all columns, as the state has
+        held = tl.load(at_state, keys, 0.0).to(tl.float32)
+        _wait(counts + h, 2 * K // BN)
+        out, held = advanced(held, y + h * K, H * K, made.to(tl.float32), turn, turn_step, factor, gamma, h, K, BK)
         tl.store(o + h * V + n + column, out)
-        put(at_state, M, held, position, h, n, K, V, BK, BN, DITHER)
-        _leave(arrived + h, arrived + H + h, V // BN)
+        put(at_state, held, keys, position, h, n, K, V, BK, BN, DITHER)
+        _leave(counts + h, counts + H + h, V // BN)
 
 
 def outputs(D: int, K: int, V: int) -> int:
-    """Of a program: 0 where rows are too wide, and where none divides both a head's keys and its values."""
+    """Of a program: 0 where rows or heads are too wide, and where none divides both a head's keys and its values."""
     most = min(HELD // bucket(D), STATE // bucket(K, 16)) if D <= WIDEST else 0
     divides = math.gcd(K, V, most) if most else 0
     return divides if divides >= LEAST else 0
@@ -103,12 +104,12 @@ def step_(
     factor: float,
     gamma: Float[Tensor, "H 1 1"] | None,
     state: Float[Tensor, "1 H K V"],
-    arrived: Int[Tensor, "2 H"],
+    counts: Int[Tensor, "2 H"],
     position: Int[Tensor, "_"] | None = None,
 ) -> tuple[Float[Tensor, "1 D"], Float[Tensor, "1 N"], Float[Tensor, "1 H V"]]:
     """x plus the sum of the parts, a projection of that, both as by `skinny.read`, and `step.step_` of the projection.
 
-    Overwrites `state`. `arrived` is zeros, and so it is again after the step; no other may use it meanwhile.
+    Overwrites `state`. `counts` is zeros, and so it is again after the step; no other step may use it meanwhile.
     """
     (_, H, K, V), (N, D) = state.shape, weight.shape
     total = x if parts is None else torch.empty(x.shape, dtype=x.dtype, device=x.device)
@@ -117,8 +118,8 @@ def step_(
     real = None if turn is None else torch.view_as_real(turn)
     BN, dither = outputs(D, K, V), state.dtype == torch.bfloat16
     wait, how = early(x.device)
-    projected[(triton.cdiv(N, BN),)](
-        *(x, None if parts is None else parts.contiguous(), total, weight, y, scale, bias, eps, N, arrived, state, o),
+    read_step[(triton.cdiv(N, BN),)](
+        *(x, None if parts is None else parts.contiguous(), total, weight, y, scale, bias, eps, N, counts, state, o),
         *(real, 0 if real is None else real.stride(0), factor, gamma, position if dither else None, H),
         *(0 if parts is None else len(parts), D, K, V, BN, bucket(D), bucket(K, 16), dither, wait),
         num_warps=ONE_WARPS,
