@@ -59,6 +59,6 @@ def unknown(kind: str, given: Any, allowed: Iterable[Any]) -> str:
 
 
 def shown(value: Any, most: int = 60) -> str:
-    """A given value as text for a message, cut where it is long."""
-    text = repr(value)
+    """A given value as text for a message, as YAML has it, cut where it is long."""
+    text = {"None": "null", "True": "true", "False": "false"}.get(repr(value), repr(value))
     return text if len(text) <= most else text[: most - 3] + "..."

@@ -79,7 +79,7 @@ CASES = (
         ("budget", "not a mapping", "parameters")),
     Bad("mapping for a list", MODELS, "models: {a: 1}", 2, ("models", "is not a list", "[a, b]")),
     Bad("nothing for a mapping", SHAPE, "shape:", 6,
-        ("shape", "None is not a mapping")),
+        ("shape", "null is not a mapping")),
     Bad("text for a switch", "  tokens: 10k", "  tokens: 10k\n  autocast: yes", 21,
         ("autocast", "'yes'", "true or false")),
     Bad("number for a name", "corpus: python-docs", "corpus: 12", 18, ("corpus", "12 is not text")),
