@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from models import _decay, _kernels, _rotary
+from models import _decay, _rotary
 from models._state import Call
 
 BLOCK = 1024  # positions whose rotations are made at once and kept on a CPU; a longer pass makes its own
@@ -62,14 +62,10 @@ def turn(angles: Angles | None, K: int, call: Call, dtype: torch.dtype) -> Tenso
         return _scales(K, dtype, device)
     if call.padding is not None:
         positions = positions.clamp(min=0).unsqueeze(1)
-    elif len(positions) == 1 and dtype == torch.float32 and _kernels.usable(positions, (positions.dtype,)):
-        from models._kernels import rotation
-
-        return rotation.turns_at(positions, angles(K, device=device), K**-0.5)
     seen, end = call.seen, call.seen + call.positions.shape[-1]
     first = seen // BLOCK * BLOCK if call.padding is None else 0
     if device.type != "cpu" or call.position is not None or end > first + BLOCK:
-        return _turns(angles, K, positions, dtype)
+        return _rotary.turns(positions, angles(K, device=device), dtype, K**-0.5)
     table = _table(angles, K, first, dtype)
     return table[:, seen - first : end - first] if call.padding is None else table[:, positions]
 
@@ -78,12 +74,7 @@ def turn(angles: Angles | None, K: int, call: Call, dtype: torch.dtype) -> Tenso
 @torch.inference_mode(False)
 def _table(angles: Angles, K: int, first: int, dtype: torch.dtype) -> Tensor:
     """Of a block of positions, on the CPU: a graph that was captured would go on reading one that is no longer kept."""
-    return _turns(angles, K, torch.arange(first, first + BLOCK), dtype)
-
-
-def _turns(angles: Angles, K: int, positions: Tensor, dtype: torch.dtype) -> Tensor:
-    turns = _rotary.turns(positions, angles(K, device=positions.device), dtype)
-    return turns * _scales(K, dtype, positions.device).view(2, *[1] * turns.dim())
+    return _rotary.turns(torch.arange(first, first + BLOCK, device="cpu"), angles(K), dtype, K**-0.5)
 
 
 @functools.lru_cache(maxsize=64)

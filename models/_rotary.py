@@ -45,17 +45,19 @@ def xpos_scale(
 
 
 def turns(
-    positions: Int[Tensor, "*any T"], angles: Float[Tensor, "P"], dtype: torch.dtype
-) -> Complex[Tensor, "*any T P"]:
-    """e^(i position angle), of two `dtype` (float32 at least) each; bfloat16 or float32 phases are wrong far out, so
-    they are taken in float64."""
+    positions: Int[Tensor, "*any T"], angles: Float[Tensor, "P"], dtype: torch.dtype, second: float | None = None
+) -> Complex[Tensor, "*sets T P"]:
+    """e^(i position angle) [*any T P], of two `dtype` (float32 at least) each; bfloat16 or float32 phases are wrong far
+    out, so they are taken in float64. Where `second` is given, [2 *any T P]: those, and those times it."""
     angles = angles.to(positions.device)
     if positions.numel() == 1 and dtype != torch.float64 and _kernels.usable(angles, (torch.float64,)):
         from models._kernels import rotation
 
-        return rotation.turns_at(positions.flatten(), angles).view(*positions.shape, -1)
+        found = rotation.turns_at(positions.flatten(), angles, second)
+        return found.view(*([] if second is None else [2]), *positions.shape, -1)
     phase = positions.unsqueeze(-1) * angles
-    return torch.polar(torch.ones_like(phase), phase).to(dtype.to_complex())
+    found = torch.polar(torch.ones_like(phase), phase).to(dtype.to_complex())
+    return found if second is None else torch.stack((found, found * second))
 
 
 def turned(x: Float[Tensor, "*any K"], turns: Complex[Tensor, "*#any P"]) -> Float[Tensor, "*any K"]:

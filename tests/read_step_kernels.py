@@ -48,8 +48,8 @@ class Layer:
         gamma = torch.linspace(0.5, 1.0, H, device=device)[:, None, None] if case.decay else None
         angles = random(2, 1, K // 2).float()
         self.after = torch.polar(torch.ones_like(angles), angles) if case.turned else None, K**-0.5, gamma
-        self.states = [random(1, H, K, V).to(case.held)] * 2
-        self.states[1] = self.states[0].clone()
+        state = random(1, H, K, V).to(case.held)
+        self.states = state, state.clone()
         self.counts = torch.zeros(2, H, dtype=torch.int32, device=device)
         self.position = torch.tensor([7], device=device)
 

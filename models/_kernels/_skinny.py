@@ -28,14 +28,15 @@ def normal(a, inside, scale, bias, eps, K):
 
 
 @triton.jit
-def summed(x, parts, total, rk, inside, S: tl.constexpr, K: tl.constexpr):
-    """One row of x; with `parts`, as of `before`, plus their sum, which the first program writes to `total`."""
+def summed(x, parts, total, row, step, rk, inside, first, S: tl.constexpr):
+    """The row of which `x` is the first number; with S `parts`, `step` numbers from one to the next, plus their sum,
+    which is written to `total` where `first`. In those the row begins at number `row`."""
     a = tl.load(x + rk, inside, 0.0).to(tl.float32)
     if parts is not None:
         for part in tl.static_range(S):
-            a += tl.load(parts + part * K + rk, inside, 0.0).to(tl.float32)
+            a += tl.load(parts + part * step + row + rk, inside, 0.0).to(tl.float32)
         a = a.to(total.dtype.element_ty)
-        tl.store(total + rk, a, inside & (tl.program_id(0) == 0))
+        tl.store(total + row + rk, a, inside & first)
         a = a.to(tl.float32)
     return a
 
@@ -84,7 +85,7 @@ def one(x, parts, total, w, y, scale, bias, gate, residual, opened, kept, held, 
     r = tl.zeros((BN,), tl.float32)
     if residual is not None:
         r += tl.load(residual + rn, rn < N, 0.0).to(tl.float32)
-    a = summed(x, parts, total, rk, inside, S, K)
+    a = summed(x, parts, total, 0, K, rk, inside, tl.program_id(0) == 0, S)
     a = _pre(a, inside, s, c, g, eps, K, V, HEADS, BH, BV)
     y_1 = tl.sum(w_1.to(tl.float32) * a[None, :], 1)
     y_2 = y_1
@@ -115,16 +116,10 @@ def before(x, parts, total, y, scale, bias, gate, B, strides, eps, S: tl.constex
     if EARLY:
         tl.extra.cuda.gdc_launch_dependents()
         tl.extra.cuda.gdc_wait()
-    a = tl.load(x + b * strides[0] + rk, inside, 0.0).to(tl.float32)
     g = None
     if gate is not None:
         g = tl.load(gate + b * strides[1] + rk, inside, 0.0).to(tl.float32)
-    if parts is not None:
-        for part in tl.static_range(S):
-            a += tl.load(parts + (part * B + b) * K + rk, inside, 0.0).to(tl.float32)
-        a = a.to(total.dtype.element_ty)
-        tl.store(total + b * K + rk, a, inside)
-        a = a.to(tl.float32)
+    a = summed(x + b * strides[0], parts, total, b * K, B * K, rk, inside, True, S)
     a = _pre(a, inside, s, c, g, eps, K, V, HEADS, BH, BV)
     tl.store(y + b * K + rk, a.to(y.dtype.element_ty), inside)
 

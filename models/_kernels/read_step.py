@@ -69,7 +69,7 @@ def read_step(x, parts, total, w, y, scale, bias, eps, N, counts, state, o, turn
         c = tl.load(bias + rd, inside, 0.0).to(tl.float32)
     if EARLY:
         tl.extra.cuda.gdc_wait()
-    a = normal(summed(x, parts, total, rd, inside, S, D), inside, s, c, eps, D)
+    a = normal(summed(x, parts, total, 0, D, rd, inside, first == 0, S), inside, s, c, eps, D)
     made = tl.sum(weights.to(tl.float32) * a[None, :], 1).to(y.dtype.element_ty)
     tl.store(y + rn, made, rn < N)
     if first < 2 * H * K:

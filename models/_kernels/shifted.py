@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from models._kernels import bucket, early, skinny
-from models._kernels._skinny import _act, normal
+from models._kernels._skinny import _act, normal, summed
 
 Rows = Float[Tensor, "B D"]
 
@@ -26,13 +26,7 @@ Rows = Float[Tensor, "B D"]
 @triton.jit
 def _shifted(x, parts, total, scale, bias, rk, inside, b, B, eps, first, S: tl.constexpr, D: tl.constexpr):
     """The norm of row b, rounded as it is kept; where `first`, x plus the parts is written to `total`."""
-    a = tl.load(x + b * D + rk, inside, 0.0).to(tl.float32)
-    if parts is not None:
-        for part in tl.static_range(S):
-            a += tl.load(parts + (part * B + b) * D + rk, inside, 0.0).to(tl.float32)
-        a = a.to(total.dtype.element_ty)
-        tl.store(total + b * D + rk, a, inside & first)
-        a = a.to(tl.float32)
+    a = summed(x + b * D, parts, total, b * D, B * D, rk, inside, first, S)
     return normal(a, inside, scale, bias, eps, D).to(x.dtype.element_ty)
 
 
