@@ -62,23 +62,25 @@ def run(
     ] = False,
 ) -> None:
     """Run an experiment: every point that is not done yet, each in a process of its own."""
-    from harness import experiment, foresight, machine, plan, show
+    from harness import experiment, filters, foresight, machine, plan, show
 
     asked = experiment.load(file, overrides)
     if not dry_run:
         _try_to_write(out)
     device = machine.resolve(device)
     text = None if dry_run or not asked.corpus else experiment.text(file, overrides, asked.corpus)
-    points = plan.only(plan.points(asked, device, text.sha256 if text else None), only)
+    points = filters.only(plan.points(asked, device, text.sha256 if text else None), only, asked.seeds)
+    seeds = filters.seeds(asked.seeds, only)
     foresight.refuse_nothing(points, str(file))
     if dry_run:
-        show.plan(asked, points)
+        show.plan(asked, points, seeds)
     for told in foresight.warnings(points, asked.corpus, len(text.train) if text else None):
         print(told, file=sys.stderr)
     if not dry_run:
         if busy := foresight.of_load():
             print(busy, file=sys.stderr)
-        _run(asked, points, out, device, fresh=fresh, skip=not no_skip, text=text, any_machine=any_machine)
+        how: dict[str, Any] = {"fresh": fresh, "skip": not no_skip, "text": text, "any_machine": any_machine}
+        _run(asked, points, out, device, seeds=seeds, **how)
 
 
 def _run(asked: "Experiment", points: "list[Point]", out: pathlib.Path, device: str, **how: Any) -> None:

@@ -2,12 +2,13 @@
 
 import dataclasses
 import pathlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 import models
-from harness import accuracy, cost, document, hardware, quantity, sizes
+from harness import accuracy, cost, document, foresight, hardware, quantity, sizes
 from harness.errors import UserError, listed, unknown
 from harness.hardware import Machine
 from harness.job import Job
@@ -54,6 +55,8 @@ def tell(request: Request) -> None:
     jobs = {name: job(request, name) for name in _checked(request)}
     machine = _machine(request.machine)
     found = {name: cost.phases(asked, machine) for name, asked in jobs.items()}
+    if told := foresight.of_shapes((name, asked.shape) for name, asked in jobs.items()):
+        print(told, file=sys.stderr)
     out = console()
     for made in (_sizes(jobs), _times(found), _memory(found, machine)):
         out.print(made, "")

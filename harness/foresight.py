@@ -1,5 +1,5 @@
 """What is said before points run: that none can, that memory will not do, that training reads its text too often, that
-something else computes."""
+models are nearly all feed-forward, that something else computes."""
 
 from collections.abc import Iterable
 
@@ -10,9 +10,11 @@ from harness.errors import UserError
 from harness.plan import FORMS
 from harness.point import Point
 from harness.quantity import tell_bytes
+from models._cost import Shape
 
 MOST_REASONS = 6
 BUSY_SHARE, LOOK_SECONDS = 0.25, 0.3  # of all cores, worth a line before a run; `doctor` is stricter
+MOST_WIDE = 32  # times the width that a feed-forward width is passed over in silence; 2 to 4 times is usual
 MOST_PASSES = 4.0  # that are worth about as much as new text: Muennighoff et al. 2023, arXiv:2305.16264
 
 
@@ -27,9 +29,27 @@ def refuse_nothing(found: list[Point], place: str) -> None:
 
 
 def warnings(points: list[Point], name: str | None, training_bytes: int | None) -> list[str]:
-    """Lines on points that may not fit, and on text that is read too often, where the size of the text is known."""
+    """Lines on points that may not fit, on sizes without sense, and on text of known size that is read too often."""
     size = training_bytes or (corpus.training_bytes(name) if name else None)
-    return [told for told in (of_memory(points), of_passes(points, size) if size else None) if told]
+    shapes = ((point.label, point.shape) for point in points if not point.not_applicable)
+    found = (of_memory(points), of_shapes(shapes), of_passes(points, size) if size else None)
+    return [told for told in found if told]
+
+
+def of_shapes(shapes: Iterable[tuple[str, Shape]]) -> str | None:
+    """A line for where a budget made feed-forward layers of nearly all of a model, of which `shapes` gives the label.
+
+    Such a model has the parameters that were asked for, and hardly any of what is compared.
+    """
+    wide = [(shape.ffn_width / shape.width, label, shape) for label, shape in shapes]
+    share, label, shape = max(wide, key=lambda each: each[0], default=(0.0, "", None))
+    if shape is None or share <= MOST_WIDE:
+        return None
+    return (
+        f"warning: {label} has a feed-forward width of {shape.ffn_width:,}, {share:,.0f} times its width of "
+        f"{shape.width:,} (2 to 4 times is usual): nearly all of its parameters are no mixer's; give it more layers or "
+        "width, or fewer parameters"
+    )
 
 
 def of_load() -> str | None:

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import models
-from harness import budget, checks, measures, options, quantity
-from harness.errors import UserError, listed, unknown
+from harness import budget, checks, measures, options
+from harness.errors import UserError, listed
 from harness.experiment import Experiment
 from harness.point import SEQUENCE_FACTORS, Point, Training
 from harness.schema import ITEM_BYTES, MeasureEntry
@@ -20,8 +20,6 @@ from models._cost import Shape
 
 FORMS = "forms"  # the measure that every entry must pass before another one is believed
 MOST_POINTS = 20_000
-FILTERS = ("model", "measure", "label", "form", "batch_size", "sequence_length", "dtype", "width", "layers")
-OF_ENTRIES = ("model", "label", "width", "layers")  # the filters that choose entries and not single points
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,8 +92,8 @@ def lacks(experiment: Experiment) -> list[tuple[str, str]]:
     return [(name, option) for name in named for option in experiment.sweep.options if option not in options.of(name)]
 
 
-def chosen(experiment: Experiment, trials: Iterable[tuple[Point, float | None]]) -> list[Point]:
-    """The other seeds of each entry that trained, at the rate of its best trial.
+def chosen(seeds: Iterable[int], trials: Iterable[tuple[Point, float | None]]) -> list[Point]:
+    """The other ones of `seeds` for each entry that trained, at the rate of its best trial.
 
     `trials` pairs each trial with its bits per byte on the tuning split, None where it failed. An entry all of whose
     trials failed has no further points. The best trial itself stands for the first seed.
@@ -108,35 +106,7 @@ def chosen(experiment: Experiment, trials: Iterable[tuple[Point, float | None]])
         if bits < best.get(any_rate.configuration, (float("inf"), point))[0]:
             best[any_rate.configuration] = bits, point
     winners = [point for _, point in best.values()]
-    return [dataclasses.replace(p, seed=seed, role="chosen") for seed in experiment.seeds[1:] for p in winners]
-
-
-def only(found: list[Point], filters: Iterable[str]) -> list[Point]:
-    """The points that all `key=value` filters keep; values of one key add up. The `forms` of what is kept stay.
-
-    Raises UserError for a key that is none, a value that no point has, and where nothing is left.
-    """
-    wanted: dict[str, set[str]] = {}
-    for text in filters:
-        key, equals, value = text.partition("=")
-        if not equals or key not in FILTERS:
-            told = unknown("filter", key, FILTERS) if equals else "write it as key=value, such as --only model=retnet"
-            raise UserError(f"--only {text}: {told}")
-        values = {getattr(point, key) for point in found} - {None}
-        there = [str(each) for each in sorted(values)]
-        meant = quantity.plain(value) if all(isinstance(each, int) for each in values) else value
-        if meant not in there:
-            raise UserError(f"--only {text}: {unknown(key, value, there)}")
-        wanted.setdefault(key, set()).add(meant)
-
-    def keeps(point: Point) -> bool:
-        keys = set(wanted) & set(OF_ENTRIES) if point.measure == FORMS else set(wanted)
-        return all(str(getattr(point, key)) in wanted[key] for key in keys)
-
-    kept = [point for point in found if keeps(point)]
-    if wanted and all(point.measure == FORMS for point in kept) and FORMS not in wanted.get("measure", {FORMS}):
-        raise UserError(f"--only {listed(filters)}: no point has all of these")
-    return kept
+    return [dataclasses.replace(p, seed=seed, role="chosen") for seed in seeds for p in winners if seed != p.seed]
 
 
 def _label(model: str, chosen: dict[str, Any], siblings: list[dict[str, Any]]) -> str:

@@ -2,6 +2,7 @@
 
 import pathlib
 import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -29,12 +30,13 @@ def run(
     skip: bool = True,
     text: "Corpus | None" = None,
     any_machine: bool = False,
+    seeds: Sequence[int] | None = None,
 ) -> pathlib.Path:
     """Runs what is not done yet, or everything where `fresh`, and returns the folder of results below `out`.
 
     Where `any_machine`, what other machines of this name have done counts as done. Where `skip`, points larger than one
     of their series that ran out of memory are rows without being tried. Of `text`, the folder keeps how much there is
-    to train on.
+    to train on. What trains does so at `seeds`, where these are given instead of the experiment's.
     Raises UserError where the folder cannot be written or is damaged, and KeyboardInterrupt on Ctrl-C or SIGTERM; by
     then the point in flight is stopped, and every finished one is kept.
     """
@@ -49,7 +51,7 @@ def run(
             for note in writer.notes:
                 console.print(f"taken out: {note}", markup=False, highlight=False, soft_wrap=True)
             sweep = Sweep(writer, environment, fresh, skip, any_machine)
-            _run_all(experiment, points, sweep, console)
+            _run_all(experiment.seeds if seeds is None else seeds, points, sweep, console)
     summary.tell(record.load(folder), sweep.configurations, console)
     where = f" --results {shlex.quote(str(out))} --out {shlex.quote(str(out / 'pages'))}"
     where = "" if out == pathlib.Path("results") else where
@@ -58,15 +60,15 @@ def run(
     return folder
 
 
-def _run_all(experiment: Experiment, points: list[Point], sweep: Sweep, console: Console) -> None:
+def _run_all(seeds: Sequence[int], points: list[Point], sweep: Sweep, console: Console) -> None:
     """The points, then those that use the learning rate that the trials among them chose."""
     trials = [point for point in points if point.role == "trial"]
-    later = plan.chosen(experiment, [(point, 0.0) for point in trials])  # which rate will win does not change how many
+    later = plan.chosen(seeds, [(point, 0.0) for point in trials])  # which rate will win does not change how many
     with Progress(console, [*points, *later]) as progress:
         for point in points:
             progress.start(point)
             progress.end(point, sweep.run(point))
-        chosen = plan.chosen(experiment, _tuned(sweep, trials))
+        chosen = plan.chosen(seeds, _tuned(sweep, trials))
         progress.replace(later, chosen)
         for point in chosen:
             progress.start(point)

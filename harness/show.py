@@ -1,7 +1,7 @@
 """What the command line prints in tables: the plan of an experiment, and what the folders hold."""
 
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -54,8 +54,8 @@ def rows(out: Console, title: str, columns: tuple[str, ...], cells: Iterable[tup
     out.print(f"{title}:", *(f"- {line}" for line in told), "", sep="\n")
 
 
-def plan(experiment: Experiment, points: list[Point]) -> None:
-    """The points, the sizes that each model was given, and predictions of time and memory."""
+def plan(experiment: Experiment, points: list[Point], seeds: Sequence[int]) -> None:
+    """The points, the sizes that each model was given, and predictions of time and memory, training at `seeds`."""
     from harness import hardware, predict
 
     out = console()
@@ -65,7 +65,8 @@ def plan(experiment: Experiment, points: list[Point]) -> None:
     rows(out, "Points", (*FACTORS.values(), "trains", "seconds", "memory"), map(_planned, points))
     rates = len(experiment.training.learning_rate) if experiment.training else 1
     trials = [predict.seconds(point) for point in points if point.role == "trial"]
-    later = (len(experiment.seeds) - 1) * sum(trials) / rates
+    further = len(set(seeds) - {experiment.seeds[0]})
+    later = further * sum(trials) / rates
     out.print(f"{len(points)} points, roughly {tell_seconds(sum(map(predict.seconds, points)) + later)} in all.")
     if later:
         out.print(f"Of that, {tell_seconds(later)} are further seeds, trained at each model's best learning rate.")

@@ -4,7 +4,7 @@ import dataclasses
 import io
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import psutil
@@ -48,9 +48,10 @@ def runner(monkeypatch: pytest.MonkeyPatch, folder: pathlib.Path, environment: d
         out: pathlib.Path = folder,
         skip: bool = True,
         any_machine: bool = False,
+        kept: Sequence[int] | None = None,
     ) -> Any:
-        console = Console(file=io.StringIO(), width=200)
-        made = run.run(Experiment(seeds=seeds), list(points), out, "cpu", fresh, console, skip, None, any_machine)
+        console, asked = Console(file=io.StringIO(), width=200), Experiment(seeds=seeds)
+        made = run.run(asked, list(points), out, "cpu", fresh, console, skip, None, any_machine, kept)
         return record.load(made), console.file.getvalue()
 
     return sweep

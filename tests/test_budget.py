@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import models
-from harness import budget, measures, options, plan
+from harness import budget, filters, measures, options
 from harness.point import Training
 from models._cost import Shape
 from tests import fakes
@@ -104,6 +104,8 @@ def test_max_length_covers_what_is_read_decoded_and_trained_on():
     assert decoded > 0
     long = points("sweep.sequence_length=[16, 400]")
     assert {point.max_length for point in long} == {400 + decoded}
-    assert {point.max_length for point in plan.only(long, ["sequence_length=16"])} == {400 + decoded}, "whatever is run"
+    assert {point.max_length for point in filters.only(long, ["sequence_length=16"])} == {400 + decoded}, (
+        "whatever is run"
+    )
     assert {point.max_length for point in points("training.sequence_length=900")} == {900}
     assert {point.max_length for point in points("shape.max_length=1234")} == {1234}

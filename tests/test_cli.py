@@ -122,7 +122,7 @@ def test_run_hands_over_the_points(small, typed, monkeypatch, tmp_path):
         9,
         tmp_path / "r",
         "cpu",
-        {"fresh": True, "skip": True, "text": None, "any_machine": False},
+        {"fresh": True, "skip": True, "text": None, "any_machine": False, "seeds": [0]},
     )
     assert {(p.model, p.repeats) for p in points} == {("aft", 9)}
     assert [point.measure for point in points] == ["forms", "noop"]

@@ -1,5 +1,6 @@
 """What is said before anything runs: points none of which can run, memory that will not do, text read too often."""
 
+import dataclasses
 import json
 import types
 
@@ -64,6 +65,19 @@ def test_text_that_is_read_more_than_four_times_is_warned_of():
         assert words in told
     flops = budget.flops_of(trained(tokens=1), 1)
     assert foresight.trained_tokens(trained(flops=10 * flops)) == pytest.approx(10)
+
+
+def test_models_that_are_nearly_all_feed_forward_are_told(typed):
+    narrow = points("shape={layers: 3, width: 8, heads: 1}", "budget.parameters=1M")
+    (told,) = (line for line in foresight.warnings(narrow, None, None) if "feed-forward" in line)
+    widest = max(narrow, key=lambda p: p.ffn_width)
+    for words in (f"width of {widest.ffn_width:,}, {widest.ffn_width / 8:,.0f} times its width of 8", "more layers"):
+        assert words in told
+    assert foresight.of_shapes((p.label, dataclasses.replace(p.shape, ffn_width=8 * 32)) for p in narrow) is None
+    assert foresight.warnings(points(), None, None) == []
+    sizes = ("predict", "retnet", "--layers", "3", "--width", "64")
+    assert "feed-forward width of" in typed(*sizes, "--parameters", "1B")[2]
+    assert typed(*sizes, "--parameters", "4.3M")[2] == ""
 
 
 def test_more_memory_than_there_is_is_warned_of(monkeypatch):

@@ -6,7 +6,7 @@ import itertools
 import pytest
 
 import models
-from harness import measures, options, plan
+from harness import filters, measures, options
 from harness.errors import UserError
 from tests.planning import of, points
 
@@ -145,6 +145,6 @@ def test_sizes_that_do_not_fit_are_rows_where_sizes_are_swept():
 
 def test_sizes_may_be_filtered_as_people_write_them():
     found = points("measures=[{name: decode, sequence_length: [256, 1000, 4000]}]")
-    assert {p.sequence_length for p in of(plan.only(found, ["sequence_length=1k"]), "decode")} == {1000}
+    assert {p.sequence_length for p in of(filters.only(found, ["sequence_length=1k"]), "decode")} == {1000}
     with pytest.raises(UserError, match="unknown sequence_length '2k'; allowed are 256, 1000, 4000"):
-        plan.only(found, ["sequence_length=2k"])
+        filters.only(found, ["sequence_length=2k"])

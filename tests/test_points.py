@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import cost, hardware, measures, plan, predict
+from harness import cost, filters, hardware, measures, plan, predict
 from harness.errors import UserError
 from harness.point import Point, digest
 from tests.planning import asked, of, points
@@ -30,7 +30,7 @@ def test_the_other_seeds_take_the_rate_of_the_best_trial():
     trials = [point for point in plan.points(asked(), "cpu") if point.role == "trial"]
     best = {"retnet": 3e-3, "transformer": 1e-3, "aft": 3e-3}
     told = [(point, 2.5 if point.training.learning_rate == best[point.label] else 2.6) for point in trials]
-    found = plan.chosen(asked(), told)
+    found = plan.chosen(asked().seeds, told)
     assert [(p.label, p.seed, p.role) for p in found] == [
         (label, seed, "chosen") for seed in (4, 7) for label in ("retnet", "transformer", "aft")
     ]
@@ -43,7 +43,7 @@ def test_failed_trials_choose_nothing():
     trials = [point for point in plan.points(asked(), "cpu") if point.role == "trial"]
     worth = {("retnet", 1e-3): None, ("retnet", 3e-3): 4.0, ("transformer", 1e-3): float("nan"), ("aft", 1e-3): 3.0}
     told = [(point, worth.get((point.label, point.training.learning_rate))) for point in trials]
-    found = plan.chosen(asked(), told)
+    found = plan.chosen(asked().seeds, told)
     assert {(point.label, point.training.learning_rate) for point in found} == {("retnet", 3e-3), ("aft", 1e-3)}
 
 
@@ -51,13 +51,30 @@ def test_failed_trials_choose_nothing():
 
 
 def test_only_keeps_what_all_filters_keep_and_the_forms_of_it():
-    found = plan.only(points(), ["model=retnet", "model=aft", "measure=decode", "batch_size=5"])
+    found = filters.only(points(), ["model=retnet", "model=aft", "measure=decode", "batch_size=5"])
     assert {point.label for point in found} == {"retnet", "aft"}
     assert {(p.measure, p.batch_size) for p in found} == {("forms", None), ("decode", 5)}
 
 
+def test_only_keeps_seeds_and_the_trials_that_choose_for_them():
+    """2 is the first seed, which the trials and whatever does not train have."""
+    assert [(seeds, filters.seeds([2, 4, 7], [f"seed={seed}" for seed in seeds])) for seeds in ((), (7,), (2, 4))] == [
+        ((), [2, 4, 7]),
+        ((7,), [7]),
+        ((2, 4), [2, 4]),
+    ]
+    assert {p.measure for p in filters.only(points(), ["seed=7"], [2, 4, 7])} == {"forms", "language"}
+    trials = [point for point in points() if point.role == "trial"]
+    assert [p for p in filters.only(points(), ["seed=7"], [2, 4, 7]) if p.role == "trial"] == trials
+    assert filters.only(points(), ["seed=2"], [2, 4, 7]) == points()
+    assert {p.seed for p in plan.chosen([7], [(point, 2.0) for point in trials])} == {7}
+    assert plan.chosen([2], [(point, 2.0) for point in trials]) == []
+    with pytest.raises(UserError, match="--only seed=3: unknown seed '3'; allowed are 2, 4, 7"):
+        filters.only(points(), ["seed=3"], [2, 4, 7])
+
+
 @pytest.mark.parametrize(
-    ("filters", "told"),
+    ("keys", "told"),
     [
         (
             ["model=retnt"],
@@ -68,9 +85,9 @@ def test_only_keeps_what_all_filters_keep_and_the_forms_of_it():
         (["measure=language", "batch_size=5"], "no point has all of these"),
     ],
 )
-def test_filters_that_keep_nothing_are_refused(filters, told):
+def test_filters_that_keep_nothing_are_refused(keys, told):
     with pytest.raises(UserError) as caught:
-        plan.only(points(), filters)
+        filters.only(points(), keys)
     assert told in str(caught.value)
 
 

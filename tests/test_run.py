@@ -90,6 +90,16 @@ def test_the_other_seeds_train_with_the_best_trial_s_rate(sweep):
     assert again.points.equals(results.points)
 
 
+def test_a_seed_that_is_kept_alone_waits_for_its_trials(sweep):
+    points = [trial(rate) for rate in (1e-3, 2e-3)]
+    results, _ = sweep(*points, seeds=(0, 5, 7), kept=[7])
+    assert list(results.points["role"]) == ["trial", "trial", "chosen"]
+    assert list(results.points["seed"]) == [0, 0, 7]
+    assert results.settings == {"seeds": [0, 5, 7]}, "what was asked, whatever was kept of it"
+    _, told = sweep(*points, seeds=(0, 5, 7))
+    assert "1 points run, 3 were done before" in told
+
+
 # Before and after --------------------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from rich.console import Console
 
-from harness import experiment, plan
+from harness import experiment, filters
 from harness.child import ROOT, cores
 from harness.errors import UserError
 from harness.gate import accepted, cases, compare, control, exact, processes, report, trees
@@ -139,13 +139,13 @@ def _surveyed(asked: Asked, sides: tuple[trees.Tree, trees.Tree]) -> Paired:
         return cases.paired(*(each.result() for each in told))
 
 
-def _only(found: Paired, filters: list[str]) -> Paired:
+def _only(found: Paired, keys: list[str]) -> Paired:
     """The points that `--only` keeps, by the rule that `run` has. Raises UserError for what there is none of."""
-    if not filters:
+    if not keys:
         return found
     by_row = [types.SimpleNamespace(**row) for _, row in found.rows]
     rows = {id(row): key for row, (key, _) in zip(by_row, found.rows, strict=True)}
-    kept = {rows[id(row)] for row in plan.only(cast(Any, by_row), filters)}
+    kept = {rows[id(row)] for row in filters.only(cast(Any, by_row), keys)}
     parts = {name: [e for e in getattr(found, name) if e.key in kept] for name in ("cases", "alone", "exact")}
     return dataclasses.replace(found, **parts)
 
