@@ -15,7 +15,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from harness.errors import UserError, nearest, shown
-from harness.tables import TABLES, VERSION
+from harness.tables import LATER, TABLES, VERSION
 
 OPTION = "option."
 ELSEWHERE = "nothing was changed; restore the file, or move its folder away, or use --out"
@@ -150,7 +150,7 @@ def _check_version(path: pathlib.Path, header: list[str], rows: list[list[str]])
 def _check_header(path: pathlib.Path, name: str, header: list[str]) -> None:
     wanted = columns(name)
     optional = [column for column in header if name == "points" and column.startswith(OPTION)]
-    missing = [column for column in wanted if column not in header]
+    missing = [column for column in wanted if column not in header and column not in LATER.get(name, ())]
     foreign = [column for column in header if column not in wanted and column not in optional]
     twice = sorted({column for column in header if header.count(column) > 1})
     told = [f"column {column!r} is missing" for column in missing]
@@ -173,6 +173,8 @@ def _frame(path: pathlib.Path, name: str, header: list[str], rows: list[list[str
         texts = [row[at] for row in rows]
         kind = "str" if column.startswith(OPTION) else str(schema[column].dtype)
         told[column] = _typed(texts, kind, f"column {column}", path)
+    for column in LATER.get(name, ()):
+        told.setdefault(column, _typed([""] * len(rows), str(schema[column].dtype), f"column {column}", path))
     return _validated(name, pd.DataFrame(told), path)
 
 

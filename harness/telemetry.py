@@ -1,4 +1,5 @@
-"""What the hardware says of itself while it works: clock, power, temperature, throttling, energy. Nothing is guessed.
+"""What the hardware says of itself while it works: clock, power, temperature, throttling, energy; and the system, of
+who else computes. Nothing is guessed.
 
 On CUDA the driver tells, through nvidia-ml-py where it is installed. On the CPU Linux tells: cpufreq, thermal sensors,
 thermal_throttle, and energy through powercap (Intel's and AMD's RAPL), which many systems let only root read.
@@ -7,6 +8,7 @@ thermal_throttle, and energy through powercap (Intel's and AMD's RAPL), which ma
 import dataclasses
 import functools
 import pathlib
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -36,25 +38,31 @@ class Circumstances:
     power_watts: float | None = None
     temperature_celsius: float | None = None
     throttled: str | None = None  # 'no', or what slowed it down; on CUDA before the first sample or after the last
+    others_share: float | None = None  # of the processors' time from before the warm-up to after the last sample
 
 
 class Gauges:
-    """The gauges of one device, made before what is timed, read after it; none but `cpu` and `cuda` have any."""
+    """The gauges of one device, made before what is timed, read after it; other ones than `cpu` and `cuda` have none.
+
+    Who else computes is read on every device: work is launched by the host.
+    """
 
     def __init__(self, device: str):
         self.device = device
+        self._used = _used()
         self._throttled = _cpu_throttles() if device == "cpu" else None
         self._reasons = _cuda_reasons() if device == "cuda" else None
 
     def read(self) -> dict[str, Any]:
-        """The fields of `Circumstances` that the hardware tells."""
+        """The fields of `Circumstances` that hardware and system tell."""
+        others = {"others_share": _others_share(self._used, _used())}
         if self.device == "cuda":
-            return _cuda_gauges(self._reasons)
+            return others | _cuda_gauges(self._reasons)
         if self.device != "cpu":
-            return {}
+            return others
         now = _cpu_throttles()
         throttled = None if now is None or self._throttled is None else "thermal" if now > self._throttled else "no"
-        return {"clock_mhz": cpu_mhz(), "temperature_celsius": _cpu_celsius(), "throttled": throttled}
+        return others | {"clock_mhz": cpu_mhz(), "temperature_celsius": _cpu_celsius(), "throttled": throttled}
 
 
 class EnergyMeter:
@@ -112,6 +120,29 @@ def nvml() -> tuple[Any, Any] | None:
         return pynvml, pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(0).uuid}")
     except pynvml.NVMLError:
         return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Used:
+    """Seconds of all processors since the system started, and those of them that this process used."""
+
+    there: float
+    busy: float  # what a hypervisor took away included
+    own: float
+
+
+def _used() -> Used:
+    told, own = psutil.cpu_times(), time.process_time()
+    there = sum(told) - getattr(told, "guest", 0.0) - getattr(told, "guest_nice", 0.0)  # user and nice have these
+    return Used(there, there - told.idle - getattr(told, "iowait", 0.0), own)
+
+
+def _others_share(before: Used, after: Used) -> float | None:
+    """Of what there was between the two, what others used; None where the system's clock, of 10 ms, saw nothing."""
+    there = after.there - before.there
+    if there <= 0:
+        return None
+    return min(1.0, max(0.0, (after.busy - before.busy - (after.own - before.own)) / there))
 
 
 def cpu_mhz() -> float | None:

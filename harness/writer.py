@@ -17,7 +17,7 @@ import pandas as pd
 from harness import csvfile, record
 from harness.csvfile import OPTION
 from harness.errors import UserError
-from harness.tables import VERSION
+from harness.tables import LATER, VERSION
 
 ORDER = ("environments", "samples", "curves", "points")  # in which a point's rows are written
 LOCK = ".lock"
@@ -129,9 +129,10 @@ class Writer:
         self._known = set(self.environments["environment"])
 
     def _widen(self, row: Mapping[str, Any]) -> None:
-        """Gives points.csv the columns of options that it does not have yet: the whole file anew, in one move."""
+        """Gives points.csv the columns of options, and later ones, that it lacks: the whole file anew, in one move."""
         sheet = self._sheets["points"]
-        new = sorted(column for column in row if column.startswith(OPTION) and column not in sheet.header)
+        allowed = {*LATER["points"], *(column for column in row if column.startswith(OPTION))}
+        new = sorted(allowed & set(row) - set(sheet.header))
         if not new:
             return
         try:

@@ -7,6 +7,7 @@ import pandas as pd
 from reports import budget, rows, sections, wording
 
 GAUGES = {"clock_mhz": ("clock", "MHz"), "power_watts": ("power", "W"), "temperature_celsius": ("temperature", "°C")}
+BUSY_SHARE = 0.1  # of the processors, as `doctor` has it
 ENDS = ("precision", "seconds", "samples", "deadline")
 
 
@@ -63,7 +64,10 @@ def cautions(result_set: Any) -> list[str]:
 
 
 def timing(result_set: Any) -> str:
-    """How the timed points ended, whether a device slowed down, and what its gauges read; empty where none was kept."""
+    """How the timed points ended, whether a device slowed down, what its gauges read, and who else computed.
+
+    Empty where none was kept.
+    """
     points = rows.current(result_set.points)
     timed = points[points["timing_ended"].notna()]
     if timed.empty:
@@ -78,7 +82,18 @@ def timing(result_set: Any) -> str:
         if len(read):
             told += f" {noun.capitalize()} after the last sample: {wording.number(read.min())} to "
             told += f"{wording.number(read.max())} {unit}."
-    return told
+    return told + _others(timed["others_share"].dropna())
+
+
+def _others(read: pd.Series) -> str:
+    """Who else computed; empty where no row has it: it is a later column."""
+    if read.empty:
+        return ""
+    busy = int((read > BUSY_SHARE).sum())
+    told = (
+        f" Of the processors' time others used {read.median():.1%} at the median, {read.max():.1%} at most"
+    )
+    return f"{told}; of {wording.counted(busy, 'point')} more than {BUSY_SHARE:.0%}." if busy else f"{told}."
 
 
 def _throttled(timed: pd.DataFrame) -> str:

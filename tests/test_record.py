@@ -4,6 +4,7 @@ import pathlib
 import re
 import shutil
 
+import pandas as pd
 import pytest
 
 from harness import csvfile, record, tables
@@ -51,6 +52,23 @@ def test_options_are_columns_and_new_ones_grow(folder):
     assert points["option.gate"][:3].isna().all()
     assert points.loc[4, "option.head"] == "a, b"
     assert points.loc[:2, before.points.columns].equals(before.points)
+
+
+def test_a_file_of_before_a_column_reads_and_grows(folder):
+    """`others_share` is the one so far."""
+    path = folder / "points.csv"
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    frame.drop(columns="others_share").to_csv(path, index=False)
+    assert record.load(folder).points["others_share"].isna().all()
+    before = record.load(folder).points
+    with Writer(folder) as held:
+        held.commit(row(4, others_share=0.25), {}, [sample(4, 0)], [], ENVIRONMENT)
+    points = record.load(folder).points
+    assert list(points["others_share"].fillna(-1)) == [-1, -1, -1, 0.25]
+    assert points.loc[:2, before.columns].equals(before)
+    frame.drop(columns="attempts").to_csv(path, index=False)
+    with pytest.raises(UserError, match="column 'attempts' is missing"):
+        record.load(folder)
 
 
 def test_a_row_stays_on_its_line(tmp_path):

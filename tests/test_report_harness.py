@@ -63,3 +63,8 @@ def test_a_reading_that_was_not_taken_is_not_a_no() -> None:
     told = provenance.timing(made.build())
     assert "1 by seconds and 1 by samples" in told
     assert "None was throttled; of 1 it was not read." in told
+    assert "others" not in told
+    made.speed("training", "aft", 64, 2, 9.0, timing_ended="seconds", others_share=0.02)
+    assert provenance.timing(made.build()).endswith(" others used 2.0% at the median, 2.0% at most.")
+    made.speed("training", "transformer", 64, 2, 9.0, timing_ended="seconds", others_share=0.3)
+    assert provenance.timing(made.build()).endswith(" at the median, 30.0% at most; of 1 point more than 10%.")
