@@ -90,9 +90,7 @@ def _others(read: pd.Series) -> str:
     if read.empty:
         return ""
     busy = int((read > BUSY_SHARE).sum())
-    told = (
-        f" Of the processors' time others used {read.median():.1%} at the median, {read.max():.1%} at most"
-    )
+    told = f" Of the processors' time others used {read.median():.1%} at the median, {read.max():.1%} at most"
     return f"{told}; of {wording.counted(busy, 'point')} more than {BUSY_SHARE:.0%}." if busy else f"{told}."
 
 
