@@ -100,8 +100,8 @@ class Bench:
         return weights + self.kind.state_passes(self.options, least=True) * state.nbytes
 
     def step_flops(self, batch: int, context: int) -> int:
-        """That a decode step takes, by the model's own count."""
-        return batch * self.kind.flops(self.shape, self.options, "recurrent", 1, context=context)
+        """That a decode step needs, by the model's own count."""
+        return batch * self.kind.needed_flops(self.shape, self.options, "recurrent", 1, context=context)
 
     def captured(self, work: Callable[[], Any]) -> Callable[[], Any]:
         """`work` as one CUDA graph that does the same again when it is called: launches cost the host nothing then.

@@ -56,8 +56,8 @@ def solve(kind: "type[LanguageModel]", shape: Shape, chosen: Any, target: int) -
 def training_flops(
     kind: "type[LanguageModel]", shape: Shape, chosen: Any, form: str, sequence_length: int, tokens: int
 ) -> float:
-    """FLOPs, forward and backward, of training on `tokens` in sequences of `sequence_length`: the model's own count."""
-    return kind.flops(shape, chosen, form, sequence_length, backward=True) / sequence_length * tokens
+    """FLOPs, forward and backward, that training on `tokens` in sequences of `sequence_length` needs."""
+    return kind.needed_flops(shape, chosen, form, sequence_length, backward=True) / sequence_length * tokens
 
 
 def flops_of(point: "Point", tokens: int) -> float:

@@ -4,13 +4,14 @@ A roofline of each phase. Its parts run one after the other, each as long as the
 FLOP/s and its bytes over the reached bytes per second:
 
     products with weights   2 FLOPs a weight and token; weights read once, what goes in and comes out moved once
-    products over time      the FLOPs that the model states for its form; in a decode step the state's bytes
+    products over time      the FLOPs that the model states for its form, those that a mask discards where they are
+                            computed; in a decode step the state's bytes
     all else                the numbers that the model states to be moved, and in training the optimiser's
 
 What is moved and kept is that of plain operators, or in 16 bits, on a machine that runs them, of the programs of
 models/_kernels. Then every operator costs a launch, and devices wait for each other. A pass back costs twice the one
 forward. `floor` is what no kernel can go below: no launches, nothing moved but weights, the state once and the
-optimiser's numbers.
+optimiser's numbers, and of the FLOPs those that are needed for the result.
 
 Several devices: `tensor_parallel` of them split every layer (Megatron-LM, arXiv:1909.08053), adding up their parts of
 the activations by two all-reduces a layer and direction; the others each take an equal part of the batch and add up
@@ -70,14 +71,17 @@ class _Clock:
         self.causes = dict.fromkeys(CAUSES, 0.0)
         self.floor = 0.0
 
-    def part(self, flops: float, moved_bytes: float, floor_bytes: float | None = None) -> None:
-        """One part, on each of the devices that split it; `floor_bytes` where not all need be moved."""
+    def part(
+        self, flops: float, moved_bytes: float, floor_bytes: float | None = None, floor_flops: float | None = None
+    ) -> None:
+        """One part, on each of the devices that split it; those of the floor where not all are needed."""
         share = 1 / self.job.tensor_parallel
-        compute = share * flops / self.machine.flops(self.job.dtype)
-        memory = share * moved_bytes / self.machine.bandwidth
+        rate, bandwidth = self.machine.flops(self.job.dtype), self.machine.bandwidth
+        compute, memory = share * flops / rate, share * moved_bytes / bandwidth
         self.causes["compute" if compute >= memory else "memory"] += max(compute, memory)
-        least = memory if floor_bytes is None else share * floor_bytes / self.machine.bandwidth
-        self.floor += max(compute, least)
+        least_compute = compute if floor_flops is None else share * floor_flops / rate
+        least_memory = memory if floor_bytes is None else share * floor_bytes / bandwidth
+        self.floor += max(least_compute, least_memory)
 
     def whole(self, moved_bytes: float) -> None:
         """Bytes that every device moves, however many split the rest."""
@@ -108,11 +112,11 @@ def training(job: Job, machine: Machine) -> Phase:
     clock, shape, form = _Clock(job, machine), job.shape, job.form_used
     tokens, passes = job.sequences * job.length, 4 if job.recompute else 3
     _products(clock, tokens, tokens, passes)
-    forward = job.sequences * job.kind.flops(shape, job.options, form, job.length)
-    whole = job.sequences * job.kind.flops(shape, job.options, form, job.length, backward=True)
-    products = _weight_flops(job, tokens)
-    again = forward - products if job.recompute else 0
-    clock.part(whole - 3 * products + again, 0)
+    forward, needed = _mixing(job, form)
+    both, all_needed = _mixing(job, form, backward=True)
+    again = forward if job.recompute else 0
+    left = needed / forward if job.kind.skips_masked(job.options) else 1.0
+    clock.part(left * (both + again), 0, floor_flops=all_needed)
     layers = [job.traffic(form, job.length, backward=True)]
     layers += [job.traffic(form, job.length)] if job.recompute else []
     for split, rest in layers:
@@ -131,10 +135,10 @@ def training(job: Job, machine: Machine) -> Phase:
 def prefill(job: Job, machine: Machine) -> Phase:
     """The prompts of one batch at once, to the logits after the last token and the state there."""
     job = placed(job, machine)
-    clock, shape, tokens = _Clock(job, machine), job.shape, job.sequences * job.length
+    clock, tokens = _Clock(job, machine), job.sequences * job.length
     _products(clock, tokens, job.sequences, 1)
-    whole = job.sequences * job.kind.flops(shape, job.options, job.form_used, job.length)
-    clock.part(whole - _weight_flops(job, tokens), 0)
+    computed, needed = _mixing(job, job.form_used)
+    clock.part(needed if job.kind.skips_masked(job.options) else computed, 0, floor_flops=needed)
     _besides(clock, *job.traffic(job.form_used, job.length), tokens, EMBEDDING_LAUNCHES)
     clock.wait(_tensor_seconds(clock, tokens, 2))
     return clock.end("prefill", job.batch * job.length, inference_memory(job) | live_memory(job, tokens))
@@ -162,9 +166,19 @@ def phases(job: Job, machine: Machine) -> list[Phase]:
 def _products(clock: _Clock, tokens: float, head_tokens: float, passes: int) -> None:
     """Products with weights; each of a layer's four reads or writes about D numbers a token beside its own."""
     job, (layer, head), D = clock.job, clock.job.linear, clock.job.shape.width
+    needed = min(passes, 3)  # none need be done again
     for count, weights, seen, beside in ((job.shape.layers, layer, tokens, 4 * D), (1, head, head_tokens, D)):
         moved = passes * count * (weights * job.weight_item + (weights / D + beside) * seen * job.item)
-        clock.part(passes * count * 2 * weights * seen, moved, passes * count * weights * job.weight_item)
+        flops, read = count * 2 * weights * seen, count * weights * job.weight_item
+        clock.part(passes * flops, moved, needed * read, needed * flops)
+
+
+def _mixing(job: Job, form: str, backward: bool = False) -> tuple[float, float]:
+    """FLOPs of all that is no product with weights, of all prompts: as the form has them, and those that are needed."""
+    sized, products = (job.shape, job.options, form, job.length), _weight_flops(job, job.sequences * job.length)
+    counts = (job.kind.flops(*sized, backward=backward), job.kind.needed_flops(*sized, backward=backward))
+    computed, needed = (job.sequences * count - products * (3 if backward else 1) for count in counts)
+    return computed, needed
 
 
 def _weight_flops(job: Job, tokens: float) -> float:

@@ -20,7 +20,7 @@ class Training:
     batch_size: int  # sequences per optimiser step
     learning_rate: float  # at the peak of the schedule
     tokens: int | None = None
-    flops: float | None = None  # forward and backward, by the model's own count
+    flops: float | None = None  # forward and backward, as many as are needed
     seconds: float | None = None
     schedule: str = "cosine"  # cosine | linear | constant, down to `final_rate` of the peak
     final_rate: float = 0.1

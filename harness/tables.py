@@ -77,10 +77,12 @@ TABLES: dict[str, pa.DataFrameSchema] = {
             "parameters": _count("of the model as built"),
             "parameters_target": _count("the parameter budget"),
             "parameters_mismatch": _number("parameters / parameters_target - 1", least=-1),
-            "flops_per_token": _number("of one forward pass in this form at this length", "FLOP/token"),
+            "flops_per_token": _number(
+                "of one forward pass in this form at this length, masked ones included", "FLOP/token"
+            ),
             "state_bytes": _count("of the decode state at this batch and context", "bytes"),
             "training_tokens": _count("that the optimiser saw", "tokens"),
-            "training_flops": _number("forward and backward, by the model's own count", "FLOP"),
+            "training_flops": _number("forward and backward, as many as are needed", "FLOP"),
             "training_sequence_length": _count("of the training sequences", "tokens"),
             "training_batch_size": _count("sequences per optimiser step"),
             "learning_rate": _number("at the peak of the schedule"),

@@ -57,7 +57,7 @@ def steps(model: LanguageModel, settings: Training, form: str) -> int | None:
     if settings.tokens is not None:
         paid = settings.tokens // tokens
     elif settings.flops is not None:
-        one = model.flops(model.shape, model.options, form, settings.sequence_length, backward=True)
+        one = model.needed_flops(model.shape, model.options, form, settings.sequence_length, backward=True)
         paid = int(settings.flops // (one * settings.batch_size))
     else:
         return None

@@ -78,6 +78,11 @@ class Cost:
         raise NotImplementedError(f"{cls.__name__} does not count its mixing FLOPs")
 
     @classmethod
+    def skips_masked(cls, options: Chosen) -> bool:
+        """Whether products that a mask discards are left out in fact, where `mixing_flops` counts the whole square."""
+        return False
+
+    @classmethod
     def layer_state_bytes(cls, shape: Shape, options: Chosen, batch: int, capacity: int, itemsize: int) -> int:
         """Bytes of one layer's state for `batch` sequences with `capacity` token slots, activations of `itemsize`."""
         raise NotImplementedError(f"{cls.__name__} does not state the size of its state")
@@ -123,6 +128,22 @@ class Cost:
         layer = 2 * linear * length + cls.mixing_flops(shape, options, form, length, context)
         forward = shape.layers * layer + 2 * shape.vocabulary * shape.width * length
         return forward * (3 if backward else 1)
+
+    @classmethod
+    def needed_flops(
+        cls, shape: Shape, options: Chosen, form: str, length: int, context: int = 0, backward: bool = False
+    ) -> int:
+        """What `flops` are enough for the same result: what floors, shares of them, FLOP/s and budgets count.
+
+        The recurrence needs no product that a mask discards, and none that only brings tokens together.
+        """
+        of_forms = (cls.flops(shape, options, each, length, context, backward) for each in (form, "recurrent"))
+        return min(of_forms)
+
+    @classmethod
+    def needed_mixing_flops(cls, shape: Shape, options: Chosen, form: str, length: int, context: int = 0) -> int:
+        """The same of one mixer, forward."""
+        return min(cls.mixing_flops(shape, options, each, length, context) for each in (form, "recurrent"))
 
     @classmethod
     def state_bytes(cls, shape: Shape, options: Chosen, batch: int, capacity: int, itemsize: int = 4) -> int:

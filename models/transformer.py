@@ -17,8 +17,9 @@ at all. Neighbouring features are turned as pairs, as in RoFormer; Llama pairs i
 the order of features. `kv_heads`: G, None for H.
 
 Cost of one mixer over T tokens after C: 4 D T (C + T) FLOPs in parallel form. The square is counted whole, as torch's
-counter does and `eager` executes; a causal flash kernel skips up to half of it. The backward pass of the two products
-costs four; that of `sdpa` computes the scores again, a fifth (see `Model.flops`).
+counter does and `eager` executes; a causal flash kernel skips up to half of it, and no more than the other half is
+needed (`needed_flops`). The backward pass of the two products costs four; that of `sdpa` computes the scores again, a
+fifth (see `Model.flops`).
 """
 
 import dataclasses
@@ -199,6 +200,18 @@ class Model(LanguageModel):
         if backward and options.implementation == "sdpa":
             total += shape.layers * cls.mixing_flops(shape, options, form, length, context) // 2
         return total
+
+    @classmethod
+    def needed_flops(
+        cls, shape: Shape, options: Chosen, form: str, length: int, context: int = 0, backward: bool = False
+    ) -> int:
+        """As everywhere: what `sdpa` computes again counts once."""
+        once = dataclasses.replace(options, implementation="eager")
+        return super().needed_flops(shape, once, form, length, context, backward)
+
+    @classmethod
+    def skips_masked(cls, options: Chosen) -> bool:
+        return options.implementation == "sdpa"
 
     @classmethod
     def layer_state_bytes(cls, shape: Shape, options: Chosen, batch: int, capacity: int, itemsize: int) -> int:

@@ -72,9 +72,10 @@ class Floor(Swept):
 
     metric = rows.SHARE
     note = (
-        "The least time over the measured time: 1 is the floor. The least time is that of the FLOPs by the model's own "
-        "count, at the speed of a matrix product in the same number format on the same machine, or that of the bytes "
-        f"that must be moved, at the bandwidth of a copy: the longer one. {TIMED_NOTE}"
+        "The least time over the measured time: 1 is the floor. The least time is that of the FLOPs that are "
+        "needed, at the speed of a matrix product in the same number format on the same machine, or that of the bytes "
+        "that must be moved, at the bandwidth of a copy, which what only reads can pass by some percent: the longer "
+        f"one. What a mask discards and what is computed again is not needed. {TIMED_NOTE}"
     )
 
     def table(self, result_set: Any) -> pd.DataFrame | None:

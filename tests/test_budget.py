@@ -50,19 +50,19 @@ def test_training_budgets_in_flops_and_tokens_agree(name):
     kind, shape = models.load(name), dataclasses.replace(SHAPE, ffn_width=77)
     form = kind.available_forms(kind.Options())[0]
     flops = budget.training_flops(kind, shape, kind.Options(), form, 32, 64_000)
-    assert flops == 2000 * kind.flops(shape, kind.Options(), form, 32, backward=True)
+    assert flops == 2000 * kind.needed_flops(shape, kind.Options(), form, 32, backward=True)
 
 
 @every_model
 def test_what_a_training_has_spent_is_the_models_own_count(name):
-    """Twice the forward pass goes back, but for what a model computes again or has no gradient of."""
+    """Going back twice what goes forward is needed, whatever is masked or computed again."""
     kind, options = models.load(name), dataclasses.asdict(models.load(name).Options())
     training = Training(sequence_length=32, batch_size=4, learning_rate=1e-3, tokens=64_000)
     trained = fakes.point(model=name, options=options, training=training)
     spent = budget.flops_of(trained, 64_000)
     form = kind.training_form(kind.Options())
-    assert spent == 2000 * kind.flops(trained.shape, kind.Options(), form, 32, backward=True)
-    assert (spent == 3 * 2000 * kind.flops(trained.shape, kind.Options(), form, 32)) == (name != "transformer")
+    assert spent == 2000 * kind.needed_flops(trained.shape, kind.Options(), form, 32, backward=True)
+    assert spent == 3 * 2000 * kind.needed_flops(trained.shape, kind.Options(), form, 32)
 
 
 def test_a_budget_that_cannot_be_met_is_a_row_with_the_reason():

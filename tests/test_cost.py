@@ -54,14 +54,24 @@ def test_a_cache_outgrows_the_state_at_512_tokens():
 
 
 def test_flops_of_a_small_model_by_hand():
-    """No launches, no bytes: 1e12 * 0.5 FLOP/s, and every product counted here once more."""
+    """No launches, no bytes: 1e12 * 0.5 FLOP/s, and every product counted here once more, of pairs 600 * 601 / 2."""
     fast = PLAIN.model_copy(update={"bytes_per_second": 1e30})
     asked = job("transformer", SMALL, batch=2, length=600, dtype="float32", options={"ffn": "gelu"})
     weights = 3 * (4 * 48**2 + 2 * 48 * 112)
-    layers = 2 * 600 * 2 * weights + 3 * 2 * 4 * 48 * 600**2
+    mixed = 3 * 2 * 4 * 48 * 600 * 601 // 2
+    layers = 2 * 600 * 2 * weights + mixed
     assert cost.prefill(asked, fast).causes["compute"] == pytest.approx((layers + 2 * 2 * 50 * 48) / 5e11)
-    step = 3 * (layers + 2 * 600 * 2 * 50 * 48) + 3 * 2 * 2 * 48 * 600**2  # sdpa computes its scores once more
-    assert cost.training(asked, fast).causes["compute"] == pytest.approx(step / 5e11)
+    step = 3 * (layers + 2 * 600 * 2 * 50 * 48)
+    found = cost.training(asked, fast)
+    assert found.causes["compute"] == pytest.approx((step + mixed / 2) / 5e11)  # sdpa computes its scores once more
+    assert found.floor_seconds == pytest.approx(step / 5e11)
+    again = cost.training(dataclasses.replace(asked, recompute=True), fast)
+    assert again.causes["compute"] == pytest.approx((step + mixed / 2 + layers + 2 * 600 * 2 * 50 * 48) / 5e11)
+    assert again.floor_seconds == pytest.approx(step / 5e11), "what is done again is not needed"
+    eager = job("transformer", SMALL, batch=2, length=600, dtype="float32", options={"implementation": "eager"})
+    masked = 3 * 2 * 4 * 48 * (600**2 - 600 * 601 // 2)
+    computed = cost.prefill(eager, fast).causes["compute"] - cost.prefill(eager, fast).floor_seconds
+    assert computed == pytest.approx(masked / 5e11), "eager attention computes the whole square"
 
 
 def test_floors_of_the_published_decode_comparison():
@@ -105,11 +115,12 @@ def test_one_sequence_decodes_at_the_speed_of_its_weights():
 
 def test_large_batches_train_at_the_speed_of_products():
     asked = job("transformer", LLAMA_7B, batch=64, length=2048, graph=True)
-    flops = 64 * asked.kind.flops(asked.shape, asked.options, "parallel", 2048, backward=True)
+    flops = 64 * asked.kind.needed_flops(asked.shape, asked.options, "parallel", 2048, backward=True)
+    again = 64 * 32 * 2 * 4096 * 2048 * 2049 // 2  # the scores, once more
     found = cost.training(asked, H200)
-    assert found.causes["compute"] == pytest.approx(flops / H200.flops("bfloat16"), rel=1e-9)
+    assert found.causes["compute"] == pytest.approx((flops + again) / H200.flops("bfloat16"), rel=1e-9)
     assert found.bound == "compute"
-    assert found.floor_seconds == pytest.approx(found.causes["compute"], rel=0.01)
+    assert found.floor_seconds == pytest.approx(flops / H200.flops("bfloat16"), rel=0.01)
 
 
 def test_launches_bound_a_tiny_model_and_a_graph_frees_it():

@@ -145,7 +145,7 @@ def test_training_takes_its_budget():
     """Of tokens and of FLOPs that pay for as many, the same; of seconds, those."""
     given = of(points("training.tokens=10k"), "language")[0]
     asked = predict.job(given)
-    flops = asked.kind.flops(asked.shape, asked.options, asked.form_used, 32, backward=True) / 32 * 10_000
+    flops = asked.kind.needed_flops(asked.shape, asked.options, asked.form_used, 32, backward=True) / 32 * 10_000
     same = dataclasses.replace(given, training=dataclasses.replace(given.training, tokens=None, flops=flops))
     assert predict.seconds(same) == pytest.approx(predict.seconds(given))
     step = cost.training(asked, hardware.here("cpu"))

@@ -4,10 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness import record
 from harness.tables import VERSION
 from reports import figures, intervals, labels, language, rows, sections, style, wording
 from reports.figures import learning_rates, loss_curves, training_floor
 from tests.report_data import Builder, triangle
+from tests.tree import ROOT
+
+MEASURES_WITH_FLOORS = ("decode", "largest_batch", "operation", "prefill", "training")
 
 
 def test_a_value_is_the_median_of_its_samples() -> None:
@@ -156,6 +160,16 @@ def test_the_higher_floor_counts_and_each_repeat_for_itself() -> None:
     assert np.isnan(told[128, 2])
     assert list(table["repeats"]) == [3, 3, 0]
     assert rows.floor(made.build(), "decode") is None
+
+
+def test_no_committed_time_is_less_than_its_floor() -> None:
+    """But for decoding, which only reads: a copy, whose bandwidth sets the floor, is a few per cent slower."""
+    found = [(one, measure) for one in record.load_all(ROOT / "results") for measure in set(one.points["measure"])]
+    tables = [(measure, rows.floor(one, measure)) for one, measure in found if measure in MEASURES_WITH_FLOORS]
+    assert {measure for measure, table in tables if table is not None} == set(MEASURES_WITH_FLOORS)
+    for measure, table in tables:
+        if table is not None:
+            assert table[rows.SHARE].max() < (1.1 if measure in ("decode", "largest_batch") else 1.0), measure
 
 
 def test_intervals_do_not_depend_on_the_order() -> None:

@@ -28,7 +28,7 @@ class Measure:
         "device_token_ms": Metric("ms", "lower", "the same by events on the device's queue; CUDA alone has them"),
         "tokens_per_second": Metric("tokens/s", "higher", "tokens decoded per second, over the whole batch"),
         "bytes_per_second": Metric("bytes/s", "higher", "weights and state, as a step must move them, over its time"),
-        "flops_per_second": Metric("FLOP/s", "higher", "of a step, by the model's own count"),
+        "flops_per_second": Metric("FLOP/s", "higher", "of a step, as many as are needed"),
     }
     factors = ("batch_size", "sequence_length", "dtype")
     trains = False

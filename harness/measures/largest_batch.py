@@ -38,7 +38,7 @@ class Measure:
         "tokens_per_second": Metric("tokens/s", "higher", "tokens decoded per second, over that batch"),
         "token_ms": Metric("ms", "lower", "time of one step, which gives each sequence of that batch one more token"),
         "bytes_per_second": Metric("bytes/s", "higher", "weights and state, as a step must move them, over its time"),
-        "flops_per_second": Metric("FLOP/s", "higher", "of a step, by the model's own count"),
+        "flops_per_second": Metric("FLOP/s", "higher", "of a step, as many as are needed"),
         "peak_bytes": Metric("bytes", None, "peak at that batch: held by tensors on cuda, resident on the cpu"),
     }
     factors = ("sequence_length", "dtype")

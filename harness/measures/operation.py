@@ -24,7 +24,7 @@ class Measure:
         "forward_ms": Metric("ms", "lower", "time of one mixer's operation over the whole batch"),
         "forward_backward_ms": Metric("ms", "lower", "the same with the gradients of all inputs"),
         "token_ns": Metric("ns", "lower", "time forward per token of the batch"),
-        "flops_per_second": Metric("FLOP/s", "higher", "forward, by the model's own count"),
+        "flops_per_second": Metric("FLOP/s", "higher", "forward, as many as are needed"),
         "least_bytes_per_second": Metric("bytes/s", "higher", "inputs and outputs, each moved once, over the time"),
     }
     factors = ("batch_size", "sequence_length", "dtype")
@@ -47,7 +47,7 @@ class Measure:
             forward = bench.time(bench.captured(lambda: run(*inputs)))
         least = sum(tensor.nbytes for tensor in (*inputs, outputs))
         form = bench.kind.training_form(bench.options)
-        flops = batch * bench.kind.mixing_flops(bench.shape, bench.options, form, length)
+        flops = batch * bench.kind.needed_mixing_flops(bench.shape, bench.options, form, length)
         for repeat, seconds in enumerate(forward.seconds):
             yield Sample("forward_ms", 1000 * seconds, repeat)
             yield Sample("token_ns", 1e9 * seconds / (batch * length), repeat)

@@ -3,8 +3,8 @@
 On CUDA the prompts are read by one captured graph that is replayed: a short one is over before the host has launched
 what it takes, and models would be told apart by their launches.
 
-FLOPs are by the model's own count, the head's for the last tokens alone; bytes are what must be moved at least, each
-weight but the embedding table and the state once.
+FLOPs are those that are needed, by the model's own count, the head's for the last tokens alone; bytes are what must be
+moved at least, each weight but the embedding table and the state once.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ class Measure:
         "prefill_ms": Metric("ms", "lower", "time to read the prompts of one batch, state included"),
         "device_prefill_ms": Metric("ms", "lower", "the same by events on the device's queue; CUDA alone has them"),
         "tokens_per_second": Metric("tokens/s", "higher", "prompt tokens read per second"),
-        "flops_per_second": Metric("FLOP/s", "higher", "of a batch of prompts, by the model's own count"),
+        "flops_per_second": Metric("FLOP/s", "higher", "of a batch of prompts, as many as are needed"),
         "bytes_per_second": Metric("bytes/s", "higher", "weights and state, each once, over the time of a batch"),
     }
     factors = ("form", "batch_size", "sequence_length", "dtype")
@@ -39,7 +39,7 @@ class Measure:
         with torch.inference_mode(), bench.reaching(length):
             timed = bench.time(bench.captured(lambda: model.prefill(prompts, bench.form)))
         kind, shape = bench.kind, bench.shape
-        flops = batch * kind.flops(shape, bench.options, bench.form, length)
+        flops = batch * kind.needed_flops(shape, bench.options, bench.form, length)
         flops -= batch * (length - 1) * 2 * shape.vocabulary * shape.width
         moved = sum(parameter.nbytes for parameter in model.parameters()) - model.embedding.weight.nbytes
         moved += kind.state_bytes(shape, bench.options, batch, length, bench.dtype.itemsize)

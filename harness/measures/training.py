@@ -4,8 +4,8 @@ On CUDA the step is captured and replayed as one graph where that is possible, s
 a step that is none and comes before, as a graph keeps its memory. Elsewhere it comes after: counting has freed memory
 go back to the system at once, and steps that must ask for it again are a fifth slower.
 
-FLOPs are those of the model's own count. What `recompute` does twice counts once: it is work that memory saves and that
-no result needs.
+FLOPs are those that are needed, by the model's own count: what a mask discards counts for nothing, and what `recompute`
+does twice counts once: it is work that memory saves and that no result needs.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ class Measure:
         "tokens_per_second": Metric("tokens/s", "higher", "tokens of whole optimiser steps per second"),
         "step_ms": Metric("ms", "lower", "time of one optimiser step over one batch"),
         "device_step_ms": Metric("ms", "lower", "the same by events on the device's queue; CUDA alone has them"),
-        "flops_per_second": Metric("FLOP/s", "higher", "forward and backward, by the model's own count"),
+        "flops_per_second": Metric("FLOP/s", "higher", "forward and backward, as many as are needed"),
         "peak_bytes": Metric("bytes", "lower", "peak of a step: held by tensors on cuda, resident on the cpu"),
     }
     factors = ("form", "batch_size", "sequence_length", "dtype")
@@ -55,7 +55,7 @@ class Measure:
             found = peak() if point.device == "cuda" else None
             timed = bench.time(bench.stepper(model, settings, windows))
             found = found or peak()
-        flops = batch * bench.kind.flops(bench.shape, bench.options, form, length, backward=True)
+        flops = batch * bench.kind.needed_flops(bench.shape, bench.options, form, length, backward=True)
         for repeat, seconds in enumerate(timed.seconds):
             yield Sample("tokens_per_second", batch * length / seconds, repeat)
             yield Sample("step_ms", 1000 * seconds, repeat)
