@@ -207,3 +207,12 @@ def test_a_key_that_leaves_the_window_is_one_of_many_older_ones():
 def test_state_bytes(variant, numbers):
     shape, options = Shape(6, 3, 2, 4, vocabulary=11), Options(variant=variant, window=5)
     assert Model.state_bytes(shape, options, batch=2, capacity=20) == 3 * 2 * numbers * 4
+
+
+@pytest.mark.parametrize(
+    ("variant", "window", "passes"),
+    [("simple", 32, 2), ("full", 32, 1), ("conv", 5, (4 + 1 + 2) / 5), ("local", 32, 34 / 32), ("conv", 1, 2)],
+)
+def test_a_step_must_read_what_is_kept_and_write_one_row_and_the_sums(variant, window, passes):
+    """In rows of keys and values: W - 1 are read, one is written; the sums, as much as a row, are read and written."""
+    assert Model.state_passes(Model.Options(variant=variant, window=window), least=True) == passes
