@@ -39,14 +39,13 @@ def test_two_processors_counters_wrap_each_for_itself(counter):
 def test_the_harness_is_right_about_what_is_known():
     """In a process of its own, as a sweep measures: what this one holds comes and goes by megabytes between repeats.
 
-    The bounds are wider than the 1% that a quiet machine keeps: tests share their machine.
+    Of pauses the least counts: what else computes makes some of them longer, and none shorter.
     """
     outcome = worker.run(point("self_test", "retnet", repeats=5), measures.load("self_test"))
     rows = outcome.samples
     assert outcome.status == "ok", outcome.reason
-    assert abs(np.median(values(rows, "time_error"))) < 0.05
+    assert -0.001 < min(values(rows, "time_error")) < 0.01
     assert abs(np.median(values(rows, "memory_error"))) < 0.01
-    assert min(values(rows, "time_error")) > -0.001
 
 
 def test_a_stopwatch_that_is_off_is_told(only_tiny, monkeypatch):
