@@ -18,11 +18,12 @@ import numpy as np
 import pandas as pd
 
 from reports import budget, intervals, language, rows, wording
+from reports.rows import CELL
 
+EXPERIMENTS = ("triangle", "triangle_gpu")  # those that the triangle page and README.md are about
 CORNERS = ("training", "decode", "quality")
 VALUES = {"training": "training_tokens_per_second", "decode": "decode_tokens_per_second", "quality": "bits_per_byte"}
 NOTHING_LEARNED = "no model does better than byte frequencies alone"
-CELL = ["sequence_length", "batch_size", "dtype"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,6 @@ import pandas as pd
 
 from reports import corners, language, marks, provenance, wording
 
-EXPERIMENTS = ("triangle", "triangle_gpu")
 PART = marks.Part(marks.ROOT / "README.md", "numbers")
 NOTHING = "There are no results yet; `make run` makes them.\n"
 MACHINE = ("device_name", "cores", "torch")
@@ -27,7 +26,7 @@ COLUMNS = {
 
 def numbers(result_sets: Iterable[Any]) -> str:
     """A Markdown table for every device that has all three corners of the triangle, the same for the same results."""
-    told = [each for each in result_sets if each.experiment in EXPERIMENTS]
+    told = [each for each in result_sets if each.experiment in corners.EXPERIMENTS]
     told.sort(key=lambda each: (each.experiment, each.device))
     return "\n".join(_device(each, found) for each in told if (found := corners.measure(each)) is not None) or NOTHING
 
