@@ -29,11 +29,13 @@ NOTHING_LEARNED = "no model does better than byte frequencies alone"
 @dataclasses.dataclass(frozen=True)
 class Corners:
     """`table` has a line per label; `where` says for each corner what it was measured at, and what was passed over;
-    `caution` why the decode corner does not rank architectures, where it does not."""
+    `caution` why the decode corner does not rank architectures, where it does not; `edges` whose quality may be better
+    than shown."""
 
     table: pd.DataFrame
     where: dict[str, str]
     caution: str = ""
+    edges: str = ""
 
 
 @rows.once
@@ -59,9 +61,8 @@ def measure(result_set: Any) -> Corners | None:
     table["point"] = [" ".join(line) for line in table[[f"{name}_point" for name in CORNERS]].fillna("").to_numpy()]
     table["point"] = table["point"].str.split().str.join(" ")
     table = table.drop(columns=[f"{name}_point" for name in CORNERS])
-    return Corners(
-        table, {"training": training_at, "decode": decode_at, "quality": quality_at}, _caution(points, table)
-    )
+    where = {"training": training_at, "decode": decode_at, "quality": quality_at}
+    return Corners(table, where, _caution(points, table), language.edges(result_set))
 
 
 def _caution(points: pd.DataFrame, table: pd.DataFrame) -> str:

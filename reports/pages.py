@@ -103,7 +103,7 @@ def _corners(one: Any, key: str) -> dict[str, Any]:
     found = corners.measure(one)
     if found is None:
         return {"where": None, "figures": []}
-    where = found.where | {"caution": found.caution}
+    where = found.where | {"caution": found.caution, "edges": found.edges}
     return {"where": where, "figures": sections.of_triangle(one, found, key)}
 
 

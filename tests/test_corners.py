@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from reports import corners, provenance, rows, sections, style, tradeoffs, wording
+from reports import corners, provenance, readme, rows, sections, style, tradeoffs, wording
 from reports import triangle as picture
 from tests.report_data import ENTROPY, Builder
 
@@ -102,6 +102,36 @@ def test_the_decode_corner_says_where_it_is_of_launches() -> None:
     shown = sections.of_triangle(decoded_on_cuda("false").build(), launched, "key")
     cautioned = [section.key for section in shown if rows.LAUNCHES in section.note]
     assert cautioned == ["key", "key-decode-quality", "key-training-decode"]
+
+
+def tuned(*rates: float) -> Builder:
+    """RetNet is best at the middle of three rates, RWKV at the highest; with fewer rates both at an end."""
+    made = corner_set()
+    made.rows["points"] = [row for row in made.rows["points"] if row["measure"] != "language"]
+    for rate in rates:
+        made.language("retnet", 0, rate, 2.375 + abs(rate - 2e-3), role="trial")
+        made.language("rwkv", 0, rate, 3.375 - rate, role="trial")
+    return made
+
+
+def test_quality_says_whose_rate_is_at_the_edge_of_the_grid_wherever_it_is_shown() -> None:
+    one = tuned(1e-3, 2e-3, 3e-3).build()
+    told = "The best learning rate tried was the lowest or highest for RWKV-4: its quality may be better than shown."
+    found = corners.measure(one)
+    assert found is not None
+    assert found.edges == told
+    shown = sections.of_triangle(one, found, "key")
+    assert [part.key for part in shown if told in part.note] == ["key", "key-training-quality", "key-decode-quality"]
+    quality = sections.figure("quality", one, "key")
+    assert quality is not None
+    assert quality.note.endswith(told)
+    assert readme.numbers([one]).endswith(f"|\n\n{told}\n")
+    whole = corners.measure(tuned(1e-3, 2e-3).build())
+    assert whole is not None
+    assert "highest for all models: their quality may" in whole.edges
+    alone = corners.measure(corner_set().build())  # one rate is no grid
+    assert alone is not None
+    assert alone.edges == ""
 
 
 def test_a_page_says_whose_decoding_is_of_launches() -> None:
