@@ -71,7 +71,9 @@ def test_every_larger_cell_that_was_passed_over_is_told() -> None:
     found = corners.measure(made.build())
     assert found is not None
     over = "passed over: length 64, batch 32 (none ran) and length 128, batch 1, bfloat16 (1 ran)"
-    assert found.where["training"] == f"length 64, batch 2, float32, where 2 of 2 models ran; {over}"
+    assert (
+        found.where["training"] == f"length 64, batch 2, float32 weights and optimiser, where 2 of 2 models ran; {over}"
+    )
 
 
 def test_text_and_code_agree_that_most_is_what_counts() -> None:
@@ -142,6 +144,23 @@ def test_a_page_says_whose_decoding_is_of_launches() -> None:
     for row in made.rows["points"]:
         row |= {"measure": "prefill"} if row["measure"] == "decode" else {}
     assert provenance.cautions(made.build()) == [f"Reading prompts of rwkv was {rows.LAUNCHES}"]
+
+
+def test_training_and_quality_say_in_which_number_format_they_train() -> None:
+    """What is timed may be another training than what gives the quality."""
+    made = corner_set()
+    for row in made.rows["points"]:
+        row |= {"dtype": "bfloat16"} if row["measure"] in ("training", "decode") else {}
+    found = corners.measure(made.build({"training": {"autocast": True}}))
+    assert found is not None
+    assert "bfloat16 weights and optimiser" in found.where["training"]
+    assert "bfloat16, where" in found.where["decode"]
+    end = ", 3 seeds, float32 weights and optimiser"
+    assert found.where["quality"].endswith(f"{end}, forward passes under bfloat16 autocast")
+    for settings in ({}, {"training": {"autocast": False}}):
+        whole = corners.measure(corner_set().build(settings))
+        assert whole is not None
+        assert whole.where["quality"].endswith(end)
 
 
 def test_a_model_shows_its_fastest_form() -> None:
