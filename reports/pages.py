@@ -111,7 +111,7 @@ def _claims(told: list[Any]) -> dict[str, str]:
     ledger = []
     for name in claims.names():
         claim = claims.load(name)
-        found = [(one, claim.judge(one)) for one in told]
+        found = [(one, claims.judged(claim, one)) for one in told]
         findings = [
             {
                 "experiment": one.experiment,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports import budget, rows, sections, wording
+from reports import budget, machines, rows, sections, wording
 
 GAUGES = {"clock_mhz": ("clock", "MHz"), "power_watts": ("power", "W"), "temperature_celsius": ("temperature", "°C")}
 BUSY_SHARE = 0.1  # of the processors, as `doctor` has it
@@ -57,9 +57,10 @@ def counts(result_set: Any) -> str:
 
 
 def cautions(result_set: Any) -> list[str]:
-    """What is left out of comparisons, and what is in them that ranks nothing."""
+    """What is left out of comparisons, what is in them that ranks nothing, and what is of different machines."""
     points = rows.current(result_set.points)
     told = [budget.one(result_set).left_out, rows.launched(points[points["status"] == "ok"])]
+    told.append(machines.compared(result_set))
     return [each for each in told if each]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports import corners, language, marks, provenance, wording
+from reports import corners, language, machines, marks, provenance, wording
 
 PART = marks.Part(marks.ROOT / "README.md", "numbers")
 NOTHING = "There are no results yet; `make run` makes them.\n"
@@ -38,7 +38,8 @@ def _device(result_set: Any, found: corners.Corners) -> str:
     lines = [f"| {' | '.join(COLUMNS)} |", f"| {' | '.join(COLUMNS.values())} |"]
     ordered = found.table.sort_values(["weakest", "series"], ascending=[False, True], na_position="last")
     lines += [f"| {' | '.join(_cells(result_set, line))} |" for line in ordered.to_dict("records")]
-    below = "".join(f"\n{told}\n" for told in (found.caution, found.edges) if told)
+    cautions = (found.caution, found.edges, machines.behind(result_set, found.table))
+    below = "".join(f"\n{told}\n" for told in cautions if told)
     return f"{where} {sizes}\n\n" + "\n".join(lines) + f"\n{below}"
 
 
