@@ -31,6 +31,7 @@ class ResultSet:
     environments: pd.DataFrame
     settings: dict[str, Any]
     notes: tuple[str, ...] = ()
+    planned: pd.DataFrame | None = None
 
 
 def hexed(*parts: Any) -> str:
