@@ -69,7 +69,8 @@ def run(
         _try_to_write(out)
     device = machine.resolve(device)
     text = None if dry_run or not asked.corpus else experiment.text(file, overrides, asked.corpus)
-    points = filters.only(plan.points(asked, device, text.sha256 if text else None), only, asked.seeds)
+    whole = plan.points(asked, device, text.sha256 if text else None)
+    points = filters.only(whole, only, asked.seeds)
     seeds = filters.seeds(asked.seeds, only)
     foresight.refuse_nothing(points, str(file))
     if dry_run:
@@ -80,7 +81,7 @@ def run(
         if busy := foresight.of_load():
             print(busy, file=sys.stderr)
         how: dict[str, Any] = {"fresh": fresh, "skip": not no_skip, "text": text, "any_machine": any_machine}
-        _run(asked, points, out, device, seeds=seeds, **how)
+        _run(asked, points, out, device, seeds=seeds, whole=whole, **how)
 
 
 def _run(asked: "Experiment", points: "list[Point]", out: pathlib.Path, device: str, **how: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness import csvfile
+from harness import csvfile, planned
 from harness.csvfile import ELSEWHERE, Sheet
 from harness.errors import UserError, listed, nearest
 from harness.tables import TABLES
@@ -35,6 +35,7 @@ class ResultSet:
     environments: pd.DataFrame
     settings: dict[str, Any]  # the resolved experiment, as it was run last
     training_bytes: dict[str, int] = dataclasses.field(default_factory=dict)  # by corpus_sha256, where it is known
+    planned: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)  # see harness/planned.py
     notes: tuple[str, ...] = ()  # what an interrupted run left in the files, and is not in these tables
 
 
@@ -56,9 +57,15 @@ def load(folder: pathlib.Path) -> ResultSet:
     tables = {name: sheet.frame.loc[settled.counts[name]].reset_index(drop=True) for name, sheet in sheets.items()}
     question, settings = _settings(folder / SETTINGS)
     place = folder.resolve()
-    size = training_bytes(folder)
     return ResultSet(
-        place.parent.name, question, place.name, **tables, settings=settings, training_bytes=size, notes=settled.notes
+        place.parent.name,
+        question,
+        place.name,
+        **tables,
+        settings=settings,
+        training_bytes=training_bytes(folder),
+        planned=planned.load(folder),
+        notes=settled.notes,
     )
 
 

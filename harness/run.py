@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from harness import machine, plan, record, show, summary, worker
+from harness import machine, plan, planned, record, show, summary, worker
 from harness.experiment import Experiment
 from harness.point import Point
 from harness.progress import Progress
@@ -31,12 +31,14 @@ def run(
     text: "Corpus | None" = None,
     any_machine: bool = False,
     seeds: Sequence[int] | None = None,
+    whole: list[Point] | None = None,
 ) -> pathlib.Path:
     """Runs what is not done yet, or everything where `fresh`, and returns the folder of results below `out`.
 
     Where `any_machine`, what other machines of this name have done counts as done. Where `skip`, points larger than one
     of their series that ran out of memory are rows without being tried. Of `text`, the folder keeps how much there is
-    to train on. What trains does so at `seeds`, where these are given instead of the experiment's.
+    to train on, and what the experiment plans: `whole`, where `points` are only some of it. What trains does so at
+    `seeds`, where these are given instead of the experiment's.
     Raises UserError where the folder cannot be written or is damaged, and KeyboardInterrupt on Ctrl-C or SIGTERM; by
     then the point in flight is stopped, and every finished one is kept.
     """
@@ -46,6 +48,7 @@ def run(
         folder = out / experiment.name / machine.slug(environment, device)
         with Writer(folder) as writer:
             writer.settings(experiment.dump())
+            writer.planned(planned.rows(experiment.seeds, points if whole is None else whole))
             if text is not None:
                 writer.training_bytes(text.sha256, len(text.train))
             for note in writer.notes:

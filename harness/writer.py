@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness import csvfile, record
+from harness import csvfile, planned, record
 from harness.csvfile import OPTION
 from harness.errors import UserError
 from harness.tables import LATER, VERSION
@@ -78,6 +78,16 @@ class Writer:
             return
         try:
             _replace(self.folder / record.TEXTS, json.dumps(known | {sha256: size}, indent=1) + "\n")
+        except OSError as error:
+            raise _unwritable(self.folder, error) from None
+
+    def planned(self, told: Iterable[Mapping[str, Any]]) -> None:
+        """Keeps what the experiment plans, beside what earlier runs planned."""
+        path = self.folder / planned.FILE
+        try:
+            text = planned.merged(path, told)
+            if not path.exists() or path.read_text(encoding="utf-8") != text:
+                _replace(path, text)
         except OSError as error:
             raise _unwritable(self.folder, error) from None
 

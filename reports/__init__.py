@@ -2,7 +2,8 @@
 
 `reports.build(result_sets, out)` is the only way in. A result set has the attributes `experiment`, `question`,
 `device`, `points`, `samples`, `curves`, `environments` (tables as in harness/tables.py) and `settings` (the resolved
-experiment). A figure is one file in reports/figures/, a claim one file in reports/claims/; both are found by listing.
+experiment); it may have `planned` (as in harness/planned.py). A figure is one file in reports/figures/, a claim one
+file in reports/claims/; both are found by listing.
 """
 
 import pathlib

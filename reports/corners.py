@@ -18,21 +18,25 @@ import numpy as np
 import pandas as pd
 
 from reports import budget, intervals, language, rows, wording
+from reports.rows import CELL
 
+EXPERIMENTS = ("triangle", "triangle_gpu")  # those that the triangle page and README.md are about
 CORNERS = ("training", "decode", "quality")
+WEIGHTS = " weights and optimiser"  # whose number format is the row's, also under autocast
 VALUES = {"training": "training_tokens_per_second", "decode": "decode_tokens_per_second", "quality": "bits_per_byte"}
 NOTHING_LEARNED = "no model does better than byte frequencies alone"
-CELL = ["sequence_length", "batch_size", "dtype"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Corners:
     """`table` has a line per label; `where` says for each corner what it was measured at, and what was passed over;
-    `caution` why the decode corner does not rank architectures, where it does not."""
+    `caution` why the decode corner does not rank architectures, where it does not; `edges` whose quality may be better
+    than shown."""
 
     table: pd.DataFrame
     where: dict[str, str]
     caution: str = ""
+    edges: str = ""
 
 
 @rows.once
@@ -58,9 +62,8 @@ def measure(result_set: Any) -> Corners | None:
     table["point"] = [" ".join(line) for line in table[[f"{name}_point" for name in CORNERS]].fillna("").to_numpy()]
     table["point"] = table["point"].str.split().str.join(" ")
     table = table.drop(columns=[f"{name}_point" for name in CORNERS])
-    return Corners(
-        table, {"training": training_at, "decode": decode_at, "quality": quality_at}, _caution(points, table)
-    )
+    where = {"training": training_at, "decode": decode_at, "quality": quality_at}
+    return Corners(table, where, _caution(points, table), language.edges(result_set))
 
 
 def _caution(points: pd.DataFrame, table: pd.DataFrame) -> str:
@@ -81,7 +84,7 @@ def _speed(result_set: Any, name: str) -> tuple[pd.DataFrame, str]:
     lines = [_fastest(str(label), group, name) for label, group in here.groupby("label", sort=True)]
     table = pd.DataFrame(lines)
     table[f"{name}_ratio"] = table[VALUES[name]] / table[VALUES[name]].max()
-    return table, _cell_text(points, cell, ran)
+    return table, _cell_text(points, cell, ran, WEIGHTS if name == "training" else "")
 
 
 def _fastest(label: str, group: pd.DataFrame, name: str) -> dict[str, Any]:
@@ -96,9 +99,9 @@ def _fastest(label: str, group: pd.DataFrame, name: str) -> dict[str, Any]:
     return told | {f"{name}_point": " ".join(sorted(set(best["point"])))}
 
 
-def _cell_text(points: pd.DataFrame, cell: Any, ran: pd.DataFrame) -> str:
+def _cell_text(points: pd.DataFrame, cell: Any, ran: pd.DataFrame, of: str) -> str:
     length, batch = wording.number(cell["sequence_length"]), wording.number(cell["batch_size"])
-    text = f"length {length}, batch {batch}, {cell['dtype']}"
+    text = f"length {length}, batch {batch}, {cell['dtype']}{of}"
     text += f", where {cell['label']} of {points['label'].nunique()} models ran"
     over = [_passed_text(line, cell, ran) for line in _passed(points, cell)]
     return text + (f"; passed over: {wording.listed(over)}" if over else "")
@@ -137,10 +140,17 @@ def _quality(result_set: Any) -> tuple[pd.DataFrame, str]:
     text = f"held-out text at the training length {length}, after {tokens} training tokens{_corpus(told)}"
     one = budget.one(result_set)
     text += {"tokens": "", "flops": " at equal training FLOPs", "seconds": " in equal training time"}[one.kind]
-    text += f", {seeds}"
+    text += f", {seeds}, {_trained(result_set)}"
     if one.dropped:
         text += f"; left out, as trained otherwise: {wording.counted(one.dropped, 'row')}"
     return table.drop(columns=["model", "status", "reason"]), text
+
+
+def _trained(result_set: Any) -> str:
+    """In which number format: that of the rows, and what their products are lowered to where the settings say so."""
+    formats = wording.listed(sorted(set(language.results(result_set)["dtype"])))
+    lowered = ((result_set.settings or {}).get("training") or {}).get("autocast")
+    return f"{formats}{WEIGHTS}{', forward passes under bfloat16 autocast' if lowered else ''}"
 
 
 def _corpus(told: pd.DataFrame) -> str:

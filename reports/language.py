@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports import budget, intervals, rows
+from reports import budget, intervals, rows, wording
 
 
 @rows.once
@@ -43,6 +43,18 @@ def _choose(table: pd.DataFrame) -> pd.DataFrame:
         ends = (group["learning_rate"].min(), group["learning_rate"].max())
         table.loc[best, "at_edge"] = len(group) > 1 and table.loc[best, "learning_rate"] in ends
     return table
+
+
+def edges(result_set: Any) -> str:
+    """Whose chosen rate is the lowest or highest that was tried, in a sentence; empty where nobody's is."""
+    tried = trials(result_set)
+    if tried is None:
+        return ""
+    names = [wording.title(label, model) for label, model in tried.loc[tried["at_edge"], ["label", "model"]].to_numpy()]
+    every = "all models" if len(names) == tried["label"].nunique() > 1 else wording.listed(names)
+    whose = "its quality" if len(names) == 1 else "their quality"
+    told = f"The best learning rate tried was the lowest or highest for {every}: {whose} may be better than shown."
+    return told if names else ""
 
 
 def rates(result_set: Any) -> dict[str, float]:

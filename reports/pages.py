@@ -10,7 +10,6 @@ import pandas as pd
 from reports import claims, corners, figures, provenance, rows, sections
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
-FIRST = ("triangle", "triangle_gpu")  # the experiments that the triangle page is about, where they have been run
 
 
 def write(result_sets: list[Any], out: pathlib.Path) -> list[pathlib.Path]:
@@ -88,7 +87,7 @@ def _missing(drawn: list[Any]) -> list[str]:
 def _triangle(told: list[Any]) -> dict[str, str]:
     """The triangle page, and the picture of its first triangle as a file of its own."""
     complete = [one for one in told if corners.measure(one) is not None]
-    chosen = [one for name in FIRST for one in complete if one.experiment == name] or complete
+    chosen = [one for name in corners.EXPERIMENTS for one in complete if one.experiment == name] or complete
     shown = [_device(one) | _corners(one, sections.slug(f"{one.experiment}-{one.device}")) for one in chosen]
     others = sorted({one.experiment for one in complete} - {one.experiment for one in chosen})
     title = "The impossible triangle"
@@ -104,7 +103,7 @@ def _corners(one: Any, key: str) -> dict[str, Any]:
     found = corners.measure(one)
     if found is None:
         return {"where": None, "figures": []}
-    where = found.where | {"caution": found.caution}
+    where = found.where | {"caution": found.caution, "edges": found.edges}
     return {"where": where, "figures": sections.of_triangle(one, found, key)}
 
 
@@ -112,7 +111,7 @@ def _claims(told: list[Any]) -> dict[str, str]:
     ledger = []
     for name in claims.names():
         claim = claims.load(name)
-        found = [(one, claim.judge(one)) for one in told]
+        found = [(one, claims.judged(claim, one)) for one in told]
         findings = [
             {
                 "experiment": one.experiment,

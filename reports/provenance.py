@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports import budget, rows, sections, wording
+from reports import budget, machines, rows, sections, unrun, wording
 
 GAUGES = {"clock_mhz": ("clock", "MHz"), "power_watts": ("power", "W"), "temperature_celsius": ("temperature", "°C")}
 BUSY_SHARE = 0.1  # of the processors, as `doctor` has it
@@ -50,16 +50,18 @@ def dirty(told: pd.DataFrame) -> bool:
 
 
 def counts(result_set: Any) -> str:
-    """How many points there are, by status."""
+    """How many points there are, by status, and how many were planned and have no row."""
     told = rows.current(result_set.points)["status"].value_counts()
     parts = [f"{told[status]} {rows.STATUS_TEXT[status]}" for status in rows.SEVERITY if status in told]
-    return wording.listed(parts) if parts else "no point yet"
+    whole = wording.listed(parts) if parts else "no point yet"
+    return "; ".join(part for part in (whole, unrun.counted(result_set)) if part)
 
 
 def cautions(result_set: Any) -> list[str]:
-    """What is left out of comparisons, and what is in them that ranks nothing."""
+    """What is left out of comparisons, what is in them that ranks nothing, and what is of different machines."""
     points = rows.current(result_set.points)
     told = [budget.one(result_set).left_out, rows.launched(points[points["status"] == "ok"])]
+    told.append(machines.compared(result_set))
     return [each for each in told if each]
 
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from reports import corners, language, marks, provenance, wording
+from reports import corners, language, machines, marks, provenance, wording
 
-EXPERIMENTS = ("triangle", "triangle_gpu")
 PART = marks.Part(marks.ROOT / "README.md", "numbers")
 NOTHING = "There are no results yet; `make run` makes them.\n"
 MACHINE = ("device_name", "cores", "torch")
@@ -27,7 +26,7 @@ COLUMNS = {
 
 def numbers(result_sets: Iterable[Any]) -> str:
     """A Markdown table for every device that has all three corners of the triangle, the same for the same results."""
-    told = [each for each in result_sets if each.experiment in EXPERIMENTS]
+    told = [each for each in result_sets if each.experiment in corners.EXPERIMENTS]
     told.sort(key=lambda each: (each.experiment, each.device))
     return "\n".join(_device(each, found) for each in told if (found := corners.measure(each)) is not None) or NOTHING
 
@@ -39,7 +38,8 @@ def _device(result_set: Any, found: corners.Corners) -> str:
     lines = [f"| {' | '.join(COLUMNS)} |", f"| {' | '.join(COLUMNS.values())} |"]
     ordered = found.table.sort_values(["weakest", "series"], ascending=[False, True], na_position="last")
     lines += [f"| {' | '.join(_cells(result_set, line))} |" for line in ordered.to_dict("records")]
-    below = f"\n{found.caution}\n" if found.caution else ""
+    cautions = (found.caution, found.edges, machines.behind(result_set, found.table))
+    below = "".join(f"\n{told}\n" for told in cautions if told)
     return f"{where} {sizes}\n\n" + "\n".join(lines) + f"\n{below}"
 
 

@@ -18,6 +18,7 @@ from reports import intervals, wording
 Table = TypeVar("Table")
 
 SHAPE = ["width", "layers", "heads", "parameters_target"]
+CELL = ["sequence_length", "batch_size", "dtype"]  # where models are compared
 FACTORS = ["form", "batch_size", "sequence_length", "dtype", *SHAPE]
 SAME_POINT = ["measure", "label", *FACTORS, "device", "training_sequence_length", "training_batch_size", "seed"]
 LAUNCHES = "timed on CUDA without a captured graph: such times are of kernel launches and rank no architectures."
@@ -43,6 +44,7 @@ class View:
         self.question, self.settings = result_set.question, result_set.settings
         self.points, self.samples = result_set.points, result_set.samples
         self.curves, self.environments = result_set.curves, result_set.environments
+        self.planned = getattr(result_set, "planned", None)
         self.notes = getattr(result_set, "notes", ())
         self.kept: dict[Any, Any] = {}
 

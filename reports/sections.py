@@ -68,7 +68,8 @@ def figure(name: str, result_set: Any, key: str) -> Section | None:
     with style.settings():
         drawn = Markup(svg.of(plan.draw(data, style.looks(data, result_set.points)), key, plan.title, text))
     shown = table(data, plan.title, f"{result_set.experiment}-{name}")
-    return Section(key, plan.title, drawn, text, plan.note, shown)
+    more = plan.beside(result_set) if hasattr(plan, "beside") else ""
+    return Section(key, plan.title, drawn, text, _with(plan.note, more), shown)
 
 
 def of_triangle(result_set: Any, found: corners.Corners, key: str) -> list[Section]:
@@ -84,7 +85,7 @@ def of_triangle(result_set: Any, found: corners.Corners, key: str) -> list[Secti
         triangle.TITLE,
         whole,
         text,
-        _with(TRIANGLE_NOTE, found.caution),
+        _with(TRIANGLE_NOTE, found.caution, found.edges),
         table(told, triangle.TITLE, name),
         _raw(told),
     )
@@ -129,13 +130,14 @@ TRIANGLE_NOTE = "The edge of the triangle is the best model at that corner, the 
 EACH_NOTE = "The same values, one model at a time, the others in grey."
 
 
-def _with(note: str, caution: str) -> str:
-    return f"{note} {caution}" if caution else note
+def _with(note: str, *more: str) -> str:
+    return " ".join([note, *(each for each in more if each)])
 
 
 def _side(found: corners.Corners, looks: style.Style, side: tradeoffs.Side, key: str, name: str) -> Section:
     told, key = found.table, f"{key}-{side.x}-{side.y}"
-    text, note = tradeoffs.text(told, side), _with(SIDE_NOTE, found.caution if "decode" in side[:2] else "")
+    said = {"decode": found.caution, "quality": found.edges}
+    text, note = tradeoffs.text(told, side), _with(SIDE_NOTE, *(said.get(name, "") for name in side[:2]))
     drawn = Markup(svg.of(tradeoffs.draw(told, looks, side), key, side.title, text))
     return Section(key, side.title, drawn, text, note, _side_table(told, side, name))
 

@@ -31,6 +31,7 @@ class ResultSet:
     environments: pd.DataFrame
     settings: dict[str, Any]
     notes: tuple[str, ...] = ()
+    planned: pd.DataFrame | None = None
 
 
 def hexed(*parts: Any) -> str:
@@ -156,7 +157,6 @@ def triangle(
         forms = made.point("forms", label)
         for metric, value in (("output_difference", 3e-15), ("state_difference", 0.0), ("gradient_difference", 8e-14)):
             made.samples(forms, metric, [value * speed])
-        made.samples(forms, "tolerance", [1e-9])
         for length in (128, 512, 2048):
             falls = (128 / length) ** (0.5 if label in ("transformer", "aft") else 0.02)
             made.speed("training", label, length, 8, 52_000 * speed * falls, form=form)

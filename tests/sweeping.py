@@ -49,9 +49,10 @@ def runner(monkeypatch: pytest.MonkeyPatch, folder: pathlib.Path, environment: d
         skip: bool = True,
         any_machine: bool = False,
         kept: Sequence[int] | None = None,
+        whole: list[Point] | None = None,
     ) -> Any:
         console, asked = Console(file=io.StringIO(), width=200), Experiment(seeds=seeds)
-        made = run.run(asked, list(points), out, "cpu", fresh, console, skip, None, any_machine, kept)
+        made = run.run(asked, list(points), out, "cpu", fresh, console, skip, None, any_machine, kept, whole)
         return record.load(made), console.file.getvalue()
 
     return sweep

@@ -117,6 +117,7 @@ def test_run_hands_over_the_points(small, typed, monkeypatch, tmp_path):
     flags = ("--out", tmp_path / "r", "--device", "cpu", "--fresh", "--set", "repeats=9", "--only", "model=aft")
     assert typed("run", small, *flags)[0] == 0
     [((asked, points, out, device), named)] = seen
+    assert {point.model for point in named.pop("whole")} == {"aft", "retnet"}, "the plan of all is kept"
     assert (asked.name, asked.repeats, out, device, named) == (
         "small",
         9,

@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from reports import corners, provenance, rows, sections, style, tradeoffs, wording
+from reports import corners, provenance, readme, rows, sections, style, tradeoffs, wording
 from reports import triangle as picture
 from tests.report_data import ENTROPY, Builder
 
@@ -71,7 +71,9 @@ def test_every_larger_cell_that_was_passed_over_is_told() -> None:
     found = corners.measure(made.build())
     assert found is not None
     over = "passed over: length 64, batch 32 (none ran) and length 128, batch 1, bfloat16 (1 ran)"
-    assert found.where["training"] == f"length 64, batch 2, float32, where 2 of 2 models ran; {over}"
+    assert (
+        found.where["training"] == f"length 64, batch 2, float32 weights and optimiser, where 2 of 2 models ran; {over}"
+    )
 
 
 def test_text_and_code_agree_that_most_is_what_counts() -> None:
@@ -104,6 +106,36 @@ def test_the_decode_corner_says_where_it_is_of_launches() -> None:
     assert cautioned == ["key", "key-decode-quality", "key-training-decode"]
 
 
+def tuned(*rates: float) -> Builder:
+    """RetNet is best at the middle of three rates, RWKV at the highest; with fewer rates both at an end."""
+    made = corner_set()
+    made.rows["points"] = [row for row in made.rows["points"] if row["measure"] != "language"]
+    for rate in rates:
+        made.language("retnet", 0, rate, 2.375 + abs(rate - 2e-3), role="trial")
+        made.language("rwkv", 0, rate, 3.375 - rate, role="trial")
+    return made
+
+
+def test_quality_says_whose_rate_is_at_the_edge_of_the_grid_wherever_it_is_shown() -> None:
+    one = tuned(1e-3, 2e-3, 3e-3).build()
+    told = "The best learning rate tried was the lowest or highest for RWKV-4: its quality may be better than shown."
+    found = corners.measure(one)
+    assert found is not None
+    assert found.edges == told
+    shown = sections.of_triangle(one, found, "key")
+    assert [part.key for part in shown if told in part.note] == ["key", "key-training-quality", "key-decode-quality"]
+    quality = sections.figure("quality", one, "key")
+    assert quality is not None
+    assert quality.note.endswith(told)
+    assert readme.numbers([one]).endswith(f"|\n\n{told}\n")
+    whole = corners.measure(tuned(1e-3, 2e-3).build())
+    assert whole is not None
+    assert "highest for all models: their quality may" in whole.edges
+    alone = corners.measure(corner_set().build())  # one rate is no grid
+    assert alone is not None
+    assert alone.edges == ""
+
+
 def test_a_page_says_whose_decoding_is_of_launches() -> None:
     made = decoded_on_cuda("true")
     for row in made.rows["points"]:
@@ -112,6 +144,23 @@ def test_a_page_says_whose_decoding_is_of_launches() -> None:
     for row in made.rows["points"]:
         row |= {"measure": "prefill"} if row["measure"] == "decode" else {}
     assert provenance.cautions(made.build()) == [f"Reading prompts of rwkv was {rows.LAUNCHES}"]
+
+
+def test_training_and_quality_say_in_which_number_format_they_train() -> None:
+    """What is timed may be another training than what gives the quality."""
+    made = corner_set()
+    for row in made.rows["points"]:
+        row |= {"dtype": "bfloat16"} if row["measure"] in ("training", "decode") else {}
+    found = corners.measure(made.build({"training": {"autocast": True}}))
+    assert found is not None
+    assert "bfloat16 weights and optimiser" in found.where["training"]
+    assert "bfloat16, where" in found.where["decode"]
+    end = ", 3 seeds, float32 weights and optimiser"
+    assert found.where["quality"].endswith(f"{end}, forward passes under bfloat16 autocast")
+    for settings in ({}, {"training": {"autocast": False}}):
+        whole = corners.measure(corner_set().build(settings))
+        assert whole is not None
+        assert whole.where["quality"].endswith(end)
 
 
 def test_a_model_shows_its_fastest_form() -> None:

@@ -1,8 +1,12 @@
 """What the pages say of the harness itself: its error on known work, joules, and how its timing went."""
 
+from typing import Any
+
+import pandas as pd
 import pytest
 
-from reports import figures, provenance, sections, style
+from harness import measures
+from reports import figures, provenance, rows, sections, style
 from tests.report_data import Builder, known, triangle
 
 
@@ -44,6 +48,39 @@ def test_without_such_rows_there_is_no_such_figure() -> None:
     made = Builder()
     made.point("energy", "retnet", "not_applicable", "nothing here counts joules", batch_size=2, sequence_length=64)
     assert sections.figure("energy", made.build(), "key") is None
+
+
+def test_a_model_whose_forms_disagree_failed_and_its_difference_is_no_number() -> None:
+    """The measure yields the differences and fails: of rows that are not ok no sample counts."""
+    made = Builder()
+    for label, status in (("retnet", "ok"), ("rwkv", "error")):
+        point = made.point("forms", label, status, "output 1e-2 (scan)" if status == "error" else None)
+        for metric in ("output_difference", "state_difference", "gradient_difference"):
+            made.samples(point, metric, [3e-15 if status == "ok" else 1e-2])
+    figure = figures.load("forms")
+    table = figure.data(made.build())
+    assert table is not None
+    assert table.loc[table["series"] == "rwkv", "difference"].isna().all()
+    assert figure.text(table).endswith("RetNet 3.0e-15; RWKV-4 failed.")
+    assert "tolerance" not in table
+    with style.settings():
+        drawn = figure.draw(table, style.looks(table)).axes[0]
+    assert sorted(text.get_text() for text in drawn.texts) == ["failed", "gradient", "output", "state"]
+
+
+def test_figures_read_only_what_a_measure_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A number that none gives would never be drawn, whatever the note says of it."""
+    read, real = set(), rows.samples_of
+
+    def spied(result_set: Any, points: pd.DataFrame, metric: str) -> pd.DataFrame:
+        read.add(metric)
+        return real(result_set, points, metric)
+
+    monkeypatch.setattr(rows, "samples_of", spied)
+    for name in figures.names():
+        figures.load(name).data(triangle(models=("retnet",)))
+    assert len(read) > 10
+    assert read <= {metric for name in measures.names() for metric in measures.load(name).metrics}
 
 
 def test_the_foot_tells_how_timing_ended_and_who_was_throttled() -> None:

@@ -174,7 +174,7 @@ def small_disk(tmp_path):
     def mount(*options):
         return subprocess.run(["mount", *options, folder], capture_output=True, check=False).returncode == 0
 
-    if sys.platform != "linux" or not mount("-t", "tmpfs", "-o", "size=24k", "tmpfs"):
+    if sys.platform != "linux" or not mount("-t", "tmpfs", "-o", "size=28k", "tmpfs"):
         pytest.skip("this system lets tests mount no file system")
     yield folder, lambda: mount("-o", "remount,size=4m")
     subprocess.run(["umount", folder], check=True)

@@ -93,6 +93,20 @@ def test_no_file_of_the_harness_names_an_architecture():
     assert not found
 
 
+def test_no_list_of_names_stands_in_two_files_of_the_reports():
+    """The second one drifts. What a figure or a claim names is its own."""
+    shared = [p for p in python("reports") if p.parent.name not in ("figures", "claims") or p.stem.startswith("_")]
+    found = {}
+    for path in shared:
+        for node in tree(path).body:
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.List | ast.Tuple):
+                names = [getattr(each, "value", None) for each in node.value.elts]
+                if len(names) > 1 and all(isinstance(each, str) for each in names):
+                    found.setdefault(tuple(sorted(names)), []).append(f"{name(path)}:{node.lineno}")
+    assert found
+    assert not {names: places for names, places in found.items() if len(places) > 1}
+
+
 # Importing is silent and quick -----------------------------------------------------------------------------------
 
 TIMER = """

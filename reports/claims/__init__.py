@@ -12,6 +12,8 @@ from typing import Any, ClassVar, Protocol
 
 import pandas as pd
 
+from reports import machines
+
 FOLDER = pathlib.Path(__file__).parent
 SUPPORTED, CONTRADICTED, MIXED, UNTESTABLE = "supported", "contradicted", "mixed", "not testable here"
 VERDICTS = (SUPPORTED, CONTRADICTED, MIXED, UNTESTABLE)
@@ -47,6 +49,13 @@ def names() -> list[str]:
 def load(name: str) -> Claim:
     """One claim."""
     return importlib.import_module(f"reports.claims.{name}").Claim()
+
+
+def judged(claim: Claim, result_set: Any) -> Finding | None:
+    """What the claim finds, with the machines of the rows behind it where these are several."""
+    found = claim.judge(result_set)
+    apart = "" if found is None else machines.behind(result_set, found.table)
+    return dataclasses.replace(found, text=f"{found.text} {apart}") if found is not None and apart else found
 
 
 def together(verdicts: Iterable[str]) -> str:

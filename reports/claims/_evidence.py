@@ -14,10 +14,10 @@ import pandas as pd
 
 from reports import budget, intervals, language, rows, wording
 from reports.claims import CONTRADICTED, MIXED, SUPPORTED, UNTESTABLE, Finding, together
+from reports.rows import CELL
 
 SEEDS = 3  # the fewest that a claim about prediction rests on
 MARGIN = 0.1  # ratios of two speeds, measured twice on one machine, have moved by 6%
-CELL = ["sequence_length", "batch_size", "dtype"]
 IN_ONE = "interval over repeats in one process"
 SPEED_RULE = (
     f"Supported where the whole 95% interval of the ratio is more than {MARGIN:.0%} on the claimed side of 1, "

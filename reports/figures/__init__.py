@@ -23,7 +23,11 @@ class Incomplete(Exception):
 
 
 class Figure(Protocol):
-    """What a file in this folder holds. All three are functions of the result set's tables and of nothing else."""
+    """What a file in this folder holds. All three are functions of the result set's tables and of nothing else.
+
+    One that must say of these results what its table does not hold also has `beside(result_set)`, which gives a
+    sentence to stand after the note, or an empty text.
+    """
 
     title: ClassVar[str]  # the question that the figure answers
     place: ClassVar[int]  # figures stand on a page in this order

@@ -31,6 +31,9 @@ class Figure:
             training_tokens=table["series"].map(tokens),
         )
 
+    def beside(self, result_set: Any) -> str:
+        return language.edges(result_set)
+
     def draw(self, data: pd.DataFrame, style: Style) -> Drawing:
         return dots.draw(data, style, "bits_per_byte", "bits per byte of held-out text (lower is better)")
 

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
-from reports import rows, style, wording
+from reports import rows, style, unrun, wording
 from reports.style import Style
 
 MARKS = {  # shape and colour, so that neither is needed alone
@@ -39,6 +39,9 @@ class Figure:
         same = [name for name in (*FACTORS, "learning_rate") if told[name].isna().all()]
         same += [name for name in ("width", "layers", "dtype") if told[name].nunique() == 1]
         return told.drop(columns=same).reset_index(drop=True)
+
+    def beside(self, result_set: Any) -> str:
+        return unrun.told(result_set)
 
     def draw(self, data: pd.DataFrame, style_: Style) -> Drawing:
         names = sorted(set(data["series"]))

@@ -1,0 +1,87 @@
+"""What an experiment plans, kept beside its results as `planned.csv`: what was never run has no row to be told by.
+
+A run keeps the whole plan, also where `--only` leaves most of it for later, and what several runs plan adds up. A line
+has the columns of points.csv that tell planned points apart; the rate of a `chosen` one is known once the trials are.
+
+`python -m harness.planned FOLDER [EXPERIMENT.yaml]` keeps the plan of an experiment, or of the settings in a results
+folder, and measures nothing.
+"""
+
+import pathlib
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from harness import csvfile
+from harness.errors import UserError
+from harness.point import Point
+
+if TYPE_CHECKING:
+    from harness.experiment import Experiment
+
+FILE = "planned.csv"
+TYPES = {
+    "measure": "str", "label": "str", "form": "str", "batch_size": "Int64", "sequence_length": "Int64", "dtype": "str",
+    "width": "Int64", "layers": "Int64", "heads": "Int64", "parameters_target": "Int64", "seed": "Int64",
+    "role": "str", "learning_rate": "float64",
+}  # fmt: skip
+RATE = "learning_rate"
+
+
+def rows(seeds: Sequence[int], points: Iterable[Point]) -> Iterator[dict[str, Any]]:
+    """A row per point that an experiment plans, and per further one that uses the rate that its trials choose."""
+    from harness import plan
+
+    given = list(points)
+    for point in given:
+        yield _row(point, point.training.learning_rate if point.training else None)
+    for point in plan.chosen(seeds, [(point, 0.0) for point in given]):
+        yield _row(point, None)
+
+
+def _row(point: Point, rate: float | None) -> dict[str, Any]:
+    return {name: rate if name == RATE else getattr(point, name) for name in TYPES}
+
+
+def merged(path: pathlib.Path, told: Iterable[Mapping[str, Any]]) -> str:
+    """The file with these rows added, each once."""
+    load(path.parent)  # refuses what is no such file
+    known = path.read_text(encoding="utf-8").splitlines() if path.exists() else [",".join(TYPES)]
+    return "".join(f"{line}\n" for line in dict.fromkeys([*known, *(csvfile.line(list(TYPES), row) for row in told)]))
+
+
+def load(folder: pathlib.Path) -> pd.DataFrame:
+    """The plan that a folder keeps; empty where it keeps none. Raises UserError where it cannot be read."""
+    path = folder / FILE
+    if not path.exists():
+        return pd.DataFrame(columns=list(TYPES))
+    try:
+        table = pd.read_csv(path, dtype=TYPES | {RATE: "str"}, keep_default_na=False, na_values=[""])
+        table[RATE] = [float(text) for text in table[RATE]]  # reads back as it was
+    except (OSError, ValueError, KeyError):
+        table = pd.DataFrame()
+    if list(table) != list(TYPES):
+        raise UserError(f"{path}: cannot be read; restore it, or remove it: the next run writes it anew")
+    return table
+
+
+def keep(folder: pathlib.Path, experiment: "Experiment") -> None:
+    """Keeps the plan of an experiment beside results that there are."""
+    from harness import plan
+    from harness.writer import Writer
+
+    with Writer(folder) as writer:
+        if writer.points.empty:
+            raise UserError(f"{folder}: there are no results in it")
+        device = str(writer.points["device"].iloc[-1])
+        writer.planned(rows(experiment.seeds, plan.points(experiment, device)))
+
+
+if __name__ == "__main__":
+    from harness import record
+    from harness.experiment import load as load_experiment
+
+    place, *files = map(pathlib.Path, sys.argv[1:])
+    keep(place, load_experiment(files[0] if files else place / record.SETTINGS))

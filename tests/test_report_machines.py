@@ -1,0 +1,111 @@
+"""Rows of several machines in one folder: the pages say whose models are compared across them."""
+
+import dataclasses
+
+import pandas as pd
+
+from reports import claims, machines, provenance, readme
+from tests.report_data import Builder, ResultSet, hexed, triangle
+
+
+def on(made: Builder, machine: str, *labels: str, measures: tuple[str, ...] = ("training",), commit: str = "") -> None:
+    """Rows of these labels, made on a machine of that name."""
+    here = hexed("environment", machine, commit)
+    told = {"environment": here, "machine": machine * 16, "commit": commit or f"{machine}0123456789"}
+    made.rows["environments"].append(made._environment() | told)
+    for label in labels:
+        for measure in measures:
+            for length in (1024, 2048):
+                made.speed(measure, label, length, 2, 120.0 if label == "retnet" else 100.0, environment=here)
+
+
+def apart(*measures: str) -> ResultSet:
+    made = Builder("sweep", "NVIDIA H200")
+    on(made, "b", "retnet", "rwkv", measures=measures)
+    on(made, "a", "transformer cache=a", "transformer cache=b", measures=measures)
+    return made.build()
+
+
+A, B = "a" * 6, "b" * 6
+NAMED = f"Machines: {A} (NVIDIA H200, commit a012345) and {B} (NVIDIA H200, commit b012345)."
+
+
+def test_a_page_names_the_measures_and_models_that_are_compared_across_machines() -> None:
+    told = machines.compared(apart("training", "prefill"))
+    assert told == (
+        "Rows of different machines are compared, so a difference may be one between machines: in prefill and training "
+        f"Transformer of machine {A} with RetNet and RWKV-4 of machine {B}. {NAMED}"
+    )
+    assert told in provenance.cautions(apart("training", "prefill"))
+
+
+def test_rows_of_one_machine_need_no_word() -> None:
+    made = Builder("sweep", "NVIDIA H200")
+    on(made, "a", "retnet", commit="one")
+    on(made, "a", "transformer", commit="two")
+    assert machines.compared(made.build()) == ""
+    assert machines.compared(triangle()) == ""
+
+
+def test_measures_that_compare_no_models_need_no_word() -> None:
+    made = Builder("sweep", "NVIDIA H200")
+    on(made, "a", "retnet")
+    on(made, "b")
+    made.point("forms", "rwkv", environment=made.rows["environments"][-1]["environment"])
+    assert machines.compared(made.build()) == ""
+
+
+def test_entries_of_one_model_on_two_machines_are_named_and_rows_of_one_entry_counted() -> None:
+    made = Builder("sweep", "NVIDIA H200")
+    on(made, "a", "transformer cache=a")
+    on(made, "b", "transformer cache=b", "rwkv")
+    told = machines.compared(made.build())
+    assert f"in training Transformer cache=a of machine {A} with RWKV-4 and Transformer cache=b of machine {B}." in told
+    made = Builder("sweep", "NVIDIA H200")
+    on(made, "a", "rwkv", "retnet")
+    made.speed("training", "rwkv", 4096, 2, 90.0, environment=made.rows["environments"][0]["environment"])
+    on(made, "b")
+    made.speed("training", "rwkv", 8192, 2, 90.0, environment=made.rows["environments"][1]["environment"])
+    assert f"in training 5 rows of machine {A} with 1 row of machine {B}." in machines.compared(made.build())
+
+
+def test_only_rows_that_hold_and_have_a_value_are_compared() -> None:
+    made = Builder("sweep", "NVIDIA H200")
+    on(made, "a", "retnet")
+    on(made, "b")
+    other = made.rows["environments"][-1]["environment"]
+    made.point("training", "rwkv", "oom", "no room", sequence_length=2048, batch_size=2, environment=other)
+    assert machines.compared(made.build()) == ""
+
+
+def test_a_claim_says_that_its_rows_are_of_different_machines() -> None:
+    claim = claims.load("training_throughput")
+    finding = claims.judged(claim, apart("training"))
+    assert finding is not None
+    alone = claim.judge(apart("training"))
+    assert alone is not None
+    assert finding.text == (
+        f"{alone.text} This compares rows of different machines: Transformer of machine {A} with RetNet of machine {B}."
+        f" {NAMED}"
+    )
+    assert finding.verdict == alone.verdict
+    made = Builder("sweep", "NVIDIA H200")
+    on(made, "a", "retnet", "transformer")
+    finding = claims.judged(claim, made.build())
+    assert finding is not None
+    assert "machines" not in finding.text
+    assert claims.judged(claim, Builder().build()) is None
+
+
+def test_a_table_of_the_readme_says_it_too() -> None:
+    one = triangle()
+    assert "different machines" not in readme.numbers([one])
+    other = one.environments.assign(environment="f" * 16, machine="f" * 16)
+    points = one.points.assign(
+        environment=one.points["environment"].where(one.points["label"] != "rwkv", "f" * 16),
+    )
+    told = readme.numbers(
+        [dataclasses.replace(one, points=points, environments=pd.concat([one.environments, other], ignore_index=True))]
+    )
+    assert "This compares rows of different machines: AFT, " in told
+    assert "RWKV-4 of machine ffffff. Machines: " in told
