@@ -1,11 +1,12 @@
 """The claims: verdicts with known answers, each of the four reached, and every claim able to go either way."""
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
 
-from reports import claims, intervals
+from reports import claims, figures, intervals
 from reports.claims import CONTRADICTED, MIXED, SUPPORTED, UNTESTABLE, _evidence, _slopes
 from reports.rows import LAUNCHES
 from tests import claim_cases, paper_data
@@ -52,6 +53,12 @@ def test_claims_tell_their_source_and_rule() -> None:
         assert re.search(r"arXiv \d{4}\.\d{5}", claim.published), name
         assert claim.statement.endswith("."), name
         assert len(claim.rule) > 60, name
+
+
+@pytest.mark.parametrize("folder", [claims, figures])
+def test_every_file_has_a_place_of_its_own(folder: Any) -> None:
+    places = [folder.load(name).place for name in folder.names()]
+    assert len(set(places)) == len(places), sorted(places)
 
 
 def test_one_verdict_from_several() -> None:

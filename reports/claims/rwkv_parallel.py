@@ -9,7 +9,7 @@ from reports.claims import Finding, _evidence
 
 
 class Claim:
-    place = 45
+    place = 38
     statement = "RWKV can be trained in parallel, and is then at least as fast as step by step."
     published = (
         "The RetNet paper (arXiv 2307.08621), Table 1, says the opposite: no training parallelism. Readers "
