@@ -4,7 +4,7 @@ import pytest
 
 import reports
 from reports import claims, figures
-from reports.claims import CONTRADICTED, MIXED, SUPPORTED
+from reports.claims import CONTRADICTED, MIXED, SUPPORTED, _evidence, _factors, factor_eager_training
 from tests.paper_data import GOOD, NAIVE, fig6, shares, table4
 
 
@@ -89,3 +89,13 @@ def test_training_is_compared_where_both_or_neither_recompute():
     assert finding.verdict == CONTRADICTED
     assert verdict("factor_eager_training", table4(eager=6e3)) == SUPPORTED
     assert verdict("training_throughput", table4()) == SUPPORTED, "the best of both, without recomputing"
+
+
+def test_a_rule_states_the_numbers_that_it_judges_by():
+    rule = claims.load("factor_eager_training").rule
+    for number in (factor_eager_training.LEAST, _factors.LENGTH):
+        assert f" {number:,} " in rule
+    assert f" {_evidence.MARGIN:.0%} below " in rule
+    finding = claims.load("factor_eager_training").judge(table4())
+    assert finding is not None
+    assert finding.text.endswith(", where 6.8 are claimed.")

@@ -5,6 +5,7 @@ attention over a cache that is copied for every token, and one as well as it can
 in a captured graph. A claim holds where RetNet reaches the factor against both.
 """
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -20,19 +21,23 @@ DECODED = {
 }
 WRITTEN_OUT = {"a Transformer whose scores are written out": {"implementation": "eager"}}
 RECOMPUTE = "option.recompute"
+WITHIN = f"the whole 95% interval is no more than {_evidence.MARGIN:.0%} below the factor"
 RULE = (
     f"Against each Transformer, the median of RetNet over its own, of models of {PARAMETERS:,} parameters or more at "
-    f"a length of {LENGTH:,} and the largest batch that both ran: reached where the whole 95% interval is no more than "
-    f"{_evidence.MARGIN:.0%} below the factor, missed where all of it is. Supported where it is reached against both, "
-    "contradicted where against neither, mixed otherwise; undecided where one of them was not measured."
+    f"a length of {LENGTH:,} and the largest batch that both ran: reached where {WITHIN}, missed where all of it is "
+    "further below. Supported where it is reached against both, contradicted where against neither, mixed otherwise; "
+    "undecided where one of them was not measured."
 )
 
 
 def judge(
-    result_set: Any, measure: str, metrics: tuple[str, ...], factor: float, better: str = "higher",
+    result_set: Any, measure: str, metrics: tuple[str, ...], factor: float | dict[int, float], better: str = "higher",
     rivals: dict[str, dict[str, str]] = DECODED, least: int = PARAMETERS,
 ) -> Finding | None:  # fmt: skip
-    """The finding against every rival, or None where one is missing; of several metrics, which are bytes, the sum."""
+    """The finding against every rival, or None where one is missing; of several metrics, which are bytes, the sum.
+
+    Of factors by the number of parameters that of the nearest counts.
+    """
     told = _measured(result_set, measure, metrics)
     told = told[(told["parameters"].fillna(0) >= least) & (told["sequence_length"] == LENGTH)]
     found = [_against(told, name, wanted, "+".join(metrics), factor, better) for name, wanted in rivals.items()]
@@ -56,7 +61,7 @@ def _measured(result_set: Any, measure: str, metrics: tuple[str, ...]) -> pd.Dat
 
 
 def _against(
-    told: pd.DataFrame, rival: str, wanted: dict[str, str], metric: str, factor: float, better: str
+    told: pd.DataFrame, rival: str, wanted: dict[str, str], metric: str, factor: float | dict[int, float], better: str
 ) -> Finding | None:
     columns = {f"option.{option}": value for option, value in wanted.items()}
     if not set(columns) <= set(told):
@@ -74,9 +79,15 @@ def _against(
     text += f"{wording.interval(value, low, high)} times {'more' if better == 'higher' else 'less'}"
     text += "" if pd.isna(low) else f", {_evidence.IN_ONE}"
     text += ", its steps not captured as a graph" if theirs["launches"].any() else ""
+    claimed = _nearest(factor, mine["parameters"].median()) if isinstance(factor, dict) else factor
+    text += f", where {wording.number(claimed)} are claimed"
     ends = (value, value) if pd.isna(low) else (low, high)
     table = pd.DataFrame([_evidence.line(part, metric) for part in (mine, theirs)])
-    return Finding(_reached(*ends, factor * (1 - _evidence.MARGIN)), f"{text}.", table)
+    return Finding(_reached(*ends, claimed * (1 - _evidence.MARGIN)), f"{text}.", table)
+
+
+def _nearest(factors: dict[int, float], parameters: float) -> float:
+    return factors[min(factors, key=lambda size: abs(math.log(size / parameters)))]
 
 
 def _alike_recomputed(mine: pd.DataFrame, rival: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
