@@ -22,17 +22,22 @@ DECODED = {
 WRITTEN_OUT = {"a Transformer whose scores are written out": {"implementation": "eager"}}
 RECOMPUTE = "option.recompute"
 WITHIN = f"the whole 95% interval is no more than {_evidence.MARGIN:.0%} below the factor"
-RULE = (
-    f"Against each Transformer, the median of RetNet over its own, of models of {PARAMETERS:,} parameters or more at "
-    f"a length of {LENGTH:,} and the largest batch that both ran: reached where {WITHIN}, missed where all of it is "
-    "further below. Supported where it is reached against both, contradicted where against neither, mixed otherwise; "
-    "undecided where one of them was not measured."
-)
+COUNTED = "where it is the factor or more, missed where it is less (bytes are counted: no interval, no margin)"
+
+
+def rule(reached: str = f"where {WITHIN}, missed where all of it is further below") -> str:
+    """How a factor against both Transformers is judged."""
+    return (
+        f"Against each Transformer, the median of RetNet over its own, of models of {PARAMETERS:,} parameters or more "
+        f"at a length of {LENGTH:,} and the largest batch that both ran: reached {reached}. Supported where it is "
+        "reached against both, contradicted where against neither, mixed otherwise; undecided where one of them was "
+        "not measured."
+    )
 
 
 def judge(
     result_set: Any, measure: str, metrics: tuple[str, ...], factor: float | dict[int, float], better: str = "higher",
-    rivals: dict[str, dict[str, str]] = DECODED, least: int = PARAMETERS,
+    rivals: dict[str, dict[str, str]] = DECODED, least: int = PARAMETERS, margin: float = _evidence.MARGIN,
 ) -> Finding | None:  # fmt: skip
     """The finding against every rival, or None where one is missing; of several metrics, which are bytes, the sum.
 
@@ -40,7 +45,8 @@ def judge(
     """
     told = _measured(result_set, measure, metrics)
     told = told[(told["parameters"].fillna(0) >= least) & (told["sequence_length"] == LENGTH)]
-    found = [_against(told, name, wanted, "+".join(metrics), factor, better) for name, wanted in rivals.items()]
+    ask = ("+".join(metrics), factor, better, margin)
+    found = [_against(told, name, wanted, *ask) for name, wanted in rivals.items()]
     kept = [each for each in found if each is not None]
     if len(kept) < len(rivals):
         return None
@@ -61,8 +67,9 @@ def _measured(result_set: Any, measure: str, metrics: tuple[str, ...]) -> pd.Dat
 
 
 def _against(
-    told: pd.DataFrame, rival: str, wanted: dict[str, str], metric: str, factor: float | dict[int, float], better: str
-) -> Finding | None:
+    told: pd.DataFrame, rival: str, wanted: dict[str, str], metric: str, factor: float | dict[int, float], better: str,
+    margin: float,
+) -> Finding | None:  # fmt: skip
     columns = {f"option.{option}": value for option, value in wanted.items()}
     if not set(columns) <= set(told):
         return None
@@ -83,7 +90,7 @@ def _against(
     text += f", where {wording.number(claimed)} are claimed"
     ends = (value, value) if pd.isna(low) else (low, high)
     table = pd.DataFrame([_evidence.line(part, metric) for part in (mine, theirs)])
-    return Finding(_reached(*ends, claimed * (1 - _evidence.MARGIN)), f"{text}.", table)
+    return Finding(_reached(*ends, claimed * (1 - margin)), f"{text}.", table)
 
 
 def _nearest(factors: dict[int, float], parameters: float) -> float:
