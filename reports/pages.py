@@ -104,7 +104,9 @@ def _corners(one: Any, key: str) -> dict[str, Any]:
     found = corners.measure(one)
     if found is None:
         return {"where": None, "figures": []}
-    where = found.where | {"caution": found.caution}
+    where = {
+        name: f"{at}. {found.caution([name])}" if name in found.cautions else at for name, at in found.where.items()
+    }
     return {"where": where, "figures": sections.of_triangle(one, found, key)}
 
 

@@ -39,7 +39,7 @@ def _device(result_set: Any, found: corners.Corners) -> str:
     lines = [f"| {' | '.join(COLUMNS)} |", f"| {' | '.join(COLUMNS.values())} |"]
     ordered = found.table.sort_values(["weakest", "series"], ascending=[False, True], na_position="last")
     lines += [f"| {' | '.join(_cells(result_set, line))} |" for line in ordered.to_dict("records")]
-    below = f"\n{found.caution}\n" if found.caution else ""
+    below = f"\n{found.caution()}\n" if found.cautions else ""
     return f"{where} {sizes}\n\n" + "\n".join(lines) + f"\n{below}"
 
 

@@ -84,7 +84,7 @@ def of_triangle(result_set: Any, found: corners.Corners, key: str) -> list[Secti
         triangle.TITLE,
         whole,
         text,
-        _with(TRIANGLE_NOTE, found.caution),
+        _with(TRIANGLE_NOTE, found.caution()),
         table(told, triangle.TITLE, name),
         _raw(told),
     )
@@ -135,7 +135,7 @@ def _with(note: str, caution: str) -> str:
 
 def _side(found: corners.Corners, looks: style.Style, side: tradeoffs.Side, key: str, name: str) -> Section:
     told, key = found.table, f"{key}-{side.x}-{side.y}"
-    text, note = tradeoffs.text(told, side), _with(SIDE_NOTE, found.caution if "decode" in side[:2] else "")
+    text, note = tradeoffs.text(told, side), _with(SIDE_NOTE, found.caution((side.x, side.y)))
     drawn = Markup(svg.of(tradeoffs.draw(told, looks, side), key, side.title, text))
     return Section(key, side.title, drawn, text, note, _side_table(told, side, name))
 

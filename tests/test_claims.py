@@ -9,11 +9,11 @@ import pytest
 from reports import claims, figures, intervals
 from reports.claims import CONTRADICTED, MIXED, SUPPORTED, UNTESTABLE, _evidence, _slopes
 from reports.rows import LAUNCHES
-from tests import claim_cases, paper_data
+from tests import claim_verdicts, paper_data
 from tests.claim_cases import LAUNCHED, REPLAYED, Made, bits, lengths, noisy, on, speeds
 from tests.report_data import Builder, ResultSet
 
-CASES = [*claim_cases.CASES, *paper_data.CASES]
+CASES = [*claim_verdicts.CASES, *paper_data.CASES]
 
 
 def made(*tables: Made) -> ResultSet:

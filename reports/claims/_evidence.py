@@ -19,10 +19,14 @@ SEEDS = 3  # the fewest that a claim about prediction rests on
 MARGIN = 0.1  # ratios of two speeds, measured twice on one machine, have moved by 6%
 CELL = ["sequence_length", "batch_size", "dtype"]
 IN_ONE = "interval over repeats in one process"
+LAUNCH_RULE = (
+    f"What was {rows.UNGRAPHED} decides nothing, unless it wins against a model that had one and is claimed to be "
+    "better."
+)
 SPEED_RULE = (
     f"Supported where the whole 95% interval of the ratio is more than {MARGIN:.0%} on the claimed side of 1, "
     "contradicted where all of it is as much on the other side, mixed otherwise. The interval is over repeats in one "
-    "process; a difference smaller than the margin can be one between processes."
+    f"process; a difference smaller than the margin can be one between processes. {LAUNCH_RULE}"
 )
 NOUNS = {"sequence_length": "length", "batch_size": "batch"}
 
@@ -68,14 +72,25 @@ def entry(told: pd.DataFrame, model: str, better: str = "higher") -> pd.DataFram
     return mine[(mine["label"] == label) & (mine["form"] == form)]
 
 
-def unless_launches(told: pd.DataFrame, judge: Callable[[pd.DataFrame], Finding | None]) -> Finding | None:
+def unless_launches(
+    told: pd.DataFrame, judge: Callable[[pd.DataFrame], Finding | None], favoured: str = ""
+) -> Finding | None:
     """What `judge` finds in the rows that measure the architecture; where those do not suffice but the ones that
-    measure launches would, its numbers without a verdict and the reason."""
+    measure launches would, its numbers without a verdict and the reason. Launches only slow what is launched: the model
+    that is claimed to be better, `favoured`, has lost where it was replayed and the other wins in spite of them."""
     found = judge(told[~told["launches"]])
     if found is not None or not told["launches"].any():
         return found
     found = judge(told)
-    return found and Finding(UNTESTABLE, f"{found.text} It was {rows.LAUNCHES}", found.table)
+    if found is None:
+        return None
+    used = told[told["point"].isin(" ".join(found.table["point"]).split())]
+    slow = used[used["launches"]].drop_duplicates("label")
+    names = [wording.title(label, model) for label, model in zip(slow["label"], slow["model"], strict=True)]
+    who = "It" if used["launches"].all() else wording.listed(sorted(names))
+    if favoured and found.verdict == CONTRADICTED and favoured not in set(slow["model"]):
+        return Finding(CONTRADICTED, f"{found.text} {who} was {rows.UNGRAPHED}, which can only slow it.", found.table)
+    return Finding(UNTESTABLE, f"{found.text} {who} was {rows.LAUNCHES}", found.table)
 
 
 def ratio(
@@ -100,7 +115,7 @@ def ratio(
         verdict = by_margin(*((value, value) if counted else (low, high)), margin, better)
         return Finding(verdict, f"{text}.", pd.DataFrame([line(part, metric) for part in parts]))
 
-    return unless_launches(told, judge)
+    return judge(told) if counted else unless_launches(told, judge, models[0])
 
 
 def _common(told: pd.DataFrame, least: int, batch: str) -> Any | None:

@@ -5,13 +5,14 @@ attention over a cache that is copied for every token, and one as well as it can
 in a captured graph. A claim holds where RetNet reaches the factor against both.
 """
 
+import functools
 import math
 from typing import Any
 
 import pandas as pd
 
 from reports import intervals, rows, wording
-from reports.claims import CONTRADICTED, MIXED, SUPPORTED, Finding, _evidence, together
+from reports.claims import CONTRADICTED, MIXED, SUPPORTED, UNTESTABLE, Finding, _evidence, together
 
 LENGTH = 8192  # tokens, the paper's longest
 PARAMETERS = 6_000_000_000  # the least that stand for the paper's 6.7B
@@ -30,8 +31,8 @@ def rule(reached: str = f"where {WITHIN}, missed where all of it is further belo
     return (
         f"Against each Transformer, the median of RetNet over its own, of models of {PARAMETERS:,} parameters or more "
         f"at a length of {LENGTH:,} and the largest batch that both ran: reached {reached}. Supported where it is "
-        "reached against both, contradicted where against neither, mixed otherwise; undecided where one of them was "
-        "not measured."
+        "reached against both, contradicted where against neither, mixed otherwise; undecided where one of "
+        f"them was not measured or decides nothing. {_evidence.LAUNCH_RULE}"
     )
 
 
@@ -39,19 +40,24 @@ def judge(
     result_set: Any, measure: str, metrics: tuple[str, ...], factor: float | dict[int, float], better: str = "higher",
     rivals: dict[str, dict[str, str]] = DECODED, least: int = PARAMETERS, margin: float = _evidence.MARGIN,
 ) -> Finding | None:  # fmt: skip
-    """The finding against every rival, or None where one is missing; of several metrics, which are bytes, the sum.
+    """The finding against every rival, without a verdict where one has none, or None where one is missing.
 
-    Of factors by the number of parameters that of the nearest counts.
+    Of several metrics, which are bytes, the sum; of factors by the number of parameters that of the nearest.
     """
     told = _measured(result_set, measure, metrics)
     told = told[(told["parameters"].fillna(0) >= least) & (told["sequence_length"] == LENGTH)]
-    ask = ("+".join(metrics), factor, better, margin)
-    found = [_against(told, name, wanted, *ask) for name, wanted in rivals.items()]
+
+    def against(told: pd.DataFrame, rival: str) -> Finding | None:
+        return _against(told, rival, rivals[rival], "+".join(metrics), factor, better, margin)
+
+    found = [_evidence.unless_launches(told, functools.partial(against, rival=name), "retnet") for name in rivals]
     kept = [each for each in found if each is not None]
     if len(kept) < len(rivals):
         return None
     table = pd.concat([each.table for each in kept]).drop_duplicates(ignore_index=True)
-    return Finding(together(each.verdict for each in kept), " ".join(each.text for each in kept), table)
+    verdicts = [each.verdict for each in kept]
+    verdict = UNTESTABLE if UNTESTABLE in verdicts else together(verdicts)
+    return Finding(verdict, " ".join(each.text for each in kept), table)
 
 
 def _measured(result_set: Any, measure: str, metrics: tuple[str, ...]) -> pd.DataFrame:
@@ -85,7 +91,6 @@ def _against(
     text = f"Against {rival}, {f'batch {wording.number(batch)}' if batch else 'each at its own largest batch'}: "
     text += f"{wording.interval(value, low, high)} times {'more' if better == 'higher' else 'less'}"
     text += "" if pd.isna(low) else f", {_evidence.IN_ONE}"
-    text += ", its steps not captured as a graph" if theirs["launches"].any() else ""
     claimed = _nearest(factor, mine["parameters"].median()) if isinstance(factor, dict) else factor
     text += f", where {wording.number(claimed)} are claimed"
     ends = (value, value) if pd.isna(low) else (low, high)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from reports.claims import Finding, _factors
+from reports.claims import Finding, _evidence, _factors
 
 FACTORS = {1_300_000_000: 6.8, 2_700_000_000: 7.5, 6_700_000_000: 6.3, 13_000_000_000: 7.1}  # by parameters
 LEAST = 1_000_000_000  # parameters that stand for the paper's smallest
@@ -23,7 +23,7 @@ class Claim:
         f"Training tokens/s of models of {LEAST:,} parameters or more at a length of {_factors.LENGTH:,} and the "
         "largest batch that both ran, both with blocks recomputed going backward or both without, against the factor "
         f"at the nearest of the paper's sizes: supported where {_factors.WITHIN}, contradicted where all of it is "
-        "further below, mixed otherwise."
+        f"further below, mixed otherwise. {_evidence.LAUNCH_RULE}"
     )
 
     def judge(self, result_set: Any) -> Finding | None:

@@ -30,9 +30,9 @@ class Claim:
         said = wording.listed([f"{name} {triangle.ratio(ratios[f'{name}_ratio'])}" for name in corners.CORNERS])
         if ratios.isna().any():
             return Finding(UNTESTABLE, f"A corner is a gap: {said}.", mine)
-        least = (ratios.drop("decode_ratio") if found.caution else ratios).min()
+        least = ratios.drop([f"{name}_ratio" for name in found.cautions]).min()
         verdict = SUPPORTED if least >= NEAR else CONTRADICTED if least < FAR else MIXED
         text = f"RetNet's ratios to the best: {said}."
-        if found.caution:  # the other two corners can contradict; alone they support nothing
-            verdict, text = CONTRADICTED if least < FAR else UNTESTABLE, f"{text} {found.caution}"
+        if found.cautions:  # the other corners can contradict; alone they support nothing
+            verdict, text = CONTRADICTED if least < FAR else UNTESTABLE, f"{text} {found.caution()}"
         return Finding(verdict, text, mine)
