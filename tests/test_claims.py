@@ -150,6 +150,29 @@ def test_a_slope_across_batches_needs_equal_tokens() -> None:
     assert _slopes.slopes(*slope, equal_tokens=True).empty
 
 
+def test_a_cell_of_other_tokens_leaves_the_rest_a_slope() -> None:
+    def longer(builder: Builder) -> None:
+        lengths({512: 80, 1024: 82, 2048: 81, 4096: 80})(builder)
+        builder.speed("training", "retnet", 8192, 1, 10.0)
+
+    finding = claims.load("linear_training").judge(made(longer))
+    assert finding is not None
+    assert finding.verdict == SUPPORTED
+    assert "over length 512 to 4,096 at equal tokens per step" in finding.text
+    assert len(finding.table["point"].iloc[0].split()) == 4
+
+
+def test_a_grid_has_a_slope_at_every_batch() -> None:
+    def grid(builder: Builder) -> None:
+        for length in (256, 512, 1024):
+            for batch in (4, 8, 16):
+                builder.speed("training", "retnet", length, batch, 80.0)
+
+    finding = claims.load("linear_training").judge(made(grid))
+    assert finding is not None
+    assert list(finding.table["batch_size"]) == [4, 8, 16]
+
+
 def test_decoding_without_a_graph_decides_nothing_unless_there_is_also_some_with() -> None:
     launched = speeds("decode", 4096, more=LAUNCHED, retnet=300, transformer=100)
     claim = claims.load("inference_throughput")
