@@ -9,7 +9,7 @@ import pytest
 from reports import claims, figures, intervals
 from reports.claims import CONTRADICTED, MIXED, SUPPORTED, UNTESTABLE, _evidence, _slopes
 from reports.rows import LAUNCHES
-from tests import claim_verdicts, paper_data
+from tests import claim_cases, claim_verdicts, paper_data
 from tests.claim_cases import LAUNCHED, REPLAYED, Made, bits, lengths, noisy, on, speeds
 from tests.report_data import Builder, ResultSet
 
@@ -198,3 +198,10 @@ def test_claims_of_one_kind_share_one_rule() -> None:
     assert claims.load("retnet_linear").rule == claims.load("retnet_rwkv").rule == _evidence.ONE_BETTER
     assert _evidence.ONE_BETTER in claims.load("linear_transformer").rule
     assert claims.load("zero_shot").rule.startswith("No measure yet")
+
+
+@pytest.mark.parametrize(("short", "seeds"), [(1, 2), (2, 1)])
+def test_only_seeds_that_have_both_are_counted(short: int, seeds: int) -> None:
+    finding = claims.load("extrapolation").judge(made(claim_cases.short_of_longest(0.1, short)))
+    assert finding is not None
+    assert finding.text == f"At length 512 against 128: +10.00%, from {seeds} of the 3 seeds that are needed."

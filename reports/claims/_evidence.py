@@ -156,18 +156,24 @@ def prediction(
     if not set(pair) <= set(both.columns):
         return None
     both = both[list(pair)].dropna()
+    if both.empty:
+        return None
     table = told[told["label"].isin(pair) & told["seed"].isin(both.index)]
     table = table[["label", "seed", "value", "point"]].rename(columns={"label": "series", "value": "bits_per_byte"})
-    change, low, high = intervals.mean_of_few(both[pair[0]] / both[pair[1]] - 1)
     name = " against ".join(_pretty(label, told) for label in pair)
+    text = f"{name}: {both[pair[0]].mean():.4f} against {both[pair[1]].mean():.4f} bits per byte,"
+    found = over_seeds(text, both[pair[0]] / both[pair[1]] - 1, bound, table)
     left_out = budget.one(result_set).left_out
-    text = f"{name}: {both[pair[0]].mean():.4f} against {both[pair[1]].mean():.4f} bits per byte, {change:+.2%}"
-    if len(both) < SEEDS:
-        return Finding(
-            UNTESTABLE, f"{text}, from {len(both)} of the {SEEDS} seeds that are needed. {left_out}".strip(), table
-        )
-    text += f" (95% interval {low:+.2%} to {high:+.2%}, {len(both)} seeds by Student's t)."
-    text += f" {left_out}" if left_out else ""
+    return Finding(found.verdict, f"{found.text} {left_out}", found.table) if left_out else found
+
+
+def over_seeds(text: str, changes: pd.Series, bound: float, table: pd.DataFrame) -> Finding:
+    """Judges whether changes, one a seed that has both values, are below `bound`; `text` says of what to what."""
+    change, low, high = intervals.mean_of_few(changes)
+    text += f" {change:+.2%}"
+    if len(changes) < SEEDS:
+        return Finding(UNTESTABLE, f"{text}, from {len(changes)} of the {SEEDS} seeds that are needed.", table)
+    text += f" (95% interval {low:+.2%} to {high:+.2%}, {len(changes)} seeds by Student's t)."
     return Finding(by_interval(low, high, bound, above=False), text, table)
 
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from reports import intervals, language
-from reports.claims import UNTESTABLE, Finding, _evidence
+from reports import language
+from reports.claims import Finding, _evidence
 
 
 class Claim:
@@ -23,13 +23,7 @@ class Claim:
         wide = told.pivot_table(index="seed", columns="bucket", values="value").dropna()
         if wide.shape[1] < 2 or wide.empty:
             return None
-        change, low, high = intervals.mean_of_few(wide.iloc[:, -1] / wide.iloc[:, -2] - 1)
-        text = f"Up to position {wide.columns[-1]} against up to {wide.columns[-2]}: {change:+.2%}"
         table = told.rename(columns={"label": "series", "value": "bits_per_byte"})
         table = table[["series", "seed", "length", "bucket", "bits_per_byte", "point"]]
-        if len(wide) < _evidence.SEEDS:
-            return Finding(
-                UNTESTABLE, f"{text}, from {len(wide)} of the {_evidence.SEEDS} seeds that are needed.", table
-            )
-        verdict = _evidence.by_interval(low, high, 0, above=False)
-        return Finding(verdict, f"{text} (95% interval {low:+.2%} to {high:+.2%}).", table)
+        text = f"Up to position {wide.columns[-1]} against up to {wide.columns[-2]}:"
+        return _evidence.over_seeds(text, wide.iloc[:, -1] / wide.iloc[:, -2] - 1, 0, table)
