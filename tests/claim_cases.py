@@ -102,8 +102,9 @@ def wkv(slow: float, fast: float, more: dict[str, Any] | None = None) -> Made:
     return rows
 
 
-def later(change: float) -> Made:
-    """RetNet whose last positions, and whose longer sequences, have so much more or fewer bits per byte."""
+def later(change: float, shorter: bool = False) -> Made:
+    """RetNet whose last positions, and whose longer sequences, have so much more or fewer bits per byte; trained at
+    128, and where `shorter` evaluated at 64 too, with so much less or more."""
 
     def rows(made: Builder) -> None:
         for seed in range(3):
@@ -116,6 +117,7 @@ def later(change: float) -> Made:
                 (128, 128, 1 + change),
                 (128, None, 1),
                 (512, None, 1 + change),
+                *([(64, None, 1 / (1 + change))] if shorter else []),
             ):
                 value = (2 + 0.01 * seed) * times
                 made.samples(point, "bits_per_byte", [value], length=length, bucket=bucket)

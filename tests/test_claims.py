@@ -205,3 +205,15 @@ def test_only_seeds_that_have_both_are_counted(short: int, seeds: int) -> None:
     finding = claims.load("extrapolation").judge(made(claim_cases.short_of_longest(0.1, short)))
     assert finding is not None
     assert finding.text == f"At length 512 against 128: +10.00%, from {seeds} of the 3 seeds that are needed."
+
+
+def test_what_is_missing_to_tell_the_use_of_context_is_said() -> None:
+    finding = claims.load("context_helps").judge(made(claim_cases.later(0.1)))
+    assert finding is not None
+    assert "No length below the training length, 128, was evaluated" in finding.text
+    plan = figures.load("position")
+    data = plan.data(made(claim_cases.later(0.1)))
+    assert data is not None
+    assert "other bytes" in plan.note
+    assert "other bytes" in plan.text(data)
+    assert "help" not in plan.title
