@@ -136,6 +136,14 @@ def short_of_longest(change: float, short: int) -> Made:
     return rows
 
 
+def worse_at_twice_the_rate(made: Builder) -> None:
+    """Two learning rates tried of all that is trained, the lower of which is the better."""
+    trained = [row for row in made.rows["points"] if row["measure"] == "language" and row["seed"] == 0]
+    for row in trained:
+        row["role"] = "trial"
+        made.language(row["label"], 0, 2 * row["learning_rate"], 9.0, role="trial")
+
+
 def on(device: str) -> Made:
     def rows(made: Builder) -> None:
         speeds("training", retnet=10)(made)

@@ -217,3 +217,18 @@ def test_what_is_missing_to_tell_the_use_of_context_is_said() -> None:
     assert "other bytes" in plan.note
     assert "other bytes" in plan.text(data)
     assert "help" not in plan.title
+
+
+@pytest.mark.parametrize(("name", "rows", "verdict"), CASES, ids=[f"{name}-{verdict}" for name, _, verdict in CASES])
+def test_what_rests_on_a_rate_at_the_edge_of_those_tried_says_so(name: str, rows: Made, verdict: str) -> None:
+    told = made(rows, claim_cases.worse_at_twice_the_rate)
+    finding = claims.load(name).judge(told)
+    assert finding is not None
+    assert finding.verdict == verdict, "one sentence more changes no verdict"
+    trained = set(told.points.loc[told.points["measure"] == "language", "point"])
+    if trained & set(" ".join(finding.table["point"]).split()) and verdict in (SUPPORTED, CONTRADICTED):
+        assert finding.text.count("Best at the edge of the learning rates tried") == 1
+        assert "RetNet" in finding.text.partition("Best at the edge")[2] or name == "linear_transformer"
+    finding = claims.load(name).judge(made(rows))
+    assert finding is not None
+    assert "edge" not in finding.text

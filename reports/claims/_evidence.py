@@ -6,7 +6,7 @@ they do not say, so models are told apart by more than a margin. Predictions are
 interval of Student's t over seeds, and need at least three seeds.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -148,6 +148,13 @@ def prediction(
 ) -> Finding | None:
     """Judges whether the first predicts better than the second: bits per byte of the first over the second, less 1, is
     below `bound`. `labels` names entries where the models alone do not."""
+    found = _compared(result_set, models, bound, labels)
+    return found and cautioned(result_set, found)
+
+
+def _compared(
+    result_set: Any, models: tuple[str, str], bound: float = 0.0, labels: tuple[str, str] | None = None
+) -> Finding | None:
     told = language.headline(result_set).rename(columns={"bits_per_byte": "value"})
     if told.empty:
         return None
@@ -162,9 +169,25 @@ def prediction(
     table = table[["label", "seed", "value", "point"]].rename(columns={"label": "series", "value": "bits_per_byte"})
     name = " against ".join(_pretty(label, told) for label in pair)
     text = f"{name}: {both[pair[0]].mean():.4f} against {both[pair[1]].mean():.4f} bits per byte,"
-    found = over_seeds(text, both[pair[0]] / both[pair[1]] - 1, bound, table)
-    left_out = budget.one(result_set).left_out
-    return Finding(found.verdict, f"{found.text} {left_out}", found.table) if left_out else found
+    return over_seeds(text, both[pair[0]] / both[pair[1]] - 1, bound, table)
+
+
+def cautioned(result_set: Any, found: Finding) -> Finding:
+    """A finding about prediction with what must be known of the rows behind it: which are left out of it, and whose
+    learning rate may not be the best."""
+    told = [found.text, budget.one(result_set).left_out, at_edge(result_set, found.table["series"])]
+    return Finding(found.verdict, " ".join(filter(None, told)), found.table)
+
+
+def at_edge(result_set: Any, labels: Iterable[str]) -> str:
+    """Which of these were best at the lowest or highest learning rate tried; empty where none was."""
+    tried = language.trials(result_set)
+    if tried is None:
+        return ""
+    edge = tried[tried["at_edge"] & tried["label"].isin(set(labels))]
+    names = [wording.title(label, model) for label, model in zip(edge["label"], edge["model"], strict=True)]
+    told = "Best at the edge of the learning rates tried, so that one beyond might do better: "
+    return f"{told}{wording.listed(names)}." if names else ""
 
 
 def over_seeds(text: str, changes: pd.Series, bound: float, table: pd.DataFrame) -> Finding:
@@ -216,9 +239,10 @@ ALL_BETTER = (
 
 def all_better(result_set: Any, model: str, pairs: list[tuple[str, str]]) -> Finding | None:
     """One finding from several comparisons (better, worse) of entries of one model."""
-    found = [prediction(result_set, (model, model), labels=pair) for pair in pairs]
+    found = [_compared(result_set, (model, model), labels=pair) for pair in pairs]
     kept = [finding for finding in found if finding is not None]
     if not kept:
         return None
     table = pd.concat([finding.table for finding in kept]).drop_duplicates(ignore_index=True)
-    return Finding(together(one.verdict for one in kept), " ".join(one.text for one in kept), table)
+    verdict, text = together(one.verdict for one in kept), " ".join(one.text for one in kept)
+    return cautioned(result_set, Finding(verdict, text, table))

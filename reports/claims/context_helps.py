@@ -36,7 +36,8 @@ class Claim:
         if both.empty:
             return Finding(UNTESTABLE, _missing(trained), table)
         text = f"At length {trained} against {shorter.max()}, on the same bytes:"
-        return _evidence.over_seeds(text, both[trained] / both[shorter.max()] - 1, 0, table)
+        found = _evidence.over_seeds(text, both[trained] / both[shorter.max()] - 1, 0, table)
+        return _evidence.cautioned(result_set, found)
 
 
 def _missing(trained: int) -> str:

@@ -31,4 +31,5 @@ class Claim:
         table = told.rename(columns={"label": "series", "value": "bits_per_byte"})
         table = table[["series", "seed", "length", "bits_per_byte", "point"]]
         text = f"At length {longest} against {trained}:"
-        return _evidence.over_seeds(text, both[longest] / both[trained] - 1, LOSS, table)
+        found = _evidence.over_seeds(text, both[longest] / both[trained] - 1, LOSS, table)
+        return _evidence.cautioned(result_set, found)
