@@ -12,6 +12,7 @@ is a gap, never a zero. `weakest` is the smallest of the three: a model that has
 """
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -30,13 +31,17 @@ NOTHING_LEARNED = "no model does better than byte frequencies alone"
 @dataclasses.dataclass(frozen=True)
 class Corners:
     """`table` has a line per label; `where` says for each corner what it was measured at, and what was passed over;
-    `caution` why the decode corner does not rank architectures, where it does not; `edges` whose quality may be better
+    `cautions` why a corner does not rank architectures, for each that does not; `edges` whose quality may be better
     than shown."""
 
     table: pd.DataFrame
     where: dict[str, str]
-    caution: str = ""
+    cautions: dict[str, str]
     edges: str = ""
+
+    def caution(self, names: Iterable[str] = CORNERS) -> str:
+        """What is to be said of these corners; empty where nothing is."""
+        return " ".join(self.cautions[name] for name in names if name in self.cautions)
 
 
 @rows.once
@@ -63,11 +68,13 @@ def measure(result_set: Any) -> Corners | None:
     table["point"] = table["point"].str.split().str.join(" ")
     table = table.drop(columns=[f"{name}_point" for name in CORNERS])
     where = {"training": training_at, "decode": decode_at, "quality": quality_at}
-    return Corners(table, where, _caution(points, table), language.edges(result_set))
+    return Corners(table, where, _cautions(points, table), language.edges(result_set))
 
 
-def _caution(points: pd.DataFrame, table: pd.DataFrame) -> str:
-    return rows.launched(points[points["point"].isin(" ".join(table["point"]).split())])
+def _cautions(points: pd.DataFrame, table: pd.DataFrame) -> dict[str, str]:
+    shown = points[points["point"].isin(" ".join(table["point"]).split())]
+    told = {name: rows.launched(shown[shown["measure"] == name]) for name in CORNERS}
+    return {name: text for name, text in told.items() if text}
 
 
 def _speed(result_set: Any, name: str) -> tuple[pd.DataFrame, str]:

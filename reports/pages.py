@@ -103,7 +103,8 @@ def _corners(one: Any, key: str) -> dict[str, Any]:
     found = corners.measure(one)
     if found is None:
         return {"where": None, "figures": []}
-    where = found.where | {"caution": found.caution, "edges": found.edges}
+    more = {name: [found.caution([name]), found.edges if name == "quality" else ""] for name in found.where}
+    where = {name: ". ".join([at, *filter(None, more[name])]) for name, at in found.where.items()}
     return {"where": where, "figures": sections.of_triangle(one, found, key)}
 
 

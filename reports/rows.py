@@ -21,8 +21,8 @@ SHAPE = ["width", "layers", "heads", "parameters_target"]
 CELL = ["sequence_length", "batch_size", "dtype"]  # where models are compared
 FACTORS = ["form", "batch_size", "sequence_length", "dtype", *SHAPE]
 SAME_POINT = ["measure", "label", *FACTORS, "device", "training_sequence_length", "training_batch_size", "seed"]
-LAUNCHES = "timed on CUDA without a captured graph: such times are of kernel launches and rank no architectures."
-REPLAYED = {"decode": "Decoding", "prefill": "Reading prompts"}  # measures whose work a GPU replays
+UNGRAPHED = "timed on CUDA without a captured graph"
+LAUNCHES = f"{UNGRAPHED}: such times are of kernel launches and rank no architectures."
 FLOOR = (("flops_per_second", "peak_flops"), ("bytes_per_second", "peak_bytes_per_second"))  # of environments.csv
 SHARE = "share_of_floor"
 SEVERITY = ("ok", "not_applicable", "skipped", "timeout", "oom", "error")
@@ -196,20 +196,18 @@ def tidy(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def launches(points: pd.DataFrame) -> pd.Series:
-    """Which rows of points.csv measure what `LAUNCHES` says."""
-    replayed = points["graph"].astype(object).fillna("").astype(str).str.lower() == "true"
-    return points["measure"].isin(REPLAYED) & (points["device"] == "cuda") & ~replayed
+    """Which rows of points.csv measure what `LAUNCHES` says; `graph` is empty where nothing was timed on CUDA."""
+    return points["graph"].astype(object).fillna("").astype(str).str.lower() == "false"
 
 
 def launched(points: pd.DataFrame) -> str:
     """What `LAUNCHES` says of these rows, by label where other labels' work was replayed; empty where of none."""
     told = []
-    for measure, work in REPLAYED.items():
-        timed = points[(points["measure"] == measure) & (points["device"] == "cuda")]
+    for measure, timed in points[points["graph"].notna()].groupby("measure", sort=True):
         labels = sorted(timed.loc[launches(timed), "label"].unique())
         if labels:
             of = "" if len(labels) == timed["label"].nunique() else f" of {wording.listed(labels)}"
-            told.append(f"{work}{of} was {LAUNCHES}")
+            told.append(f"{str(measure).replace('_', ' ').capitalize()}{of} was {LAUNCHES}")
     return " ".join(told)
 
 

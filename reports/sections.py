@@ -85,7 +85,7 @@ def of_triangle(result_set: Any, found: corners.Corners, key: str) -> list[Secti
         triangle.TITLE,
         whole,
         text,
-        _with(TRIANGLE_NOTE, found.caution, found.edges),
+        _with(TRIANGLE_NOTE, found.caution(), found.edges),
         table(told, triangle.TITLE, name),
         _raw(told),
     )
@@ -136,8 +136,8 @@ def _with(note: str, *more: str) -> str:
 
 def _side(found: corners.Corners, looks: style.Style, side: tradeoffs.Side, key: str, name: str) -> Section:
     told, key = found.table, f"{key}-{side.x}-{side.y}"
-    said = {"decode": found.caution, "quality": found.edges}
-    text, note = tradeoffs.text(told, side), _with(SIDE_NOTE, *(said.get(name, "") for name in side[:2]))
+    edges = found.edges if "quality" in (side.x, side.y) else ""
+    text, note = tradeoffs.text(told, side), _with(SIDE_NOTE, found.caution((side.x, side.y)), edges)
     drawn = Markup(svg.of(tradeoffs.draw(told, looks, side), key, side.title, text))
     return Section(key, side.title, drawn, text, note, _side_table(told, side, name))
 

@@ -1,18 +1,19 @@
 """The claims: verdicts with known answers, each of the four reached, and every claim able to go either way."""
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
 
-from reports import claims, intervals
+from reports import claims, figures, intervals
 from reports.claims import CONTRADICTED, MIXED, SUPPORTED, UNTESTABLE, _evidence, _slopes
 from reports.rows import LAUNCHES
-from tests import claim_cases, paper_data
+from tests import claim_cases, claim_verdicts, paper_data
 from tests.claim_cases import LAUNCHED, REPLAYED, Made, bits, lengths, noisy, on, speeds
 from tests.report_data import Builder, ResultSet
 
-CASES = [*claim_cases.CASES, *paper_data.CASES]
+CASES = [*claim_verdicts.CASES, *paper_data.CASES]
 
 
 def made(*tables: Made) -> ResultSet:
@@ -52,6 +53,12 @@ def test_claims_tell_their_source_and_rule() -> None:
         assert re.search(r"arXiv \d{4}\.\d{5}", claim.published), name
         assert claim.statement.endswith("."), name
         assert len(claim.rule) > 60, name
+
+
+@pytest.mark.parametrize("folder", [claims, figures])
+def test_every_file_has_a_place_of_its_own(folder: Any) -> None:
+    places = [folder.load(name).place for name in folder.names()]
+    assert len(set(places)) == len(places), sorted(places)
 
 
 def test_one_verdict_from_several() -> None:
@@ -143,6 +150,29 @@ def test_a_slope_across_batches_needs_equal_tokens() -> None:
     assert _slopes.slopes(*slope, equal_tokens=True).empty
 
 
+def test_a_cell_of_other_tokens_leaves_the_rest_a_slope() -> None:
+    def longer(builder: Builder) -> None:
+        lengths({512: 80, 1024: 82, 2048: 81, 4096: 80})(builder)
+        builder.speed("training", "retnet", 8192, 1, 10.0)
+
+    finding = claims.load("linear_training").judge(made(longer))
+    assert finding is not None
+    assert finding.verdict == SUPPORTED
+    assert "over length 512 to 4,096 at equal tokens per step" in finding.text
+    assert len(finding.table["point"].iloc[0].split()) == 4
+
+
+def test_a_grid_has_a_slope_at_every_batch() -> None:
+    def grid(builder: Builder) -> None:
+        for length in (256, 512, 1024):
+            for batch in (4, 8, 16):
+                builder.speed("training", "retnet", length, batch, 80.0)
+
+    finding = claims.load("linear_training").judge(made(grid))
+    assert finding is not None
+    assert list(finding.table["batch_size"]) == [4, 8, 16]
+
+
 def test_decoding_without_a_graph_decides_nothing_unless_there_is_also_some_with() -> None:
     launched = speeds("decode", 4096, more=LAUNCHED, retnet=300, transformer=100)
     claim = claims.load("inference_throughput")
@@ -168,3 +198,37 @@ def test_claims_of_one_kind_share_one_rule() -> None:
     assert claims.load("retnet_linear").rule == claims.load("retnet_rwkv").rule == _evidence.ONE_BETTER
     assert _evidence.ONE_BETTER in claims.load("linear_transformer").rule
     assert claims.load("zero_shot").rule.startswith("No measure yet")
+
+
+@pytest.mark.parametrize(("short", "seeds"), [(1, 2), (2, 1)])
+def test_only_seeds_that_have_both_are_counted(short: int, seeds: int) -> None:
+    finding = claims.load("extrapolation").judge(made(claim_cases.short_of_longest(0.1, short)))
+    assert finding is not None
+    assert finding.text == f"At length 512 against 128: +10.00%, from {seeds} of the 3 seeds that are needed."
+
+
+def test_what_is_missing_to_tell_the_use_of_context_is_said() -> None:
+    finding = claims.load("context_helps").judge(made(claim_cases.later(0.1)))
+    assert finding is not None
+    assert "No length below the training length, 128, was evaluated" in finding.text
+    plan = figures.load("position")
+    data = plan.data(made(claim_cases.later(0.1)))
+    assert data is not None
+    assert "other bytes" in plan.note
+    assert "other bytes" in plan.text(data)
+    assert "help" not in plan.title
+
+
+@pytest.mark.parametrize(("name", "rows", "verdict"), CASES, ids=[f"{name}-{verdict}" for name, _, verdict in CASES])
+def test_what_rests_on_a_rate_at_the_edge_of_those_tried_says_so(name: str, rows: Made, verdict: str) -> None:
+    told = made(rows, claim_cases.worse_at_twice_the_rate)
+    finding = claims.load(name).judge(told)
+    assert finding is not None
+    assert finding.verdict == verdict, "one sentence more changes no verdict"
+    trained = set(told.points.loc[told.points["measure"] == "language", "point"])
+    if trained & set(" ".join(finding.table["point"]).split()) and verdict in (SUPPORTED, CONTRADICTED):
+        assert finding.text.count("Best at the edge of the learning rates tried") == 1
+        assert "RetNet" in finding.text.partition("Best at the edge")[2] or name == "linear_transformer"
+    finding = claims.load(name).judge(made(rows))
+    assert finding is not None
+    assert "edge" not in finding.text

@@ -87,23 +87,27 @@ def test_text_and_code_agree_that_most_is_what_counts() -> None:
         assert "all models ran" not in text
 
 
-def decoded_on_cuda(graph: str) -> Builder:
+def on_cuda(graph: str, measure: str = "decode") -> Builder:
     made = corner_set()
     for row in made.rows["points"]:
-        if row["measure"] == "decode":
+        if row["measure"] == measure:
             row |= {"device": "cuda", "graph": graph}
     return made
 
 
-def test_the_decode_corner_says_where_it_is_of_launches() -> None:
-    launched, replayed = (corners.measure(decoded_on_cuda(graph).build()) for graph in ("false", "true"))
+@pytest.mark.parametrize(
+    ("measure", "sides"),
+    [("decode", ["key-decode-quality", "key-training-decode"]), ("training", ["key-training-quality"])],
+)
+def test_a_corner_says_where_it_is_of_launches(measure: str, sides: list[str]) -> None:
+    launched, replayed = (corners.measure(on_cuda(graph, measure).build()) for graph in ("false", "true"))
     assert launched is not None
-    assert launched.caution == f"Decoding was {rows.LAUNCHES}"
+    assert launched.cautions == {measure: f"{measure.capitalize()} was {rows.LAUNCHES}"}
     assert replayed is not None
-    assert replayed.caution == ""
-    shown = sections.of_triangle(decoded_on_cuda("false").build(), launched, "key")
-    cautioned = [section.key for section in shown if rows.LAUNCHES in section.note]
-    assert cautioned == ["key", "key-decode-quality", "key-training-decode"]
+    assert replayed.caution() == ""
+    shown = sections.of_triangle(on_cuda("false", measure).build(), launched, "key")
+    cautioned = {section.key for section in shown if rows.LAUNCHES in section.note}
+    assert cautioned == {"key", "key-training-decode", *sides}
 
 
 def tuned(*rates: float) -> Builder:
@@ -136,14 +140,14 @@ def test_quality_says_whose_rate_is_at_the_edge_of_the_grid_wherever_it_is_shown
     assert alone.edges == ""
 
 
-def test_a_page_says_whose_decoding_is_of_launches() -> None:
-    made = decoded_on_cuda("true")
-    for row in made.rows["points"]:
-        row |= {"graph": "false"} if row["label"] == "rwkv" else {}
-    assert provenance.cautions(made.build()) == [f"Decoding of rwkv was {rows.LAUNCHES}"]
-    for row in made.rows["points"]:
-        row |= {"measure": "prefill"} if row["measure"] == "decode" else {}
-    assert provenance.cautions(made.build()) == [f"Reading prompts of rwkv was {rows.LAUNCHES}"]
+@pytest.mark.parametrize("measure", ["decode", "prefill", "training", "largest_batch", "energy", "operation"])
+def test_a_page_says_whose_times_are_of_launches(measure: str) -> None:
+    made = Builder()
+    for label, graph in (("retnet", "true"), ("rwkv", "false")):
+        made.speed(measure, label, 64, 2, 10.0, device="cuda", graph=graph)
+        made.point("memory", label, device="cuda")
+    told = f"{measure.replace('_', ' ').capitalize()} of rwkv was {rows.LAUNCHES}"
+    assert provenance.cautions(made.build()) == [told]
 
 
 def test_training_and_quality_say_in_which_number_format_they_train() -> None:

@@ -4,7 +4,8 @@ import pytest
 
 import reports
 from reports import claims, figures
-from reports.claims import CONTRADICTED, MIXED, SUPPORTED
+from reports.claims import CONTRADICTED, MIXED, SUPPORTED, _evidence, _factors, factor_eager_training
+from reports.rows import UNGRAPHED
 from tests.paper_data import GOOD, NAIVE, fig6, shares, table4
 
 
@@ -41,12 +42,14 @@ def test_the_largest_batches_stand_in_a_table_with_their_counts():
 
 def test_a_factor_is_against_both_transformers():
     reached = shares(good=0.3, naive=0.1)
-    for told, wanted in ((fig6(), CONTRADICTED), (fig6(shares(naive=0.2)), MIXED), (fig6(reached), MIXED)):
-        assert verdict("factor_throughput", told) == wanted
+    for shown, wanted in ((None, CONTRADICTED), (shares(naive=0.2), MIXED), (reached, MIXED)):
+        assert verdict("factor_throughput", fig6(shown, naive_graph="true")) == wanted
     finding = claims.load("factor_throughput").judge(fig6())
     assert finding is not None
     assert finding.text.count("Against a") == 2
-    assert "batch 8: 7.276 (7.254 to 7.297) times more, interval over repeats in one process, its steps" in finding.text
+    assert "batch 8: 7.276 (7.254 to 7.297) times more, interval over repeats in one process, where 8.4" in finding.text
+    slowed = f"Transformer implementation=eager cache=concatenated was {UNGRAPHED}, which can only slow it."
+    assert finding.text.count(slowed) == finding.text.count(UNGRAPHED) == 1
     assert list(finding.table["series"]) == ["retnet", NAIVE, GOOD]
     assert set(finding.table["sequence_length"]) == {8192}
 
@@ -65,7 +68,7 @@ def test_memory_is_that_of_weights_and_state():
 
 
 def test_at_its_own_largest_batch_each_model_is_compared_with_the_others():
-    finding = claims.load("factor_largest_batch").judge(fig6())
+    finding = claims.load("factor_largest_batch").judge(fig6(naive_graph="true"))
     assert finding is not None
     assert finding.verdict == SUPPORTED
     assert finding.text.count("each at its own largest batch") == 2
@@ -89,3 +92,13 @@ def test_training_is_compared_where_both_or_neither_recompute():
     assert finding.verdict == CONTRADICTED
     assert verdict("factor_eager_training", table4(eager=6e3)) == SUPPORTED
     assert verdict("training_throughput", table4()) == SUPPORTED, "the best of both, without recomputing"
+
+
+def test_a_rule_states_the_numbers_that_it_judges_by():
+    rule = claims.load("factor_eager_training").rule
+    for number in (factor_eager_training.LEAST, _factors.LENGTH):
+        assert f" {number:,} " in rule
+    assert f" {_evidence.MARGIN:.0%} below " in rule
+    finding = claims.load("factor_eager_training").judge(table4())
+    assert finding is not None
+    assert finding.text.endswith(", where 6.8 are claimed.")

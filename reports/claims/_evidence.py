@@ -6,7 +6,7 @@ they do not say, so models are told apart by more than a margin. Predictions are
 interval of Student's t over seeds, and need at least three seeds.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,14 @@ from reports.rows import CELL
 SEEDS = 3  # the fewest that a claim about prediction rests on
 MARGIN = 0.1  # ratios of two speeds, measured twice on one machine, have moved by 6%
 IN_ONE = "interval over repeats in one process"
+LAUNCH_RULE = (
+    f"What was {rows.UNGRAPHED} decides nothing, unless it wins against a model that had one and is claimed to be "
+    "better."
+)
 SPEED_RULE = (
     f"Supported where the whole 95% interval of the ratio is more than {MARGIN:.0%} on the claimed side of 1, "
     "contradicted where all of it is as much on the other side, mixed otherwise. The interval is over repeats in one "
-    "process; a difference smaller than the margin can be one between processes."
+    f"process; a difference smaller than the margin can be one between processes. {LAUNCH_RULE}"
 )
 NOUNS = {"sequence_length": "length", "batch_size": "batch"}
 
@@ -68,14 +72,25 @@ def entry(told: pd.DataFrame, model: str, better: str = "higher") -> pd.DataFram
     return mine[(mine["label"] == label) & (mine["form"] == form)]
 
 
-def unless_launches(told: pd.DataFrame, judge: Callable[[pd.DataFrame], Finding | None]) -> Finding | None:
+def unless_launches(
+    told: pd.DataFrame, judge: Callable[[pd.DataFrame], Finding | None], favoured: str = ""
+) -> Finding | None:
     """What `judge` finds in the rows that measure the architecture; where those do not suffice but the ones that
-    measure launches would, its numbers without a verdict and the reason."""
+    measure launches would, its numbers without a verdict and the reason. Launches only slow what is launched: the model
+    that is claimed to be better, `favoured`, has lost where it was replayed and the other wins in spite of them."""
     found = judge(told[~told["launches"]])
     if found is not None or not told["launches"].any():
         return found
     found = judge(told)
-    return found and Finding(UNTESTABLE, f"{found.text} It was {rows.LAUNCHES}", found.table)
+    if found is None:
+        return None
+    used = told[told["point"].isin(" ".join(found.table["point"]).split())]
+    slow = used[used["launches"]].drop_duplicates("label")
+    names = [wording.title(label, model) for label, model in zip(slow["label"], slow["model"], strict=True)]
+    who = "It" if used["launches"].all() else wording.listed(sorted(names))
+    if favoured and found.verdict == CONTRADICTED and favoured not in set(slow["model"]):
+        return Finding(CONTRADICTED, f"{found.text} {who} was {rows.UNGRAPHED}, which can only slow it.", found.table)
+    return Finding(UNTESTABLE, f"{found.text} {who} was {rows.LAUNCHES}", found.table)
 
 
 def ratio(
@@ -100,7 +115,7 @@ def ratio(
         verdict = by_margin(*((value, value) if counted else (low, high)), margin, better)
         return Finding(verdict, f"{text}.", pd.DataFrame([line(part, metric) for part in parts]))
 
-    return unless_launches(told, judge)
+    return judge(told) if counted else unless_launches(told, judge, models[0])
 
 
 def _common(told: pd.DataFrame, least: int, batch: str) -> Any | None:
@@ -133,6 +148,13 @@ def prediction(
 ) -> Finding | None:
     """Judges whether the first predicts better than the second: bits per byte of the first over the second, less 1, is
     below `bound`. `labels` names entries where the models alone do not."""
+    found = _compared(result_set, models, bound, labels)
+    return found and cautioned(result_set, found)
+
+
+def _compared(
+    result_set: Any, models: tuple[str, str], bound: float = 0.0, labels: tuple[str, str] | None = None
+) -> Finding | None:
     told = language.headline(result_set).rename(columns={"bits_per_byte": "value"})
     if told.empty:
         return None
@@ -141,18 +163,40 @@ def prediction(
     if not set(pair) <= set(both.columns):
         return None
     both = both[list(pair)].dropna()
+    if both.empty:
+        return None
     table = told[told["label"].isin(pair) & told["seed"].isin(both.index)]
     table = table[["label", "seed", "value", "point"]].rename(columns={"label": "series", "value": "bits_per_byte"})
-    change, low, high = intervals.mean_of_few(both[pair[0]] / both[pair[1]] - 1)
     name = " against ".join(_pretty(label, told) for label in pair)
-    left_out = budget.one(result_set).left_out
-    text = f"{name}: {both[pair[0]].mean():.4f} against {both[pair[1]].mean():.4f} bits per byte, {change:+.2%}"
-    if len(both) < SEEDS:
-        return Finding(
-            UNTESTABLE, f"{text}, from {len(both)} of the {SEEDS} seeds that are needed. {left_out}".strip(), table
-        )
-    text += f" (95% interval {low:+.2%} to {high:+.2%}, {len(both)} seeds by Student's t)."
-    text += f" {left_out}" if left_out else ""
+    text = f"{name}: {both[pair[0]].mean():.4f} against {both[pair[1]].mean():.4f} bits per byte,"
+    return over_seeds(text, both[pair[0]] / both[pair[1]] - 1, bound, table)
+
+
+def cautioned(result_set: Any, found: Finding) -> Finding:
+    """A finding about prediction with what must be known of the rows behind it: which are left out of it, and whose
+    learning rate may not be the best."""
+    told = [found.text, budget.one(result_set).left_out, at_edge(result_set, found.table["series"])]
+    return Finding(found.verdict, " ".join(filter(None, told)), found.table)
+
+
+def at_edge(result_set: Any, labels: Iterable[str]) -> str:
+    """Which of these were best at the lowest or highest learning rate tried; empty where none was."""
+    tried = language.trials(result_set)
+    if tried is None:
+        return ""
+    edge = tried[tried["at_edge"] & tried["label"].isin(set(labels))]
+    names = [wording.title(label, model) for label, model in zip(edge["label"], edge["model"], strict=True)]
+    told = "Best at the edge of the learning rates tried, so that one beyond might do better: "
+    return f"{told}{wording.listed(names)}." if names else ""
+
+
+def over_seeds(text: str, changes: pd.Series, bound: float, table: pd.DataFrame) -> Finding:
+    """Judges whether changes, one a seed that has both values, are below `bound`; `text` says of what to what."""
+    change, low, high = intervals.mean_of_few(changes)
+    text += f" {change:+.2%}"
+    if len(changes) < SEEDS:
+        return Finding(UNTESTABLE, f"{text}, from {len(changes)} of the {SEEDS} seeds that are needed.", table)
+    text += f" (95% interval {low:+.2%} to {high:+.2%}, {len(changes)} seeds by Student's t)."
     return Finding(by_interval(low, high, bound, above=False), text, table)
 
 
@@ -195,9 +239,10 @@ ALL_BETTER = (
 
 def all_better(result_set: Any, model: str, pairs: list[tuple[str, str]]) -> Finding | None:
     """One finding from several comparisons (better, worse) of entries of one model."""
-    found = [prediction(result_set, (model, model), labels=pair) for pair in pairs]
+    found = [_compared(result_set, (model, model), labels=pair) for pair in pairs]
     kept = [finding for finding in found if finding is not None]
     if not kept:
         return None
     table = pd.concat([finding.table for finding in kept]).drop_duplicates(ignore_index=True)
-    return Finding(together(one.verdict for one in kept), " ".join(one.text for one in kept), table)
+    verdict, text = together(one.verdict for one in kept), " ".join(one.text for one in kept)
+    return cautioned(result_set, Finding(verdict, text, table))

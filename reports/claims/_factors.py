@@ -5,12 +5,14 @@ attention over a cache that is copied for every token, and one as well as it can
 in a captured graph. A claim holds where RetNet reaches the factor against both.
 """
 
+import functools
+import math
 from typing import Any
 
 import pandas as pd
 
 from reports import intervals, rows, wording
-from reports.claims import CONTRADICTED, MIXED, SUPPORTED, Finding, _evidence, together
+from reports.claims import CONTRADICTED, MIXED, SUPPORTED, UNTESTABLE, Finding, _evidence, together
 
 LENGTH = 8192  # tokens, the paper's longest
 PARAMETERS = 6_000_000_000  # the least that stand for the paper's 6.7B
@@ -20,27 +22,42 @@ DECODED = {
 }
 WRITTEN_OUT = {"a Transformer whose scores are written out": {"implementation": "eager"}}
 RECOMPUTE = "option.recompute"
-RULE = (
-    f"Against each Transformer, the median of RetNet over its own, of models of {PARAMETERS:,} parameters or more at "
-    f"a length of {LENGTH:,} and the largest batch that both ran: reached where the whole 95% interval is no more than "
-    f"{_evidence.MARGIN:.0%} below the factor, missed where all of it is. Supported where it is reached against both, "
-    "contradicted where against neither, mixed otherwise; undecided where one of them was not measured."
-)
+WITHIN = f"the whole 95% interval is no more than {_evidence.MARGIN:.0%} below the factor"
+COUNTED = "where it is the factor or more, missed where it is less (bytes are counted: no interval, no margin)"
+
+
+def rule(reached: str = f"where {WITHIN}, missed where all of it is further below") -> str:
+    """How a factor against both Transformers is judged."""
+    return (
+        f"Against each Transformer, the median of RetNet over its own, of models of {PARAMETERS:,} parameters or more "
+        f"at a length of {LENGTH:,} and the largest batch that both ran: reached {reached}. Supported where it is "
+        "reached against both, contradicted where against neither, mixed otherwise; undecided where one of "
+        f"them was not measured or decides nothing. {_evidence.LAUNCH_RULE}"
+    )
 
 
 def judge(
-    result_set: Any, measure: str, metrics: tuple[str, ...], factor: float, better: str = "higher",
-    rivals: dict[str, dict[str, str]] = DECODED, least: int = PARAMETERS,
+    result_set: Any, measure: str, metrics: tuple[str, ...], factor: float | dict[int, float], better: str = "higher",
+    rivals: dict[str, dict[str, str]] = DECODED, least: int = PARAMETERS, margin: float = _evidence.MARGIN,
 ) -> Finding | None:  # fmt: skip
-    """The finding against every rival, or None where one is missing; of several metrics, which are bytes, the sum."""
+    """The finding against every rival, without a verdict where one has none, or None where one is missing.
+
+    Of several metrics, which are bytes, the sum; of factors by the number of parameters that of the nearest.
+    """
     told = _measured(result_set, measure, metrics)
     told = told[(told["parameters"].fillna(0) >= least) & (told["sequence_length"] == LENGTH)]
-    found = [_against(told, name, wanted, "+".join(metrics), factor, better) for name, wanted in rivals.items()]
+
+    def against(told: pd.DataFrame, rival: str) -> Finding | None:
+        return _against(told, rival, rivals[rival], "+".join(metrics), factor, better, margin)
+
+    found = [_evidence.unless_launches(told, functools.partial(against, rival=name), "retnet") for name in rivals]
     kept = [each for each in found if each is not None]
     if len(kept) < len(rivals):
         return None
     table = pd.concat([each.table for each in kept]).drop_duplicates(ignore_index=True)
-    return Finding(together(each.verdict for each in kept), " ".join(each.text for each in kept), table)
+    verdicts = [each.verdict for each in kept]
+    verdict = UNTESTABLE if UNTESTABLE in verdicts else together(verdicts)
+    return Finding(verdict, " ".join(each.text for each in kept), table)
 
 
 def _measured(result_set: Any, measure: str, metrics: tuple[str, ...]) -> pd.DataFrame:
@@ -56,8 +73,9 @@ def _measured(result_set: Any, measure: str, metrics: tuple[str, ...]) -> pd.Dat
 
 
 def _against(
-    told: pd.DataFrame, rival: str, wanted: dict[str, str], metric: str, factor: float, better: str
-) -> Finding | None:
+    told: pd.DataFrame, rival: str, wanted: dict[str, str], metric: str, factor: float | dict[int, float], better: str,
+    margin: float,
+) -> Finding | None:  # fmt: skip
     columns = {f"option.{option}": value for option, value in wanted.items()}
     if not set(columns) <= set(told):
         return None
@@ -73,10 +91,15 @@ def _against(
     text = f"Against {rival}, {f'batch {wording.number(batch)}' if batch else 'each at its own largest batch'}: "
     text += f"{wording.interval(value, low, high)} times {'more' if better == 'higher' else 'less'}"
     text += "" if pd.isna(low) else f", {_evidence.IN_ONE}"
-    text += ", its steps not captured as a graph" if theirs["launches"].any() else ""
+    claimed = _nearest(factor, mine["parameters"].median()) if isinstance(factor, dict) else factor
+    text += f", where {wording.number(claimed)} are claimed"
     ends = (value, value) if pd.isna(low) else (low, high)
     table = pd.DataFrame([_evidence.line(part, metric) for part in (mine, theirs)])
-    return Finding(_reached(*ends, factor * (1 - _evidence.MARGIN)), f"{text}.", table)
+    return Finding(_reached(*ends, claimed * (1 - margin)), f"{text}.", table)
+
+
+def _nearest(factors: dict[int, float], parameters: float) -> float:
+    return factors[min(factors, key=lambda size: abs(math.log(size / parameters)))]
 
 
 def _alike_recomputed(mine: pd.DataFrame, rival: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

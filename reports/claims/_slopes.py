@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports import intervals, panels, wording
+from reports import intervals, wording
 from reports.claims import CONTRADICTED, MIXED, SUPPORTED, Finding, _evidence, together
 
 SPAN = 4  # the factor that a swept length or batch must cover for a claim about its effect
@@ -38,17 +38,19 @@ def slopes(
     told: pd.DataFrame, metric: str, model: str, x: str, better: str = "lower", equal_tokens: bool = False
 ) -> pd.DataFrame:
     """A line for each value of the other of length and batch over which x covers at least a factor of `SPAN`. With
-    `equal_tokens` a line across those, where every x has its own so that their product stays the same."""
+    `equal_tokens` one across those, where more x have the same product of both than have the same other."""
     other = _other(x)
     told = _evidence.entry(told[told[x] > 0], model, better)
-    across = equal_tokens and _product_is_equal(told, x)
     lines = []
-    for place, group in told.groupby(["dtype"] if across else [other, "dtype"], sort=True):
-        values = {float(str(at)): part["value"].to_numpy(float) for at, part in group.groupby(x)}
-        if len(values) < 2 or max(values) < SPAN * min(values):
-            continue
-        at = float("nan") if across else place[0]
-        lines.append(_line(values, metric, {"series": group["label"].iloc[0], other: at}, group))
+    for _, alike in told.groupby("dtype", sort=True):
+        groups: list[tuple[Any, pd.DataFrame]] = list(alike.groupby(other, sort=True))
+        across = _of_equal_product(alike, x)
+        if equal_tokens and across[x].nunique() > max((group[x].nunique() for _, group in groups), default=0):
+            groups = [(float("nan"), across)]
+        for at, group in groups:
+            values = {float(str(place)): part["value"].to_numpy(float) for place, part in group.groupby(x)}
+            if len(values) > 1 and max(values) >= SPAN * min(values):
+                lines.append(_line(values, metric, {"series": group["label"].iloc[0], other: at}, group))
     return pd.DataFrame(lines)
 
 
@@ -56,12 +58,11 @@ def _other(x: str) -> str:
     return "batch_size" if x == "sequence_length" else "sequence_length"
 
 
-def _product_is_equal(told: pd.DataFrame, x: str) -> bool:
-    return (
-        not told.empty
-        and panels.panel_of(told, _other(x), x) is None
-        and (told["batch_size"] * told["sequence_length"]).nunique() == 1
-    )
+def _of_equal_product(told: pd.DataFrame, x: str) -> pd.DataFrame:
+    """The most cells whose batch and length have the same product; of as many the largest product."""
+    product = told["batch_size"] * told["sequence_length"]
+    counts = told.groupby(product)[x].nunique()
+    return told[product == counts[counts == counts.max()].index.max()]
 
 
 def _line(values: dict[float, np.ndarray], metric: str, start: dict[str, Any], group: pd.DataFrame) -> dict[str, Any]:

@@ -17,7 +17,7 @@ class Claim:
         "RetNet paper (arXiv 2307.08621), Figure 6b: 8.4 times at 6.7B with 8k tokens. That each ran its own largest "
         "batch is our reading, under which a good cache would come to such a factor."
     )
-    rule = f"Decoded tokens/s, each at its own largest batch. {_factors.RULE}"
+    rule = f"Decoded tokens/s, each at its own largest batch. {_factors.rule()}"
 
     def judge(self, result_set: Any) -> Finding | None:
         return _factors.judge(result_set, "largest_batch", ("tokens_per_second",), FACTOR)

@@ -13,7 +13,7 @@ class Claim:
     published = (
         "RetNet paper (arXiv 2307.08621), Figures 1 and 6c: 15.6 times at 6.7B with 8k tokens, batches of 1 to 8."
     )
-    rule = f"Milliseconds of a decode step at the same batch. {_factors.RULE}"
+    rule = f"Milliseconds of a decode step at the same batch. {_factors.rule()}"
 
     def judge(self, result_set: Any) -> Finding | None:
         return _factors.judge(result_set, "decode", ("token_ms",), FACTOR, better="lower")

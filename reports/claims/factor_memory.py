@@ -15,7 +15,8 @@ class Claim:
     published = (
         "RetNet paper (arXiv 2307.08621), Figures 1 and 6a: 3.4 times less at 6.7B with 8k tokens; batch not stated."
     )
-    rule = f"Bytes of weights and of the state or cache. {_factors.RULE} Bytes are counted and have no interval."
+    rule = f"Bytes of weights and of the state or cache. {_factors.rule(_factors.COUNTED)}"
 
     def judge(self, result_set: Any) -> Finding | None:
-        return _factors.judge(result_set, "memory", ("weights_bytes", "state_bytes"), FACTOR, better="lower")
+        metrics = ("weights_bytes", "state_bytes")
+        return _factors.judge(result_set, "memory", metrics, FACTOR, better="lower", margin=0)

@@ -11,7 +11,7 @@ class Claim:
     place = 46
     statement = f"At 6.7 billion parameters and 8k tokens RetNet decodes {FACTOR} times as many tokens per second."
     published = "RetNet paper (arXiv 2307.08621), Figures 1 and 6b: 8.4 times at 6.7B with 8k tokens; batch not stated."
-    rule = f"Decoded tokens/s at the same batch. {_factors.RULE}"
+    rule = f"Decoded tokens/s at the same batch. {_factors.rule()}"
 
     def judge(self, result_set: Any) -> Finding | None:
         return _factors.judge(result_set, "decode", ("tokens_per_second",), FACTOR)

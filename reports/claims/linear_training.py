@@ -15,7 +15,7 @@ class Claim:
     published = "RetNet paper (arXiv 2307.08621), Section 2.2."
     rule = (
         f"The slope of log training tokens/s against log length, over lengths a factor of {_slopes.SPAN} apart at one "
-        "batch, or at one number of tokens per step where the batch shrinks as the length grows: supported where the "
+        "batch, or at one number of tokens per step where more lengths share that than a batch: supported where the "
         f"whole 95% interval is above -{FLAT} and no median is {FALL} times that of a longer length, contradicted "
         f"where below -{FLAT}, at every batch; mixed otherwise ({_slopes.OVER})."
     )

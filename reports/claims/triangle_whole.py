@@ -3,7 +3,7 @@
 from typing import Any
 
 from reports import corners, triangle, wording
-from reports.claims import CONTRADICTED, MIXED, SUPPORTED, UNTESTABLE, Finding
+from reports.claims import CONTRADICTED, MIXED, SUPPORTED, UNTESTABLE, Finding, _evidence
 
 NEAR, FAR = 0.8, 0.5  # of the best model at that corner
 
@@ -30,9 +30,12 @@ class Claim:
         said = wording.listed([f"{name} {triangle.ratio(ratios[f'{name}_ratio'])}" for name in corners.CORNERS])
         if ratios.isna().any():
             return Finding(UNTESTABLE, f"A corner is a gap: {said}.", mine)
-        least = (ratios.drop("decode_ratio") if found.caution else ratios).min()
+        least = ratios.drop([f"{name}_ratio" for name in found.cautions]).min()
         verdict = SUPPORTED if least >= NEAR else CONTRADICTED if least < FAR else MIXED
         text = f"RetNet's ratios to the best: {said}."
-        if found.caution:  # the other two corners can contradict; alone they support nothing
-            verdict, text = CONTRADICTED if least < FAR else UNTESTABLE, f"{text} {found.caution}"
+        best = found.table[found.table["quality_ratio"] == 1]
+        if edge := _evidence.at_edge(result_set, [*mine["series"], *best["series"]]):
+            text += f" {edge}"
+        if found.cautions:  # the other corners can contradict; alone they support nothing
+            verdict, text = CONTRADICTED if least < FAR else UNTESTABLE, f"{text} {found.caution()}"
         return Finding(verdict, text, mine)

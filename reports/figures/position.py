@@ -1,4 +1,4 @@
-"""Bits per byte by the position in the sequence: who makes use of a long context?"""
+"""Bits per byte by the position in the sequence. Later positions are other bytes of the text."""
 
 from typing import Any
 
@@ -8,13 +8,18 @@ from matplotlib.figure import Figure as Drawing
 from reports import language, panels, wording
 from reports.style import Style
 
+OTHER_BYTES = (
+    "Each bucket holds other bytes, the same ones for every model and seed: models can be compared at a position, but "
+    "a rise or fall along a line can be that of the text, and no interval holds how hard it is."
+)
+
 
 class Figure:
-    title = "Does a longer context help each model to predict?"
+    title = "How well is the text predicted at each position of a sequence?"
     place = 16
     note = (
         "Held-out text, by position in the sequence (the end of each bucket). Means over seeds with 95% intervals by "
-        "Student's t."
+        f"Student's t. {OTHER_BYTES}"
     )
 
     def data(self, result_set: Any) -> pd.DataFrame | None:
@@ -35,4 +40,5 @@ class Figure:
 
     def text(self, data: pd.DataFrame) -> str:
         panel = panels.panel_of(data, "length", "bucket")
-        return panels.told(data, "bucket", "bits_per_byte", "", "position", panel)
+        told = panels.told(data, "bucket", "bits_per_byte", "", "position", panel)
+        return f"{told} Each position is of other bytes: a change from one to the next can be the text's."

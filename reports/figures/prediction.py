@@ -17,7 +17,7 @@ RATIO = "predicted_over_measured"
 
 class Figure:
     title = "How near do predictions come to what was measured?"
-    place = 70
+    place = 71
     note = (
         "Medians over the points of a measure; lines run from the least ratio to the largest. Seconds are those of a "
         "whole point, process and warming up included; peak bytes are above what the process held before."
