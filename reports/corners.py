@@ -68,12 +68,12 @@ def measure(result_set: Any) -> Corners | None:
     table["point"] = table["point"].str.split().str.join(" ")
     table = table.drop(columns=[f"{name}_point" for name in CORNERS])
     where = {"training": training_at, "decode": decode_at, "quality": quality_at}
-    return Corners(table, where, _cautions(points, table), language.edges(result_set))
+    return Corners(table, where, _cautions(result_set, points, table), language.edges(result_set))
 
 
-def _cautions(points: pd.DataFrame, table: pd.DataFrame) -> dict[str, str]:
+def _cautions(result_set: Any, points: pd.DataFrame, table: pd.DataFrame) -> dict[str, str]:
     shown = points[points["point"].isin(" ".join(table["point"]).split())]
-    told = {name: rows.launched(shown[shown["measure"] == name]) for name in CORNERS}
+    told = {name: rows.launched(result_set, shown[shown["measure"] == name]) for name in CORNERS}
     return {name: text for name, text in told.items() if text}
 
 

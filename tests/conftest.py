@@ -32,6 +32,14 @@ def _seeded() -> None:
 
 
 @pytest.fixture
+def launches_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made-up times, which are of any length, are of launches wherever no graph was replayed."""
+    from reports import rows
+
+    monkeypatch.setattr(rows, "HIDDEN_MS", {})
+
+
+@pytest.fixture
 def only_tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every model is the tiny one of these tests."""
     import models

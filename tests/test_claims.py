@@ -13,6 +13,8 @@ from tests import claim_cases, claim_verdicts, paper_data
 from tests.claim_cases import LAUNCHED, REPLAYED, Made, bits, lengths, noisy, on, speeds
 from tests.report_data import Builder, ResultSet
 
+pytestmark = pytest.mark.usefixtures("launches_show")
+
 CASES = [*claim_verdicts.CASES, *paper_data.CASES]
 
 

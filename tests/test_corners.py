@@ -9,6 +9,8 @@ from reports import corners, provenance, readme, rows, sections, style, tradeoff
 from reports import triangle as picture
 from tests.report_data import ENTROPY, Builder
 
+pytestmark = pytest.mark.usefixtures("launches_show")
+
 
 def test_only_one_shape_is_compared() -> None:
     made = Builder()

@@ -8,6 +8,8 @@ from reports.claims import CONTRADICTED, MIXED, SUPPORTED, _evidence, _factors, 
 from reports.rows import UNGRAPHED
 from tests.paper_data import GOOD, NAIVE, fig6, shares, table4
 
+pytestmark = pytest.mark.usefixtures("launches_show")
+
 
 def verdict(name, told):
     finding = claims.load(name).judge(told)
@@ -48,8 +50,8 @@ def test_a_factor_is_against_both_transformers():
     assert finding is not None
     assert finding.text.count("Against a") == 2
     assert "batch 8: 7.276 (7.254 to 7.297) times more, interval over repeats in one process, where 8.4" in finding.text
-    slowed = f"Transformer implementation=eager cache=concatenated was {UNGRAPHED}, which can only slow it."
-    assert finding.text.count(slowed) == finding.text.count(UNGRAPHED) == 1
+    assert finding.text.endswith(f" A naive transformer was {UNGRAPHED}."), "as it is by its nature"
+    assert finding.text.count(UNGRAPHED) == 1
     assert list(finding.table["series"]) == ["retnet", NAIVE, GOOD]
     assert set(finding.table["sequence_length"]) == {8192}
 

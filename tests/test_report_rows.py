@@ -162,6 +162,17 @@ def test_the_higher_floor_counts_and_each_repeat_for_itself() -> None:
     assert rows.floor(made.build(), "decode") is None
 
 
+def test_work_too_long_to_wait_for_launches_is_not_of_launches() -> None:
+    """By what a layer takes: two layers of 3 ms each hide what one of 1 ms cannot."""
+    made = Builder()
+    for label, per_second in (("retnet", 2 / 6e-3 / 3 * 2), ("rwkv", 2 / 6e-3 * 2)):
+        made.speed("decode", label, 64, 2, per_second, device="cuda", graph="false", layers=2)
+    made.point("memory", "retnet", device="cuda")
+    one = made.build()
+    assert list(rows.launches(one, one.points)) == [False, True, False]
+    assert rows.launched(one, one.points) == f"Decode of rwkv was {rows.LAUNCHES}"
+
+
 def test_no_committed_time_is_less_than_its_floor() -> None:
     """But for decoding, which only reads: a copy, whose bandwidth sets the floor, is a few per cent slower."""
     found = [(one, measure) for one in record.load_all(ROOT / "results") for measure in set(one.points["measure"])]

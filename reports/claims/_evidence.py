@@ -55,7 +55,7 @@ def by_margin(low: float, high: float, margin: float, better: str = "higher") ->
 def measured(result_set: Any, measure: str, metric: str) -> pd.DataFrame:
     """A line per sample of the rows that may be compared: point, label, model, form, cell, launches, value."""
     points = rows.comparable(result_set, measure)
-    points = points.assign(launches=rows.launches(points))
+    points = points.assign(launches=rows.launches(result_set, points))
     samples = rows.samples_of(result_set, points, metric)[["point", "value"]]
     return samples.merge(points[["point", "label", "model", "form", *CELL, "launches"]], on="point")
 
