@@ -59,7 +59,7 @@ def counts(result_set: Any) -> str:
 def cautions(result_set: Any) -> list[str]:
     """What is left out of comparisons, and what is in them that ranks nothing."""
     points = rows.current(result_set.points)
-    told = [budget.one(result_set).left_out, rows.launched(points[points["status"] == "ok"])]
+    told = [budget.one(result_set).caution, rows.launched(points[points["status"] == "ok"])]
     return [each for each in told if each]
 
 

@@ -145,14 +145,14 @@ def prediction(
     table = table[["label", "seed", "value", "point"]].rename(columns={"label": "series", "value": "bits_per_byte"})
     change, low, high = intervals.mean_of_few(both[pair[0]] / both[pair[1]] - 1)
     name = " against ".join(_pretty(label, told) for label in pair)
-    left_out = budget.one(result_set).left_out
+    caution = budget.one(result_set).caution
     text = f"{name}: {both[pair[0]].mean():.4f} against {both[pair[1]].mean():.4f} bits per byte, {change:+.2%}"
     if len(both) < SEEDS:
         return Finding(
-            UNTESTABLE, f"{text}, from {len(both)} of the {SEEDS} seeds that are needed. {left_out}".strip(), table
+            UNTESTABLE, f"{text}, from {len(both)} of the {SEEDS} seeds that are needed. {caution}".strip(), table
         )
     text += f" (95% interval {low:+.2%} to {high:+.2%}, {len(both)} seeds by Student's t)."
-    text += f" {left_out}" if left_out else ""
+    text += f" {caution}" if caution else ""
     return Finding(by_interval(low, high, bound, above=False), text, table)
 
 
