@@ -93,6 +93,17 @@ def test_no_file_of_the_harness_names_an_architecture():
     assert not found
 
 
+def test_no_function_of_the_harness_stands_there_twice():
+    places = {}
+    for path in python("harness"):
+        for node in tree(path).body:
+            if isinstance(node, ast.FunctionDef):
+                body = ast.dump(ast.Module(node.body, []))
+                places.setdefault(body, []).append(f"{name(path)}:{node.lineno} {node.name}")
+    assert places
+    assert not [told for told in places.values() if len(told) > 1]
+
+
 # Importing is silent and quick -----------------------------------------------------------------------------------
 
 TIMER = """
