@@ -19,7 +19,7 @@ import models
 from harness import cache, graphs, sources, stepping, timing
 from harness.measures import NotApplicable
 from harness.memory import Memory, Peak
-from harness.point import Point, Training, digest
+from harness.point import Point, Training, build, digest
 from harness.telemetry import Circumstances, EnergyMeter, Gauges
 
 if TYPE_CHECKING:
@@ -42,8 +42,7 @@ class Bench:
         self.graph = False if point.device == "cuda" else None  # whether what is timed replays a CUDA graph
         self.dtype: torch.dtype = getattr(torch, point.dtype)
         self.kind = models.load(point.model)
-        chosen: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in point.options.items()}
-        self.options = self.kind.Options(**chosen)
+        self.options = build(point.model, point.options)
         self.shape = point.shape
         limit = math.inf if point.limit_seconds is None else point.limit_seconds
         self.deadline = time.monotonic() + (1 - MARGIN) * limit

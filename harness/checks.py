@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.schema import Settings
 
 Told = Iterator[tuple[Path, str]]
-SHORTEST = 128  # tokens that every model can take, whatever the experiment sweeps
+SHORTEST = 128  # tokens that every model can take, whatever is swept, and that a point without a length stands for
 
 
 def together(settings: "Settings", document: Document, options_allowed: bool) -> list[Problem]:

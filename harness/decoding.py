@@ -70,7 +70,7 @@ class Decoder:
 
 
 class Follower(Decoder):
-    """Reads given tokens, the first one as a prompt and each other one by a step."""
+    """Reads given tokens, the first `prompt` of them at once and each other one by a step."""
 
     def __init__(
         self,
@@ -78,15 +78,18 @@ class Follower(Decoder):
         tokens: Int[Tensor, "B T"],
         captured: Callable[[Callable[[], Any]], Callable[[], Any]] = lambda step: step,
         in_place: bool | None = None,
+        prompt: int = 1,
+        form: str | None = None,
     ):
+        """`form` is what the prompt is read in."""
         self.tokens = tokens.T.contiguous()
-        _, context = model.prefill(tokens[:, :1], capacity=tokens.shape[1] + WARM_CALLS)
+        _, context = model.prefill(tokens[:, :prompt], form, capacity=tokens.shape[1] + WARM_CALLS)
         start = context.clone()
-        super().__init__(model, self.tokens[1], context, captured, in_place)
+        super().__init__(model, self.tokens[prompt], context, captured, in_place)
         for held, first in zip(self._state.tensors(), start.tensors(), strict=True):
             held.copy_(first)  # a step that is captured has run before
-        self.token.copy_(self.tokens[1])
-        self.read = 1
+        self.token.copy_(self.tokens[prompt])
+        self.read = prompt
 
     @property
     def states(self) -> list[Tensor]:

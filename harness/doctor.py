@@ -7,6 +7,7 @@ machine cannot tell from a real difference.
 
 import dataclasses
 import math
+import pathlib
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,8 @@ from typing import Any
 import psutil
 from rich.console import Console
 
-from harness import machine, show, telemetry, timing, worker
+from harness import cache, machine, show, telemetry, timing, worker
+from harness.errors import relative
 from harness.quantity import tell_bytes
 
 AA_SECONDS = 50.0  # of comparing, so that all is done within a minute
@@ -88,6 +90,8 @@ def disturbances(environment: dict[str, Any], device: str) -> Iterator[Finding]:
     yield governor(environment.get("governor"))
     yield battery(psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None)
     yield memory(psutil.virtual_memory().available, psutil.swap_memory().used)
+    yield disk("disk of the results", pathlib.Path("results"), "free some, or name a folder elsewhere with --out")
+    yield disk("disk of the cache", cache.folder(), "free some, or name a folder elsewhere as XDG_CACHE_HOME")
     yield throttling(telemetry.Gauges(device).read())
 
 
@@ -127,6 +131,16 @@ def battery(told: Any) -> Finding:
 def memory(available: int, swapped: int) -> Finding:
     told = f"{tell_bytes(available)} free, {tell_bytes(swapped)} swapped out"
     return Finding("memory", told, "free some: what is swapped is slow" if available < LITTLE_MEMORY else "")
+
+
+def disk(what: str, folder: pathlib.Path, advice: str) -> Finding:
+    """Of the disk that a folder is on, or will be."""
+    place = next((each for each in (folder, *folder.parents) if each.exists()), folder)
+    try:
+        free = psutil.disk_usage(str(place)).free
+    except OSError as error:
+        return Finding(what, f"{relative(folder)}: {error.strerror}", advice)
+    return Finding(what, f"{tell_bytes(free)} free for {relative(folder)}", advice if free < LITTLE_DISK else "")
 
 
 def throttling(gauges: dict[str, Any]) -> Finding:

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from harness.errors import Problem, UserError, listed, refuse, shown
+from harness.errors import Problem, UserError, listed, refuse, relative, shown
 
 Path = tuple[str | int, ...]  # of a key: ("models", 1, "gamma")
 PLAIN = ("tag:yaml.org,2002:seq", "tag:yaml.org,2002:map")  # tags of lists and mappings
@@ -175,13 +175,8 @@ def _nearest_file(path: pathlib.Path) -> str:
     there = {file.stem: file for folder in (FOLDER, path.parent) for file in sorted(folder.glob("*.yaml"))}
     found = difflib.get_close_matches(path.stem, there, n=1, cutoff=0.55)
     if found:
-        return f"; did you mean {_relative(there[found[0]])}?"
-    return f"; there are {listed(sorted(_relative(file) for file in there.values()))}" if there else ""
-
-
-def _relative(file: pathlib.Path) -> str:
-    here = pathlib.Path.cwd()
-    return str(file.relative_to(here)) if file.is_relative_to(here) else str(file)
+        return f"; did you mean {relative(there[found[0]])}?"
+    return f"; there are {listed(sorted(relative(file) for file in there.values()))}" if there else ""
 
 
 def _set(document: Document, override: str) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import pathlib
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -56,6 +57,12 @@ def unknown(kind: str, given: Any, allowed: Iterable[Any]) -> str:
     guess = nearest(given, allowed)
     hint = f"; did you mean {guess!r}?" if guess else ""
     return f"unknown {kind} {given!r}; allowed are {listed(allowed)}{hint}"
+
+
+def relative(path: pathlib.Path) -> pathlib.Path:
+    """A path as one who stands here would type it: from here where it lies below, else as it is."""
+    here = pathlib.Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def shown(value: Any, most: int = 60) -> str:

@@ -8,6 +8,7 @@ from harness.plan import FORMS
 from harness.point import Point
 
 KEYS = ("model", "measure", "label", "form", "batch_size", "sequence_length", "dtype", "width", "layers", "seed")
+SEEDLESS = "; what does not train runs at the first seed alone"
 OF_ENTRIES = ("model", "label", "width", "layers")  # those that choose entries and not single points
 
 
@@ -20,7 +21,9 @@ def only(found: list[Point], filters: Iterable[str], seeds: Sequence[int] = ()) 
     wanted: dict[str, set[str]] = {}
     for text in filters:
         key, value = _pair(text)
-        there = sorted({getattr(point, key) for point in found} - {None} | (set(seeds) if key == "seed" else set()))
+        if key == "seed" and not seeds:
+            raise UserError(f"--only {text}: a seed can be chosen of an experiment that is run; leave it out")
+        there = sorted({getattr(point, key) for point in found} - {None}) if key != "seed" else sorted(seeds)
         meant = quantity.plain(value) if all(isinstance(each, int) for each in there) else value
         if meant not in map(str, there):
             raise UserError(f"--only {text}: {unknown(key, value, map(str, there))}")
@@ -28,12 +31,13 @@ def only(found: list[Point], filters: Iterable[str], seeds: Sequence[int] = ()) 
 
     def keeps(point: Point) -> bool:
         keys = set(wanted) & set(OF_ENTRIES) if point.measure == FORMS else set(wanted)
-        keys -= {"seed"} if point.role == "trial" else set()
+        keys -= {"seed"} if getattr(point, "role", None) == "trial" else set()
         return all(str(getattr(point, key)) in wanted[key] for key in keys)
 
     kept = [point for point in found if keeps(point)]
-    if wanted and all(point.measure == FORMS for point in kept) and FORMS not in wanted.get("measure", {FORMS}):
-        raise UserError(f"--only {listed(filters)}: no point has all of these")
+    asked_forms = FORMS in wanted.get("measure", {FORMS} if set(wanted) <= set(OF_ENTRIES) else set())
+    if wanted and all(point.measure == FORMS for point in kept) and not asked_forms:
+        raise UserError(f"--only {listed(filters)}: no point has all of these{SEEDLESS if 'seed' in wanted else ''}")
     return kept
 
 

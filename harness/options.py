@@ -10,6 +10,7 @@ import pydantic
 
 import models
 from harness.errors import listed, nearest, shown, unknown
+from harness.point import build as build
 
 WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}
 
@@ -64,12 +65,6 @@ def resolve(model: str, given: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(unknown(f"option of {model}", name, known))
     built = build(model, {name: known[name].value(value) for name, value in given.items()})
     return {name: getattr(built, name) for name in known}
-
-
-def build(model: str, options: dict[str, Any]) -> Any:
-    """The `Options` instance."""
-    held: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
-    return models.load(model).Options(**held)
 
 
 def tell(value: Any) -> str:

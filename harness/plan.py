@@ -53,14 +53,15 @@ def points(experiment: Experiment, device: str, corpus_sha256: str | None = None
     """Every point that can be told before anything ran: each entry's `forms` first, then measure by measure.
 
     Of a measure that trains, these are the trials that tune the learning rate; `chosen` gives the rest. Measures that
-    do not train run at the first seed alone: their repeats stand for their noise. What cannot be combined is a point
+    do not train run at the first seed alone: their repeats stand for their noise. On a GPU the `forms` are compared in
+    every number format that something is measured in. What cannot be combined is a point
     with a reason. Raises UserError where the grid is absurdly large.
     """
     built = [[_build(experiment, entry, sizes) for entry in entries(experiment)] for sizes in checks.shapes(experiment)]
     checked = [entry for entry in experiment.measures if entry.name == FORMS] or [MeasureEntry(name=FORMS)]
     others = [entry for entry in experiment.measures if entry.name != FORMS]
     given = [*(checked if FORMS in measures.names() else []), *others]
-    most = sum(math.prod(map(len, _axes(experiment, entry))) * len(built) * len(built[0]) for entry in given)
+    most = sum(math.prod(map(len, _axes(experiment, device, entry))) * len(built) * len(built[0]) for entry in given)
     if most > MOST_POINTS:
         raise UserError(f"{experiment.name}: {most:,} points, more than {MOST_POINTS:,}; sweep fewer values")
     found: dict[str, Point] = {}
@@ -127,20 +128,36 @@ def _build(experiment: Experiment, entry: Entry, sizes: tuple[int, int, int]) ->
         return Built(entry, shape, None, str(error))
 
 
-def _axes(experiment: Experiment, given: MeasureEntry) -> list[list[Any]]:
+def _axes(experiment: Experiment, device: str, given: MeasureEntry) -> list[list[Any]]:
     """The values of each of SEQUENCE_FACTORS, and of the learning rate, that a measure turns through."""
     measure, axes = measures.load(given.name), []
     for name in SEQUENCE_FACTORS:
-        default = [experiment.dtype if name == "dtype" else None]
-        own = getattr(given, name) or getattr(experiment.sweep, name) or default
-        axes.append(own if name in measure.factors else default)
+        if name == "dtype" and device in getattr(measure, "every_dtype_on", ()):
+            axes.append(_dtypes(experiment, given.name))
+        else:
+            axes.append(_values(experiment, given, name))
     return [*axes, experiment.training.learning_rate if measure.trains and experiment.training else [None]]
+
+
+def _values(experiment: Experiment, given: MeasureEntry, factor: str) -> list[Any]:
+    default = [experiment.dtype if factor == "dtype" else None]
+    own = getattr(given, factor) or getattr(experiment.sweep, factor) or default
+    return own if factor in measures.load(given.name).factors else default
+
+
+def _dtypes(experiment: Experiment, but: str) -> list[str]:
+    """In which anything is computed by the experiment's measures but one."""
+    others = [entry for entry in experiment.measures if entry.name != but]
+    found = [dtype for entry in others for dtype in _values(experiment, entry, "dtype")]
+    if experiment.training and experiment.training.autocast and any(measures.load(e.name).trains for e in others):
+        found.append("bfloat16")
+    return list(dict.fromkeys(found)) or [experiment.dtype]
 
 
 def _grid(experiment: Experiment, device: str, given: MeasureEntry, row: list[Built]) -> Iterator[Point]:
     measure = measures.load(given.name)
     training = experiment.training if measure.trains else None
-    for *values, rate, built in itertools.product(*_axes(experiment, given), row):
+    for *values, rate, built in itertools.product(*_axes(experiment, device, given), row):
         factors = dict(zip(SEQUENCE_FACTORS, values, strict=True))
         if "form" in measure.factors and factors["form"] is None:
             factors["form"] = _default_form(measure, built)

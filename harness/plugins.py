@@ -12,7 +12,6 @@ from typing import Any
 from harness import child
 from harness.errors import UserError, listed
 
-ROOT = pathlib.Path(__file__).parent.parent
 KINDS = {"model": "models", "measure": "harness.measures", "figure": "reports.figures", "claim": "reports.claims"}
 
 

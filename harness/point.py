@@ -5,6 +5,7 @@ import hashlib
 import json
 from typing import Any
 
+import models
 from models._cost import Shape
 
 DEVICES = ("cpu", "cuda", "mps")  # as torch calls them
@@ -79,6 +80,12 @@ class Point:
         for name in ("experiment", "label", "limit_seconds", "limit_bytes", "not_applicable"):
             told.pop(name)
         return digest(told)
+
+
+def build(model: str, options: dict[str, Any]) -> Any:
+    """The model's `Options` instance. Imports the model."""
+    held: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    return models.load(model).Options(**held)
 
 
 def digest(told: Any) -> str:

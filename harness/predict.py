@@ -14,7 +14,6 @@ from harness.point import Point, Training
 STARTED_SECONDS = {"cpu": 0.1, "cuda": 0.8, "mps": 0.8}  # what a process of its own costs, and opening the device
 OWN_SIZES_SECONDS = 0.1  # of a measure that depends on no factor, and so works at small sizes of its own
 OWN_SIZES_BYTES = 50e6
-SHORTEST = 128  # tokens, where a point says nothing of length
 EVALUATED = 0.5  # of training's time, for evaluations on the way and after it
 UNTIMED_PASSES = 5  # of a measure without a stopwatch
 UNSTEADY = 2.0  # times as many samples as asked for, until their interval is narrow
@@ -50,7 +49,7 @@ def memory_bytes(point: Point) -> float:
 def job(point: Point) -> Job:
     """What the point has the model do; of accumulated passes, one."""
     chosen, training, measure = options.build(point.model, point.options), point.training, measures.load(point.measure)
-    batch, length, dtype = point.batch_size or 1, point.sequence_length or SHORTEST, point.dtype
+    batch, length, dtype = point.batch_size or 1, point.sequence_length or checks.SHORTEST, point.dtype
     if training is not None:
         batch, length = training.batch_size // training.accumulate, training.sequence_length
         dtype = "bfloat16" if training.autocast else dtype

@@ -14,7 +14,7 @@ import pandas as pd
 
 from harness import csvfile, planned
 from harness.csvfile import ELSEWHERE, Sheet
-from harness.errors import UserError, listed, nearest
+from harness.errors import UserError, listed, nearest, relative
 from harness.tables import TABLES
 
 OWNED = ("samples", "curves")  # their rows belong to points
@@ -88,18 +88,13 @@ def _not_results(path: pathlib.Path) -> str:
         return "this is a file; name a folder such as results, with an experiment's results in results/<experiment>/"
     if not path.exists():
         near = nearest(path.name, (each.name for each in path.absolute().parent.glob("*") if each.is_dir()))
-        meant = path.parent / near if near else _relative(FOLDER)
+        meant = path.parent / near if near else relative(FOLDER)
         return f"there is no such folder; did you mean {meant}?" if any(meant.glob("*/*/*.csv")) else there_is_none
     for steps, kind in enumerate(("points.csv", "*/points.csv", "*/*/*/points.csv")):
         for found in path.absolute().glob(kind):
             what = ("one device's results", "one experiment's folder", "no folder of results")[steps]
-            return f"this is {what}; did you mean {_relative(found.parents[2])}?"
+            return f"this is {what}; did you mean {relative(found.parents[2])}?"
     return there_is_none
-
-
-def _relative(path: pathlib.Path) -> pathlib.Path:
-    here = pathlib.Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def training_bytes(folder: pathlib.Path) -> dict[str, int]:

@@ -1,6 +1,5 @@
 """What the command line prints in tables: the plan of an experiment, and what the folders hold."""
 
-import pathlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ from rich.table import Table
 
 import models
 from harness import document, measures, plugins
-from harness.errors import UserError, unknown
+from harness.errors import UserError, relative, unknown
 from harness.experiment import Experiment
 from harness.point import Point
 from harness.quantity import tell_bytes, tell_count, tell_seconds
@@ -153,7 +152,7 @@ def _experiments() -> Table:
             asked = document.question(file.read_text(encoding="utf-8"), str(file))
         except (UserError, OSError, UnicodeDecodeError):
             asked = "(not readable: see `python -m harness validate`)"
-        made.add_row(_relative(file), asked)
+        made.add_row(str(relative(file)), asked)
     return made
 
 
@@ -176,8 +175,3 @@ def _machines() -> Table:
     for name in hardware.names():
         made.add_row(name, hardware.load(name).title, hardware.load(name).source)
     return made
-
-
-def _relative(file: pathlib.Path) -> str:
-    here = pathlib.Path.cwd()
-    return str(file.relative_to(here)) if file.is_relative_to(here) else str(file)

@@ -4,9 +4,9 @@ import ast
 import functools
 import pathlib
 
+from harness.child import ROOT
 from harness.point import digest
 
-ROOT = pathlib.Path(__file__).parent.parent
 MESSAGES = ("harness.errors", "harness.measures")  # they name things and compute nothing
 
 

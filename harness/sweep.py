@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness import budget, csvfile, measures, plan, predict, worker
+from harness import budget, csvfile, measures, plan, predict, tables, worker
 from harness.point import Point, digest
 from harness.sources import code_hash
 from harness.worker import Outcome
@@ -140,7 +140,7 @@ def _row(point: Point, outcome: Outcome) -> dict[str, Any]:
     if point.parameters and point.parameters_target:
         row["parameters_mismatch"] = point.parameters / point.parameters_target - 1
     if point.training:
-        row["learning_rate"] = point.training.learning_rate
+        row |= {name: getattr(point.training, name) for name in ("learning_rate", *tables.TRAINED)}
         row["training_sequence_length"] = point.training.sequence_length
         row["training_batch_size"] = point.training.batch_size
     if outcome.curve:

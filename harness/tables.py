@@ -86,6 +86,14 @@ TABLES: dict[str, pa.DataFrameSchema] = {
             "training_sequence_length": _count("of the training sequences", "tokens"),
             "training_batch_size": _count("sequences per optimiser step"),
             "learning_rate": _number("at the peak of the schedule"),
+            "schedule": _text("of the learning rate: cosine, linear or constant; older files lack it", empty=True),
+            "final_rate": _number("share of the peak that the schedule ends at; older files lack it"),
+            "warmup": _number("share of the budget over which the rate rises; older files lack it"),
+            "betas": _text("of AdamW; older files lack it", empty=True),
+            "weight_decay": _number("of AdamW, on the weights of linear maps; older files lack it"),
+            "clip": _number("that the norm of the whole gradient is cut to; older files lack it"),
+            "accumulate": _count("forward and backward passes per optimiser step; older files lack it"),
+            "autocast": _text("whether the forward pass ran under bfloat16 autocast; older files lack it", empty=True),
             "role": _text("trial: tunes the learning rate; chosen: trained with the best one", empty=True),
             "corpus": _text("what was read", empty=True),
             "corpus_sha256": _text("of the text that was read", empty=True),
@@ -173,7 +181,8 @@ TABLES: dict[str, pa.DataFrameSchema] = {
     ),
 }
 
-LATER = {"points": ("others_share",)}  # columns that files of this version may lack, which are empty then
+TRAINED = ("schedule", "final_rate", "warmup", "betas", "weight_decay", "clip", "accumulate", "autocast")
+LATER = {"points": (*TRAINED, "others_share")}  # columns that files of this version may lack, which are empty then
 
 README = pathlib.Path(__file__).parent.parent / "results" / "README.md"
 

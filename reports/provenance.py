@@ -60,8 +60,8 @@ def counts(result_set: Any) -> str:
 def cautions(result_set: Any) -> list[str]:
     """What is left out of comparisons, what is in them that ranks nothing, and what is of different machines."""
     points = rows.current(result_set.points)
-    told = [budget.one(result_set).left_out, rows.launched(result_set, points[points["status"] == "ok"])]
-    told.append(machines.compared(result_set))
+    launched = rows.launched(result_set, points[points["status"] == "ok"])
+    told = [budget.one(result_set).caution, launched, machines.compared(result_set)]
     return [each for each in told if each]
 
 

@@ -40,6 +40,36 @@ def test_what_disturbs_is_advised_against_and_nothing_else(finding, advised):
     assert finding.found
 
 
+@pytest.mark.parametrize(("free", "advised"), [(doctor.LITTLE_DISK - 1, "make room"), (doctor.LITTLE_DISK, "")])
+def test_a_disk_with_little_room_is_told(monkeypatch, tmp_path, free, advised):
+    asked = []
+    monkeypatch.setattr(doctor.psutil, "disk_usage", lambda place: asked.append(place) or SimpleNamespace(free=free))
+    finding = doctor.disk("disk", tmp_path / "to" / "come", "make room")
+    assert finding.advice == advised
+    assert "free for" in finding.found
+    assert str(tmp_path / "to" / "come") in finding.found
+    assert asked == [str(tmp_path)], "of what is there already"
+
+
+def test_a_disk_that_is_not_told_is_a_finding(monkeypatch, tmp_path):
+    def gone(place):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(doctor.psutil, "disk_usage", gone)
+    finding = doctor.disk("disk", tmp_path, "make room")
+    assert (finding.advice, "Input/output error" in finding.found) == ("make room", True)
+
+
+def test_the_disks_of_results_and_cache_are_looked_at(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(doctor.psutil, "cpu_percent", lambda interval: 0.0)
+    monkeypatch.setattr(doctor.psutil, "disk_usage", lambda place: SimpleNamespace(free=7))
+    told = {finding.what: finding for finding in doctor.disturbances({"cores": 4, "threads": 2}, "cpu")}
+    assert "--out" in told["disk of the results"].advice
+    assert "XDG_CACHE_HOME" in told["disk of the cache"].advice
+    assert str(tmp_path) in told["disk of the cache"].found
+
+
 def test_noise_is_a_bias_and_a_spread():
     noise = doctor.Noise([math.log(1.1)] * 19 + [math.log(0.5)])
     assert noise.bias == pytest.approx(0.1)

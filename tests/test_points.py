@@ -71,6 +71,8 @@ def test_only_keeps_seeds_and_the_trials_that_choose_for_them():
     assert plan.chosen([2], [(point, 2.0) for point in trials]) == []
     with pytest.raises(UserError, match="--only seed=3: unknown seed '3'; allowed are 2, 4, 7"):
         filters.only(points(), ["seed=3"], [2, 4, 7])
+    with pytest.raises(UserError, match="--only seed=2: a seed can be chosen of an experiment that is run"):
+        filters.only(points(), ["seed=2"])
 
 
 @pytest.mark.parametrize(
@@ -83,11 +85,13 @@ def test_only_keeps_seeds_and_the_trials_that_choose_for_them():
         (["modle=retnet"], "--only modle=retnet: unknown filter 'modle'"),
         (["retnet"], "--only retnet: write it as key=value"),
         (["measure=language", "batch_size=5"], "no point has all of these"),
+        (["seed=7", "batch_size=5"], "no point has all of these; what does not train runs at the first seed alone"),
+        (["batch_size=5", "form=chunkwise", "model=transformer"], "no point has all of these"),
     ],
 )
 def test_filters_that_keep_nothing_are_refused(keys, told):
     with pytest.raises(UserError) as caught:
-        filters.only(points(), keys)
+        filters.only(points(), keys, [2, 4, 7])
     assert told in str(caught.value)
 
 

@@ -1,22 +1,49 @@
 """Only what was trained alike is compared, and what is left out is told."""
 
+import dataclasses
 from typing import Any
 
 import pytest
 
+from harness import tables
+from harness.point import Training
 from reports import budget, corners, language, provenance, wording
 from tests.report_data import Builder, ResultSet
 
 NOVELS = '{"train": "./texts/books-train.txt.xz", "held_out": "/data/books-valid.txt.xz"}'
 
 
-def trained(other: dict[str, Any], settings: dict[str, Any] | None = None) -> ResultSet:
+SETTINGS = {
+    "schedule": "cosine",
+    "final_rate": 0.1,
+    "warmup": 0.1,
+    "betas": "0.9,0.95",
+    "weight_decay": 0.1,
+    "clip": 1.0,
+    "accumulate": 1,
+    "autocast": "false",
+}
+OTHERWISE = {
+    "schedule": "linear",
+    "final_rate": 0.0,
+    "warmup": 0.2,
+    "betas": "0.9,0.999",
+    "weight_decay": 0.0,
+    "clip": 0.5,
+    "accumulate": 2,
+    "autocast": "true",
+}
+
+
+def trained(
+    other: dict[str, Any], settings: dict[str, Any] | None = None, both: dict[str, Any] | None = None
+) -> ResultSet:
     """RWKV trained otherwise, RetNet and AFT alike after it; the only RWKV rows are the odd ones."""
     made = Builder()
     for seed in range(3):
-        made.language("rwkv", seed, 1e-3, 1.0, **other)
-        made.language("aft", seed, 1e-3, 2.4)
-        made.language("retnet", seed, 1e-3, 2.2)
+        made.language("rwkv", seed, 1e-3, 1.0, **{**(both or {}), **other})
+        made.language("aft", seed, 1e-3, 2.4, **(both or {}))
+        made.language("retnet", seed, 1e-3, 2.2, **(both or {}))
     return made.build(settings)
 
 
@@ -46,6 +73,46 @@ def test_what_was_trained_alike_stays() -> None:
         told = trained(other)
         assert set(language.headline(told)["label"]) == {"aft", "retnet", "rwkv"}
         assert budget.one(told).left_out == ""
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_what_another_optimiser_trained_is_left_out_and_told(name: str) -> None:
+    told = trained({name: OTHERWISE[name]}, both=SETTINGS)
+    assert set(language.headline(told)["label"]) == {"aft", "retnet"}
+    one = budget.one(told)
+    assert (one.dropped, one.unknown) == (3, "")
+    assert f"3 with {budget.SAME[name]}." in one.left_out
+
+
+def test_all_that_trains_a_model_is_a_column_and_held_equal() -> None:
+    """Except the learning rate, which is tuned for each model."""
+    budgets = {"sequence_length", "batch_size", "learning_rate", *budget.KINDS}
+    assert set(tables.TRAINED) == {field.name for field in dataclasses.fields(Training)} - budgets
+    assert set(tables.TRAINED) == set(budget.TRAINED) == set(SETTINGS) == set(OTHERWISE)
+
+
+def test_a_row_that_does_not_tell_how_it_was_trained_stays_and_is_told() -> None:
+    for odd, both in ((dict.fromkeys(SETTINGS), SETTINGS), (SETTINGS, {})):
+        told = trained(odd, both=both)
+        one = budget.one(told)
+        assert set(one.points["label"]) == {"aft", "retnet", "rwkv"}, "older ones are not known to differ"
+        older = "3 rows (rwkv)" if both else "6 rows (aft and retnet)"
+        assert one.unknown.startswith("Compared though older than the record of schedule, final rate, warm-up, betas")
+        assert one.unknown.endswith(f": {older}.")
+        assert one.unknown in provenance.cautions(told)
+    assert budget.one(trained({})).caution == "", "where none tells it, none stands out"
+
+
+def test_rows_that_tell_how_they_were_trained_are_held_to_the_last_that_does() -> None:
+    made = Builder()
+    made.language("rwkv", 0, 1e-3, 1.0, **{**SETTINGS, "weight_decay": 0.0})
+    made.language("aft", 0, 1e-3, 2.4, **SETTINGS)
+    made.language("retnet", 0, 1e-3, 2.2)
+    one = budget.one(made.build())
+    assert set(one.points["label"]) == {"aft", "retnet"}
+    assert "1 with another weight decay." in one.left_out
+    assert one.unknown.endswith(": 1 row (retnet).")
+    assert one.caution == f"{one.left_out} {one.unknown}"
 
 
 def test_a_budget_of_flops_holds_flops_equal_and_not_tokens() -> None:

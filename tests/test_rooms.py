@@ -107,6 +107,17 @@ def test_no_list_of_names_stands_in_two_files_of_the_reports():
     assert not {names: places for names, places in found.items() if len(places) > 1}
 
 
+def test_no_function_of_the_harness_stands_there_twice():
+    places = {}
+    for path in python("harness"):
+        for node in tree(path).body:
+            if isinstance(node, ast.FunctionDef):
+                body = ast.dump(ast.Module(node.body, []))
+                places.setdefault(body, []).append(f"{name(path)}:{node.lineno} {node.name}")
+    assert places
+    assert not [told for told in places.values() if len(told) > 1]
+
+
 # Importing is silent and quick -----------------------------------------------------------------------------------
 
 TIMER = """

@@ -1,12 +1,13 @@
 """Sweeps with real processes: whatever happens to a point, the rest go on, and the end says what came of it."""
 
+import dataclasses
 import io
 import time
 
 import pytest
 from rich.console import Console
 
-from harness import budget, machine, measures, predict, progress, worker
+from harness import budget, machine, measures, predict, progress, tables, worker
 from harness import sweep as sweeps
 from harness.errors import UserError
 from harness.point import Training
@@ -88,6 +89,24 @@ def test_the_other_seeds_train_with_the_best_trial_s_rate(sweep):
     again, told = sweep(*points, seeds=(0, 5, 7))
     assert "0 points run, 13 were done before" in told
     assert again.points.equals(results.points)
+
+
+def test_a_row_says_how_its_model_was_trained(sweep):
+    made = trial(2e-3)
+    results, _ = sweep(dataclasses.replace(made, training=dataclasses.replace(made.training, clip=0.5, autocast=True)))
+    told = results.points.iloc[0][list(tables.TRAINED)].to_dict()
+    assert told == {
+        "schedule": "cosine",
+        "final_rate": 0.1,
+        "warmup": 0.1,
+        "betas": "0.9,0.95",
+        "weight_decay": 0.1,
+        "clip": 0.5,
+        "accumulate": 1,
+        "autocast": "true",
+    }
+    results, _ = sweep(point(seed=1))
+    assert results.points.iloc[1][list(tables.TRAINED)].isna().all(), "of what trains nothing"
 
 
 def test_a_seed_that_is_kept_alone_waits_for_its_trials(sweep):

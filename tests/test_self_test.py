@@ -8,6 +8,7 @@ import pytest
 from harness import measures, telemetry, worker
 from harness.bench import Bench
 from harness.measures import NotApplicable, self_test
+from tests import tiny
 from tests.test_measures import measured, point, timing, values
 
 pytestmark = pytest.mark.usefixtures("counter")
@@ -19,6 +20,30 @@ def test_energy_is_what_the_counter_moved_over_the_tokens(only_tiny):
     assert values(rows, "training_watts") == pytest.approx([10.0] * 3, rel=0.2)
     joules = min(values(rows, "training_joules_per_token"))
     assert 0 < joules < 10 * 0.06 / (2 * 19), "an optimiser step is shorter than a window"
+
+
+@pytest.mark.parametrize(("length", "steps"), [(19, 16), (5, 4), (1, 1)])
+def test_energy_waits_for_the_device_after_several_tokens_and_no_more_than_there_are(
+    only_tiny, monkeypatch, length, steps
+):
+    positions, decoded, step = [], [], tiny.Model.step
+
+    def counted(self, token, state):
+        positions.append(state.seen)
+        return step(self, token, state)
+
+    def once(self, work, windows, seconds):
+        positions.clear()  # of steps that were taken to capture one
+        work()
+        decoded.append(list(positions))
+        return [(12.0, 3.0)]
+
+    monkeypatch.setattr(tiny.Model, "step", counted)
+    monkeypatch.setattr(Bench, "energy", once)
+    [joules] = values(measured("energy", sequence_length=length), "decode_joules_per_token")
+    context = max(1, length - steps)
+    assert joules == 12 / (2 * steps)
+    assert decoded == [list(range(context, context + steps)), []], "the second trains"
 
 
 def test_energy_is_not_applicable_where_nothing_counts_it_or_the_counter_stands(only_tiny, counter):

@@ -1,8 +1,10 @@
 """Joules per token, by the hardware's own counter of the whole device, idle power included.
 
 Each value is taken over a window of `WINDOW_SECONDS` at least, since counters move in steps of up to a tenth of a
-second. Decoding gives each sequence of the batch one token after another from the same context; training takes whole
-optimiser steps. Where nothing counts joules the point is not applicable: a data sheet's estimate is no measurement.
+second. Decoding gives each sequence of the batch `STEPS` tokens one after another, up to the point's length, and waits
+for the device after these alone, as the measure `decode` does: after every token an idle device would count most where
+a token is quickest. Training takes whole optimiser steps. Where nothing counts joules the point is not applicable: a
+data sheet's estimate is no measurement.
 """
 
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from harness.bench import Bench
 
 WINDOWS, WINDOW_SECONDS = 3, 5.0
+STEPS = 16
 
 
 class Measure:
@@ -41,15 +44,17 @@ class Measure:
         model, windows = bench.model(), bench.tokens(batch, length + 1)
         with bench.reaching(length), torch.inference_mode():
             reserved = length + WARM_CALLS
-            context = bench.context(model, windows[:, : max(1, length - 1)], reserved)
+            steps = max(1, min(STEPS, length - 1))
+            context = bench.context(model, windows[:, : max(1, length - steps)], reserved)
             decoder = Decoder(model, windows[:, -1], context, bench.captured)
 
             def decode() -> None:
                 decoder.again()
-                decoder.step()
+                for _ in range(steps):
+                    decoder.step()
 
             spent = bench.energy(decode, WINDOWS, WINDOW_SECONDS)
-        yield from told("decode", spent, batch)
+        yield from told("decode", spent, batch * steps)
         del context, spent
         settings = Training(sequence_length=length, batch_size=batch, learning_rate=1e-4)
         model.train()

@@ -5,6 +5,9 @@ divides. Every parameter is moved off its initial value, where zeros would hide 
 recurrent one, step by step, which is the definition: in the logits, in what the state at the end is worth, namely the
 logits of `STEPS` more steps from it, and in the gradient of both with respect to every parameter. A difference is the
 largest absolute one over the largest absolute value; what is told is the worst of all forms, and of all parameters.
+
+Where programs of our own compute what is timed, they do in short formats alone. There the forms are compared in the
+point's dtype and at its size of heads as well: see `harness.agreement`.
 """
 
 import dataclasses
@@ -37,10 +40,14 @@ class Measure:
         "output_difference": Metric("1", "lower", "largest relative difference in logits between the forms"),
         "state_difference": Metric("1", "lower", "the same in the logits of the steps that follow"),
         "gradient_difference": Metric("1", "lower", "the same in the gradients of all parameters"),
+        "output_error": Metric("1", "lower", "of a token's logits in the point's dtype beside float64; CUDA alone"),
+        "state_error": Metric("1", "lower", "the same of tokens that are decoded after a prompt"),
+        "gradient_error": Metric("1", "lower", "the same of a parameter's gradient"),
     }
     factors: tuple[str, ...] = ()
     trains = False
     reads_corpus = False
+    every_dtype_on = ("cuda",)  # where programs of our own compute
 
     def run(self, point: Point, bench: "Bench") -> Iterator[Sample | Progress]:
         import torch
@@ -53,7 +60,7 @@ class Measure:
                 parameter.add_(NOISE * torch.randn_like(parameter))
         tokens = torch.randint(0, VOCABULARY, (BATCH, LENGTH + STEPS)).to(point.device)
         wanted = _computed(model, tokens, "recurrent")
-        worst = dict.fromkeys(self.metrics, (0.0, ""))
+        worst = dict.fromkeys(wanted, (0.0, ""))
         for form in bench.kind.available_forms(bench.options):
             found = _computed(model, tokens, form)
             for metric, told in worst.items():
@@ -65,6 +72,14 @@ class Measure:
         wrong = [f"{m} {d:.1e} ({where})" for m, (d, where) in worst.items() if not d <= TOLERANCES[dtype]]
         if wrong:
             raise FormsDisagree(f"{', '.join(wrong)}; at most {TOLERANCES[dtype]:g} is rounding")
+        if point.device in self.every_dtype_on and point.dtype != dtype:
+            from harness import agreement
+
+            errors = agreement.errors(bench)
+            yield from (Sample(error.metric, error.value) for error in errors)
+            wrong = [str(error) for error in errors if not error.value <= error.allowed]
+            if wrong:
+                raise FormsDisagree(f"in {point.dtype} at the model's own width: {', '.join(wrong)}")
 
 
 def _small(bench: "Bench") -> "Shape":

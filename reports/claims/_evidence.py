@@ -175,7 +175,7 @@ def _compared(
 def cautioned(result_set: Any, found: Finding) -> Finding:
     """A finding about prediction with what must be known of the rows behind it: which are left out of it, and whose
     learning rate may not be the best."""
-    told = [found.text, budget.one(result_set).left_out, at_edge(result_set, found.table["series"])]
+    told = [found.text, budget.one(result_set).caution, at_edge(result_set, found.table["series"])]
     return Finding(found.verdict, " ".join(filter(None, told)), found.table)
 
 
