@@ -1,12 +1,13 @@
 """The command line, `python -m harness run|report|predict|gate|...`. Commands import what they need in time."""
 
+import errno
 import pathlib
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.errors import UserError
+from harness.errors import UserError, shown
 
 if TYPE_CHECKING:
     from harness.experiment import Experiment
@@ -44,6 +45,12 @@ def main() -> None:
         app(prog_name="python -m harness")
     except UserError as error:
         print(error, file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        told = "this name is longer than the system allows; give a shorter one"
+        print(f"{shown(str(error.filename))}: {told}", file=sys.stderr)
         sys.exit(2)
 
 

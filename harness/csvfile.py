@@ -183,7 +183,7 @@ def _typed(texts: list[str], kind: str, what: str, path: pathlib.Path) -> Any:
     pattern, convert, words = {
         "int64": (r"-?\d+", int, "a whole number"),
         "Int64": (r"-?\d+", int, "a whole number"),
-        "float64": (r"-?\d.*|-?inf", float, "a number"),
+        "float64": (r"-?\d.*", float, "a number"),
     }.get(kind, (r"(?s).*", str, "text"))
     values: list[Any] = []
     for number, text in enumerate(texts, 2):

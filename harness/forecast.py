@@ -25,6 +25,7 @@ MOST |= {"length": 2**24, "batch": 2**24, "devices": 2**20, "tensor-parallel": 2
 MEMORY = ("weights", "gradients", "moments", "activations", "state")
 NOTE = (
     "Times of one optimiser step, of one batch of prompts and of one decode step; floor: what no kernel can go below.\n"
+    "Each part counts as compute or as memory, whichever takes it longer.\n"
     "Assumed: plain operators, one launched after the other, or in 16 bits, where the machine runs them, the programs\n"
     "of models/_kernels. Rates and shares: {source}"
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import psutil
 
 from harness import budget, corpus, predict
-from harness.errors import UserError
+from harness.errors import UserError, listed
 from harness.plan import FORMS
 from harness.point import Point
 from harness.quantity import tell_bytes
@@ -14,7 +14,7 @@ from models._cost import Shape
 
 MOST_REASONS = 6
 BUSY_SHARE, LOOK_SECONDS = 0.25, 0.3  # of all cores, worth a line before a run; `doctor` is stricter
-MOST_WIDE = 32  # times the width that a feed-forward width is passed over in silence; 2 to 4 times is usual
+USUAL = (0.5, 32)  # times the width, between which a feed-forward width is passed over in silence; 2 to 4 is common
 MOST_PASSES = 4.0  # that are worth about as much as new text: Muennighoff et al. 2023, arXiv:2305.16264
 
 
@@ -37,18 +37,18 @@ def warnings(points: list[Point], name: str | None, training_bytes: int | None) 
 
 
 def of_shapes(shapes: Iterable[tuple[str, Shape]]) -> str | None:
-    """A line for where a budget made feed-forward layers of nearly all of a model, of which `shapes` gives the label.
-
-    Such a model has the parameters that were asked for, and hardly any of what is compared.
-    """
-    wide = [(shape.ffn_width / shape.width, label, shape) for label, shape in shapes]
-    share, label, shape = max(wide, key=lambda each: each[0], default=(0.0, "", None))
-    if shape is None or share <= MOST_WIDE:
+    """A line for where models, labels and `shapes`, are nearly all feed-forward or nearly without: hardly what is
+    meant by their names, though they have the parameters that were asked for."""
+    shares = {label: shape.ffn_width / shape.width for label, shape in shapes}
+    least, most = USUAL
+    odd = [f"{label} {share:,.3g} times" for label, share in shares.items() if not least <= share <= most]
+    if not odd:
         return None
+    fixes = ["more parameters, or less depth or width"] if min(shares.values()) < least else []
+    fixes += ["fewer parameters, or more depth or width"] if max(shares.values()) > most else []
     return (
-        f"warning: {label} has a feed-forward width of {shape.ffn_width:,}, {share:,.0f} times its width of "
-        f"{shape.width:,} (2 to 4 times is usual): nearly all of its parameters are no mixer's; give it more layers or "
-        "width, or fewer parameters"
+        f"warning: feed-forward widths are far from the usual 2 to 4 times the width: {listed(odd)}; for models as "
+        f"they are in use give {' and where they are too wide '.join(fixes)}"
     )
 
 

@@ -65,10 +65,12 @@ def plan(experiment: Experiment, points: list[Point], seeds: Sequence[int]) -> N
     rates = len(experiment.training.learning_rate) if experiment.training else 1
     trials = [predict.seconds(point) for point in points if point.role == "trial"]
     further = len(set(seeds) - {experiment.seeds[0]})
-    later = further * sum(trials) / rates
-    out.print(f"{len(points)} points, roughly {tell_seconds(sum(map(predict.seconds, points)) + later)} in all.")
-    if later:
-        out.print(f"Of that, {tell_seconds(later)} are further seeds, trained at each model's best learning rate.")
+    later, more = further * sum(trials) / rates, further * len(trials) // rates
+    seconds = tell_seconds(sum(map(predict.seconds, points)) + later)
+    out.print(f"{len(points)}{f' and {more}' if more else ''} points, roughly {seconds} in all.")
+    if more:
+        told = f"{tell_seconds(later)} and the last {more} are further seeds"
+        out.print(f"Of that, {told}, trained at each model's best learning rate.")
     described = ", ".join(sorted({hardware.here(point.device).title for point in points}))
     out.print(f"Times and memory are predictions for: {described}. `python -m harness predict` tells what bounds them.")
 

@@ -67,16 +67,20 @@ def test_text_that_is_read_more_than_four_times_is_warned_of():
     assert foresight.trained_tokens(trained(flops=10 * flops)) == pytest.approx(10)
 
 
-def test_models_that_are_nearly_all_feed_forward_are_told(typed):
+def test_models_that_are_nearly_all_feed_forward_or_without_are_told(typed):
     narrow = points("shape={layers: 3, width: 8, heads: 1}", "budget.parameters=1M")
     (told,) = (line for line in foresight.warnings(narrow, None, None) if "feed-forward" in line)
-    widest = max(narrow, key=lambda p: p.ffn_width)
-    for words in (f"width of {widest.ffn_width:,}, {widest.ffn_width / 8:,.0f} times its width of 8", "more layers"):
-        assert words in told
-    assert foresight.of_shapes((p.label, dataclasses.replace(p.shape, ffn_width=8 * 32)) for p in narrow) is None
+    for one in narrow:
+        assert f"{one.label} {one.ffn_width / 8:,.3g} times" in told
+    assert told.endswith("give fewer parameters, or more depth or width")
+    for times, odd in ((32, False), (33, True), (0.5, False), (0.25, True)):
+        told = foresight.of_shapes((p.label, dataclasses.replace(p.shape, ffn_width=int(8 * times))) for p in narrow)
+        assert (told is not None) == odd
+    assert told is not None
+    assert told.endswith("give more parameters, or less depth or width")
     assert foresight.warnings(points(), None, None) == []
     sizes = ("predict", "retnet", "--layers", "3", "--width", "64")
-    assert "feed-forward width of" in typed(*sizes, "--parameters", "1B")[2]
+    assert "feed-forward widths are far" in typed(*sizes, "--parameters", "1B")[2]
     assert typed(*sizes, "--parameters", "4.3M")[2] == ""
 
 
