@@ -42,12 +42,8 @@ if TYPE_CHECKING:
     from harness.bench import Bench
     from models._lm import LanguageModel
 
-BATCH, LENGTH, STEPS, SKIPPED = (
-    2,
-    777,
-    5,
-    16,
-)  # no chunk divides the tokens, and programs cut them into several segments
+BATCH, STEPS, SKIPPED = 2, 5, 16
+LENGTH = 777  # no chunk divides it, and programs cut it into several segments
 VOCABULARY = 1009  # at most
 NOISE, SPREAD = 0.1, 0.5  # added to each parameter: to vectors, and to matrices over the root of their inputs
 ALLOWED = {"output_error": 2.5, "state_error": 2.5, "gradient_error": 6}  # eps

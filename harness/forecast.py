@@ -142,6 +142,8 @@ def _options(request: Request) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise UserError(f"--set {text}: write it as key=value, such as --set preset=paper")
+        if not value.strip():
+            raise UserError(f"--set {text}: there is no value; write --set {key}=null where you mean none")
         found[key], _ = document.parse(value, "", f"--set {text}")
     return found
 

@@ -18,6 +18,7 @@ from harness.point import SEQUENCE_FACTORS, Point, Training
 from harness.schema import ITEM_BYTES, MeasureEntry
 from models._cost import Shape
 
+TUNED_BY = "tuning_bits_per_byte"  # the metric that chooses among trials
 FORMS = "forms"  # the measure that every entry must pass before another one is believed
 MOST_POINTS = 20_000
 

@@ -17,8 +17,6 @@ from harness.writer import Writer
 if TYPE_CHECKING:
     from harness.corpus import Corpus
 
-TUNED_BY = "tuning_bits_per_byte"  # the metric that chooses among trials
-
 
 def run(
     experiment: Experiment,
@@ -83,7 +81,7 @@ def _tuned(sweep: Sweep, trials: list[Point]) -> list[tuple[Point, float | None]
     if not trials:
         return []
     samples = record.load(sweep.writer.folder).samples
-    bits = dict(samples.loc[samples["metric"] == TUNED_BY, ["point", "value"]].to_numpy())
+    bits = dict(samples.loc[samples["metric"] == plan.TUNED_BY, ["point", "value"]].to_numpy())
     last = [sweep.last(point) for point in trials]
     told = [bits.get(done.point) if done.status == "ok" else None for done in last]
     return list(zip(trials, told, strict=True))

@@ -73,10 +73,13 @@ def _sizes(asked: Asked) -> tuple[int, int, int]:
 def resolve(model: str, given: dict[str, Any]) -> Any:
     """The model's options, those of `given` that it has. Raises UserError for a value that is not allowed."""
     known = options.of(model)
-    try:
-        return options.build(model, options.resolve(model, {k: v for k, v in given.items() if k in known}))
-    except ValueError as error:
-        raise UserError(f"--set: {model}: {error}") from None
+    own = {name: value for name, value in given.items() if name in known}
+    for name, value in own.items():
+        try:
+            known[name].value(value)
+        except ValueError as error:
+            raise UserError(f"--set {name}: {model}: {error}") from None
+    return options.build(model, options.resolve(model, own))
 
 
 def check_options(names: list[str], given: dict[str, Any]) -> None:

@@ -31,7 +31,8 @@ def _headline(measure: str) -> tuple[str, Metric] | None:
 
 
 def _range(samples: pd.DataFrame, rows: pd.DataFrame, name: str, metric: Metric) -> str:
-    """The least and the greatest of the points' medians."""
+    """The least and the greatest of the points' medians, of trials those at the learning rate that they chose."""
+    rows = pd.concat([_tuned(samples, each) for _, each in rows.groupby(["width", "layers", "heads"])] or [rows])
     mine = samples[samples["point"].isin(rows["point"]) & (samples["metric"] == name) & samples["bucket"].isna()]
     trained = mine["point"].map(rows.set_index("point")["training_sequence_length"])
     mine = mine[mine["length"].isna() | (mine["length"] == trained)]  # others are for the pages
@@ -40,6 +41,16 @@ def _range(samples: pd.DataFrame, rows: pd.DataFrame, name: str, metric: Metric)
         return "-"
     low, high = _short(medians.min(), metric.unit), _short(medians.max(), metric.unit)
     return low if low == high else f"{low} to {high}"
+
+
+def _tuned(samples: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    trials = rows[rows["role"] == "trial"]
+    bits = samples[samples["point"].isin(trials["point"]) & (samples["metric"] == plan.TUNED_BY)]
+    if bits.empty:
+        return rows
+    best = bits.sort_values("value")["point"].iloc[0]
+    rate = trials.loc[trials["point"] == best, "learning_rate"].iloc[0]
+    return rows[rows["learning_rate"] == rate]
 
 
 def _short(value: float, unit: str) -> str:

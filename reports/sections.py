@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import urllib.parse
+import zlib
 from typing import Any
 
 import pandas as pd
@@ -38,8 +39,9 @@ class Section:
 
 
 def slug(text: str) -> str:
-    """A name that is safe in ids, links and file names."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-") or "x"
+    """A name that is safe in ids, links and file names; where another text would give the same, told from it."""
+    safe = re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-") or "x"
+    return safe if safe == text else f"{safe}-{zlib.crc32(text.encode()):08x}"
 
 
 def table(told: pd.DataFrame, caption: str, name: str) -> Table:

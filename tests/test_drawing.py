@@ -5,6 +5,7 @@ import pytest
 import reports
 from harness import drawing, record
 from harness.errors import UserError
+from reports import sections
 from tests.folders import contents
 from tests.report_data import triangle
 
@@ -42,3 +43,9 @@ def test_a_page_that_cannot_be_written_leaves_whole_pages(drawn, monkeypatch, ca
     assert contents(pages) == {name: text for name, text in before.items() if name != "index.html"}
     draw()
     assert contents(pages) == before
+
+
+def test_no_two_names_share_a_page():
+    names = ("my exp", "my-exp", "my  exp", "-my-exp", "my-exp-", "x", "&")
+    assert len({sections.slug(name) for name in names}) == len(names)
+    assert sections.slug("my-exp") == "my-exp", "a safe name is left alone"

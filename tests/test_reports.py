@@ -129,7 +129,7 @@ def htmls(pages: dict[str, str]) -> dict[str, str]:
 
 
 def test_there_is_a_page_for_everything(pages: dict[str, str]) -> None:
-    made_up = {"triangle", "gamma_sweep", "single", "na-sty", "empty", "known"}
+    made_up = {"triangle", "gamma_sweep", "single", sections.slug("na<sty>&"), "empty", "known"}
     experiments = made_up | {"paper_fig6", "paper_t4", "operation"}
     expected = {f"experiment-{name}.html" for name in experiments}
     assert set(pages) == expected | {"index.html", "triangle.html", "claims.html", "triangle.svg"}
@@ -186,7 +186,7 @@ def test_failures_are_drawn_and_told(pages: dict[str, str]) -> None:
 
 
 def test_html_in_names_and_reasons_stays_text(pages: dict[str, str]) -> None:
-    page = pages["experiment-na-sty.html"]
+    page = pages[f"experiment-{sections.slug('na<sty>&')}.html"]
     assert "<script" not in page
     assert "<b>" not in page
     assert "<i>made" not in page

@@ -4,10 +4,11 @@ import dataclasses
 import io
 import time
 
+import pandas as pd
 import pytest
 from rich.console import Console
 
-from harness import budget, machine, measures, predict, progress, tables, worker
+from harness import budget, machine, measures, plan, predict, progress, summary, tables, worker
 from harness import sweep as sweeps
 from harness.errors import UserError
 from harness.point import Training
@@ -180,6 +181,15 @@ def test_a_point_that_does_nothing_costs_half_a_second_at_most(sweep, monkeypatc
     monkeypatch.setattr(sweeps.Sweep, "run", timed)
     sweep(*(point(seed=i) for i in range(6)))
     assert min(took) < 0.5
+
+
+def test_the_table_at_the_end_shows_what_the_best_rate_gave():
+    rows = pd.DataFrame(
+        {"point": list("abc"), "role": ["trial", "trial", "chosen"], "learning_rate": [1e-3, 2e-3, 2e-3]}
+    )
+    samples = pd.DataFrame({"point": ["a", "b"], "metric": plan.TUNED_BY, "value": [7.0, 6.0]})
+    assert list(summary._tuned(samples, rows)["point"]) == ["b", "c"]
+    assert list(summary._tuned(samples[:0], rows)["point"]) == ["a", "b", "c"]
 
 
 def test_the_table_at_the_end_shows_one_number_per_point(sweep):
