@@ -112,11 +112,9 @@ def training(job: Job, machine: Machine) -> Phase:
     clock, shape, form = _Clock(job, machine), job.shape, job.form_used
     tokens, passes = job.sequences * job.length, 4 if job.recompute else 3
     _products(clock, tokens, tokens, passes)
-    forward, needed = _mixing(job, form)
-    both, all_needed = _mixing(job, form, backward=True)
-    again = forward if job.recompute else 0
-    left = needed / forward if job.kind.skips_masked(job.options) else 1.0
-    clock.part(left * (both + again), 0, floor_flops=all_needed)
+    computed, needed = _mixing(job, form, backward=True)
+    again = _mixing(job, form)[0] if job.recompute else 0
+    clock.part(computed + again, 0, floor_flops=needed)
     layers = [job.traffic(form, job.length, backward=True)]
     layers += [job.traffic(form, job.length)] if job.recompute else []
     for split, rest in layers:
@@ -138,7 +136,7 @@ def prefill(job: Job, machine: Machine) -> Phase:
     clock, tokens = _Clock(job, machine), job.sequences * job.length
     _products(clock, tokens, job.sequences, 1)
     computed, needed = _mixing(job, job.form_used)
-    clock.part(needed if job.kind.skips_masked(job.options) else computed, 0, floor_flops=needed)
+    clock.part(computed, 0, floor_flops=needed)
     _besides(clock, *job.traffic(job.form_used, job.length), tokens, EMBEDDING_LAUNCHES)
     clock.wait(_tensor_seconds(clock, tokens, 2))
     return clock.end("prefill", job.batch * job.length, inference_memory(job) | live_memory(job, tokens))
@@ -174,10 +172,14 @@ def _products(clock: _Clock, tokens: float, head_tokens: float, passes: int) -> 
 
 
 def _mixing(job: Job, form: str, backward: bool = False) -> tuple[float, float]:
-    """FLOPs of all that is no product with weights, of all prompts: as the form has them, and those that are needed."""
+    """FLOPs of all that is no product with weights, of all prompts: as many as are computed, and as are needed."""
     sized, products = (job.shape, job.options, form, job.length), _weight_flops(job, job.sequences * job.length)
     counts = (job.kind.flops(*sized, backward=backward), job.kind.needed_flops(*sized, backward=backward))
-    computed, needed = (job.sequences * count - products * (3 if backward else 1) for count in counts)
+    passes = 3 if backward else 1
+    computed, needed = (job.sequences * count - products * passes for count in counts)
+    if job.kind.skips_masked(job.options):
+        whole = job.sequences * job.kind.flops(*sized) - products  # forward, with what a mask discards
+        computed *= needed / (passes * whole)
     return computed, needed
 
 

@@ -55,8 +55,8 @@ def points(experiment: Experiment, device: str, corpus_sha256: str | None = None
 
     Of a measure that trains, these are the trials that tune the learning rate; `chosen` gives the rest. Measures that
     do not train run at the first seed alone: their repeats stand for their noise. On a GPU the `forms` are compared in
-    every number format that something is measured in. What cannot be combined is a point
-    with a reason. Raises UserError where the grid is absurdly large.
+    every number format that something is measured in. What cannot be combined is a
+    point with a reason. Raises UserError where the grid is absurdly large.
     """
     built = [[_build(experiment, entry, sizes) for entry in entries(experiment)] for sizes in checks.shapes(experiment)]
     checked = [entry for entry in experiment.measures if entry.name == FORMS] or [MeasureEntry(name=FORMS)]
@@ -109,6 +109,11 @@ def chosen(seeds: Iterable[int], trials: Iterable[tuple[Point, float | None]]) -
             best[any_rate.configuration] = bits, point
     winners = [point for _, point in best.values()]
     return [dataclasses.replace(p, seed=seed, role="chosen") for seed in seeds for p in winners if seed != p.seed]
+
+
+def further(seeds: Iterable[int], points: Iterable[Point]) -> list[Point]:
+    """As many as `chosen` will give, before a trial has run: which rate wins changes neither how many nor how long."""
+    return chosen(seeds, [(point, 0.0) for point in points])
 
 
 def _label(model: str, chosen: dict[str, Any], siblings: list[dict[str, Any]]) -> str:

@@ -37,7 +37,7 @@ def rows(seeds: Sequence[int], points: Iterable[Point]) -> Iterator[dict[str, An
     given = list(points)
     for point in given:
         yield _row(point, point.training.learning_rate if point.training else None)
-    for point in plan.chosen(seeds, [(point, 0.0) for point in given]):
+    for point in plan.further(seeds, given):
         yield _row(point, None)
 
 

@@ -64,7 +64,7 @@ def run(
 def _run_all(seeds: Sequence[int], points: list[Point], sweep: Sweep, console: Console) -> None:
     """The points, then those that use the learning rate that the trials among them chose."""
     trials = [point for point in points if point.role == "trial"]
-    later = plan.chosen(seeds, [(point, 0.0) for point in trials])  # which rate will win does not change how many
+    later = plan.further(seeds, points)
     with Progress(console, [*points, *later]) as progress:
         for point in points:
             progress.start(point)

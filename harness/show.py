@@ -56,16 +56,15 @@ def rows(out: Console, title: str, columns: tuple[str, ...], cells: Iterable[tup
 def plan(experiment: Experiment, points: list[Point], seeds: Sequence[int]) -> None:
     """The points, the sizes that each model was given, and predictions of time and memory, training at `seeds`."""
     from harness import hardware, predict
+    from harness import plan as planning
 
     out = console()
     out.print(f"{experiment.name}: {experiment.question}\n")
     sizes = ("model", "width", "layers", "heads", "ffn width", "parameters", "of the budget")
     rows(out, "Sizes", sizes, dict.fromkeys(_sizes(point) for point in points))
     rows(out, "Points", (*FACTORS.values(), "trains", "seconds", "memory"), map(_planned, points))
-    rates = len(experiment.training.learning_rate) if experiment.training else 1
-    trials = [predict.seconds(point) for point in points if point.role == "trial"]
-    further = len(set(seeds) - {experiment.seeds[0]})
-    later, more = further * sum(trials) / rates, further * len(trials) // rates
+    further = planning.further(seeds, points)
+    later, more = sum(map(predict.seconds, further)), len(further)
     seconds = tell_seconds(sum(map(predict.seconds, points)) + later)
     out.print(f"{len(points)}{f' and {more}' if more else ''} points, roughly {seconds} in all.")
     if more:

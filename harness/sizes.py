@@ -73,13 +73,13 @@ def _sizes(asked: Asked) -> tuple[int, int, int]:
 def resolve(model: str, given: dict[str, Any]) -> Any:
     """The model's options, those of `given` that it has. Raises UserError for a value that is not allowed."""
     known = options.of(model)
-    own = {name: value for name, value in given.items() if name in known}
-    for name, value in own.items():
+    own = {}
+    for name in [name for name in given if name in known]:
         try:
-            known[name].value(value)
+            own[name] = known[name].value(given[name])
         except ValueError as error:
             raise UserError(f"--set {name}: {model}: {error}") from None
-    return options.build(model, options.resolve(model, own))
+    return options.build(model, own)
 
 
 def check_options(names: list[str], given: dict[str, Any]) -> None:

@@ -72,7 +72,7 @@ def measure(result_set: Any) -> Corners | None:
 
 
 def _cautions(result_set: Any, points: pd.DataFrame, table: pd.DataFrame) -> dict[str, str]:
-    shown = points[points["point"].isin(" ".join(table["point"]).split())]
+    shown = rows.behind(points, table)
     told = {name: rows.launched(result_set, shown[shown["measure"] == name]) for name in CORNERS}
     return {name: text for name, text in told.items() if text}
 

@@ -4,6 +4,7 @@ For every label the rate with the lowest mean `tuning_bits_per_byte` among the t
 rows trained with that rate, the trial itself among them, are the results. All are of one budget (reports/budget.py).
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -45,12 +46,21 @@ def _choose(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def at_edge(result_set: Any, labels: Iterable[str]) -> list[str]:
+    """Those of the labels whose chosen rate is the lowest or highest that was tried, as they are called in texts."""
+    tried = trials(result_set)
+    if tried is None:
+        return []
+    edge = tried[tried["at_edge"] & tried["label"].isin(set(labels))]
+    return [wording.title(label, model) for label, model in zip(edge["label"], edge["model"], strict=True)]
+
+
 def edges(result_set: Any) -> str:
     """Whose chosen rate is the lowest or highest that was tried, in a sentence; empty where nobody's is."""
     tried = trials(result_set)
     if tried is None:
         return ""
-    names = [wording.title(label, model) for label, model in tried.loc[tried["at_edge"], ["label", "model"]].to_numpy()]
+    names = at_edge(result_set, tried["label"])
     every = "all models" if len(names) == tried["label"].nunique() > 1 else wording.listed(names)
     whose = "its quality" if len(names) == 1 else "their quality"
     told = f"The best learning rate tried was the lowest or highest for {every}: {whose} may be better than shown."

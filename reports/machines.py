@@ -34,7 +34,7 @@ def compared(result_set: Any) -> str:
 def behind(result_set: Any, table: pd.DataFrame) -> str:
     """The same of the rows behind a table, which its column `point` names."""
     points = result_set.points.drop_duplicates("point", keep="last")
-    told = _placed(result_set, points[points["point"].isin(" ".join(table["point"]).split())])
+    told = _placed(result_set, rows.behind(points, table))
     if told["machine"].nunique() < 2:
         return ""
     return f"This compares rows of different machines: {_sides(told)}. {_named(told)}"

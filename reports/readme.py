@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports import corners, language, machines, marks, provenance, wording
+from reports import corners, language, machines, marks, provenance, rows, wording
 
 PART = marks.Part(marks.ROOT / "README.md", "numbers")
 NOTHING = "There are no results yet; `make run` makes them.\n"
@@ -45,8 +45,7 @@ def _device(result_set: Any, found: corners.Corners) -> str:
 
 def _machine(result_set: Any, found: corners.Corners) -> str:
     """Where the points that are shown were measured, which need not be where the last run was."""
-    shown = result_set.points["point"].isin(" ".join(found.table["point"]).split())
-    told = provenance.environments(result_set, result_set.points[shown])
+    told = provenance.environments(result_set, rows.behind(result_set.points, found.table))
     names, cores, torch = (wording.listed(sorted(set(told[name].dropna().map(str))), "or") for name in MACHINE)
     return f"**{names}**, {cores} cores, torch {torch}" + (", uncommitted tree" if provenance.dirty(told) else "")
 

@@ -121,6 +121,11 @@ def samples_of(result_set: Any, points: pd.DataFrame, metric: str) -> pd.DataFra
     return samples[samples["point"].isin(finished) & (samples["metric"] == metric)]
 
 
+def behind(points: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Those of `points`, or of samples, that the column `point` of a table names."""
+    return points[points["point"].isin(" ".join(table["point"]).split())]
+
+
 @once
 def summary(result_set: Any, measure: str, metric: str) -> pd.DataFrame | None:
     """The median of one metric over repeats and seeds for every combination of factors; None where there is no row.

@@ -34,6 +34,7 @@ def told(result_set: Any) -> str:
     return f"{counted(result_set)}: {'; '.join(parts)}." if parts else ""
 
 
+@rows.once
 def _plan(result_set: Any) -> pd.DataFrame:
     """What was planned, without the further seeds of entries that have no rate to train them with."""
     plan = getattr(result_set, "planned", None)
@@ -44,6 +45,7 @@ def _plan(result_set: Any) -> pd.DataFrame:
     return plan[~((plan["role"] == "chosen") & plan["label"].isin(failed))]
 
 
+@rows.once
 def _missing(result_set: Any) -> pd.DataFrame:
     """Those without a row, whatever its status; a `chosen` one is planned without its rate."""
     plan, there = _plan(result_set), set(_keys(result_set.points))

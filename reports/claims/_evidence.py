@@ -84,7 +84,7 @@ def unless_launches(
     found = judge(told)
     if found is None:
         return None
-    used = told[told["point"].isin(" ".join(found.table["point"]).split())]
+    used = rows.behind(told, found.table)
     slow = used[used["launches"]].drop_duplicates("label")
     names = [wording.title(label, model) for label, model in zip(slow["label"], slow["model"], strict=True)]
     who = "It" if used["launches"].all() else wording.listed(sorted(names))
@@ -181,11 +181,7 @@ def cautioned(result_set: Any, found: Finding) -> Finding:
 
 def at_edge(result_set: Any, labels: Iterable[str]) -> str:
     """Which of these were best at the lowest or highest learning rate tried; empty where none was."""
-    tried = language.trials(result_set)
-    if tried is None:
-        return ""
-    edge = tried[tried["at_edge"] & tried["label"].isin(set(labels))]
-    names = [wording.title(label, model) for label, model in zip(edge["label"], edge["model"], strict=True)]
+    names = language.at_edge(result_set, labels)
     told = "Best at the edge of the learning rates tried, so that one beyond might do better: "
     return f"{told}{wording.listed(names)}." if names else ""
 

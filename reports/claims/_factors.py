@@ -51,8 +51,8 @@ def judge(
     def against(told: pd.DataFrame, rival: str) -> Finding | None:
         return _against(told, rival, rivals[rival], "+".join(metrics), factor, better, margin)
 
-    naive = told["launches"] & _of(told, rivals.get(NAIVE))
-    told = told.assign(launches=told["launches"] & ~naive)
+    naive = told.loc[told["launches"] & told.index.isin(_of(told, rivals.get(NAIVE, {})).index), "point"]
+    told = told.assign(launches=told["launches"] & ~told["point"].isin(naive))
     found = [_evidence.unless_launches(told, functools.partial(against, rival=name), "retnet") for name in rivals]
     kept = [each for each in found if each is not None]
     if len(kept) < len(rivals):
@@ -60,8 +60,8 @@ def judge(
     table = pd.concat([each.table for each in kept]).drop_duplicates(ignore_index=True)
     verdicts = [each.verdict for each in kept]
     verdict = UNTESTABLE if UNTESTABLE in verdicts else together(verdicts)
-    shown = set(" ".join(table["point"]).split())
-    more = f" {NAIVE.capitalize()} was {rows.UNGRAPHED}." if shown & set(told.loc[naive, "point"]) else ""
+    shown = rows.behind(told, table)["point"]
+    more = f" {NAIVE.capitalize()} was {rows.UNGRAPHED}." if shown.isin(naive).any() else ""
     return Finding(verdict, " ".join(each.text for each in kept) + more, table)
 
 
@@ -77,23 +77,19 @@ def _measured(result_set: Any, measure: str, metrics: tuple[str, ...]) -> pd.Dat
     return told.merge(points[["point", "parameters", *options]], on="point")
 
 
-def _of(told: pd.DataFrame, options: dict[str, str] | None) -> pd.Series:
-    """Which rows are a Transformer's with these options; none where there are no such rows."""
-    columns = {f"option.{option}": value for option, value in (options or {}).items()}
-    if not columns or not set(columns) <= set(told):
-        return pd.Series(False, index=told.index)
-    return told.index.to_series().isin(rows.alike(told[told["model"] == "transformer"], columns).index)
+def _of(told: pd.DataFrame, options: dict[str, str]) -> pd.DataFrame:
+    """The rows of a Transformer with these options; none where rows have no such options, or none are given."""
+    columns = {f"option.{option}": value for option, value in options.items()}
+    known = bool(columns) and set(columns) <= set(told)
+    return rows.alike(told[told["model"] == "transformer"], columns) if known else told.iloc[:0]
 
 
 def _against(
     told: pd.DataFrame, rival: str, wanted: dict[str, str], metric: str, factor: float | dict[int, float], better: str,
     margin: float,
 ) -> Finding | None:  # fmt: skip
-    columns = {f"option.{option}": value for option, value in wanted.items()}
-    if not set(columns) <= set(told):
-        return None
     told = told.assign(batch=told["batch_size"].fillna(0))  # 0: the measure finds one for each model
-    theirs = rows.alike(told[told["model"] == "transformer"], columns)
+    theirs = _of(told, wanted)
     mine, theirs = _alike_recomputed(told[told["model"] == "retnet"], theirs)
     batch = max(set(mine["batch"]) & set(theirs["batch"]), default=None)
     if batch is None:
