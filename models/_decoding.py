@@ -1,16 +1,17 @@
 """What a decode step is made of on a GPU: linear maps of one token of each sequence, with what stands around them.
 
-The programs are those of `models._kernels`: `skinny`, and `shifted`, `step` and `read_step` beside it.
+The programs are those of `models._kernels`: `skinny`, and `shifted` and `step` beside it. `most` is what one holds of
+the weights of one sequence's map: see `models._kernels.portions`.
 
-Letters: B sequences, D width, K inputs, N outputs; of a state H heads, K size of a key, P = K/2 pairs, V size of a
-value. What is still to be added to x stands in S parts, [S, B, D].
+Letters: B sequences, D width, K inputs, N outputs. What is still to be added to x stands in S parts, [S, B, D].
 """
 
 import torch
-from jaxtyping import Complex, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from models import _kernels
+from models._kernels.portions import HELD
 from models._norm import RMSNorm
 
 FEW_TOKENS = 256  # that `embedded` looks up by an index
@@ -34,12 +35,17 @@ def summed(delta: Parts, x: Float[Tensor, "B 1 D"]) -> Float[Tensor, "B 1 D"] | 
 
 
 def read(
-    x: Float[Tensor, "B 1 D"], delta: Parts, norm: Norm, weight: Float[Tensor, "_ D"], act: str | None = None
+    x: Float[Tensor, "B 1 D"],
+    delta: Parts,
+    norm: Norm,
+    weight: Float[Tensor, "_ D"],
+    act: str | None = None,
+    most: int = HELD,
 ) -> tuple[Float[Tensor, "B 1 D"], Float[Tensor, "B N"]]:
     """x + delta, and act(weight norm(x + delta)), the norm an RMS norm or a layer norm."""
     from models._kernels import skinny
 
-    x, y = skinny.read(x[:, 0], delta, norm.weight, norm.eps, weight, act, getattr(norm, "bias", None))
+    x, y = skinny.read(x[:, 0], delta, norm.weight, norm.eps, weight, act, getattr(norm, "bias", None), most)
     return x.unsqueeze(1), y
 
 
@@ -52,6 +58,7 @@ def write(
     eps: float = 0.0,
     opened: Float[Tensor, "B D"] | None = None,
     moved: Moved = None,
+    most: int = HELD,
 ) -> Pair:
     """x and what to add: weight times a, or times silu(gate) a, where `heads` is not 0 after an RMS norm of each.
 
@@ -59,7 +66,7 @@ def write(
     """
     from models._kernels import skinny
 
-    x, parts = skinny.write(x[:, 0], a, weight, gate, heads, eps, opened, moved)
+    x, parts = skinny.write(x[:, 0], a, weight, gate, heads, eps, opened, moved, most)
     return x.unsqueeze(1), parts
 
 
@@ -71,11 +78,12 @@ def shifted(
     held: Float[Tensor, "B D"],
     weight: Float[Tensor, "_ D"],
     second: Float[Tensor, "_ D"] | None = None,
+    most: int = HELD,
 ) -> tuple[Float[Tensor, "B 1 D"], list[Tensor], Moved]:
     """x + delta, and maps of blends of its norm with that of the token before: see `models._kernels.shifted`."""
     from models._kernels import shifted
 
-    x, outputs, moved = shifted.read(x[:, 0], delta, norm, mix, held, weight, second)
+    x, outputs, moved = shifted.read(x[:, 0], delta, norm, mix, held, weight, second, most)
     return x.unsqueeze(1), outputs, moved
 
 
@@ -95,26 +103,3 @@ def choose_(token: Int[Tensor, "B"], logits: Float[Tensor, "B N"], position: Int
     torch.argmax(logits, -1, out=token)
     if position is not None:
         position.add_(1)
-
-
-def read_and_step_(
-    x: Float[Tensor, "B 1 D"],
-    delta: Parts,
-    norm: Norm,
-    weight: Float[Tensor, "N D"],
-    turn: Complex[Tensor, "2 #B P"] | None,
-    factor: float,
-    gamma: Float[Tensor, "H 1 1"] | None,
-    state: Float[Tensor, "B H K V"],
-    counts: Int[Tensor, "2 H"],
-    position: Int[Tensor, "_"],
-) -> tuple[Float[Tensor, "B 1 D"], Float[Tensor, "B N"], Float[Tensor, "B H V"]]:
-    """`read`, and retention's step of that: see `models._kernels.step`, and `read_step` for `counts`."""
-    from models._kernels import read_step, step
-
-    if len(x) > 1 or not read_step.outputs(x.shape[2], *state.shape[2:]):
-        x, y = read(x, delta, norm, weight)
-        return x, y, step.step_(y, turn, factor, gamma, state, position)
-    given = x[:, 0], delta, norm.weight, norm.eps, weight, getattr(norm, "bias", None)
-    total, y, o = read_step.step_(*given, turn, factor, gamma, state, counts, position)
-    return total.unsqueeze(1), y, o

@@ -31,8 +31,8 @@ class FeedForward(nn.Module):
     def decode(
         self, x: Float[Tensor, "B 1 D"], delta: _decoding.Parts, norm: _decoding.Norm, call: Call, state: LayerState
     ) -> _decoding.Pair:
-        x, hidden = _decoding.read(x, delta, norm, self.into.weight, self.kind)
-        return _decoding.write(x, hidden, self.out.weight)
+        x, hidden = _decoding.read(x, delta, norm, self.into.weight, self.kind, call.portions.up)
+        return _decoding.write(x, hidden, self.out.weight, most=call.portions.down)
 
 
 def known(norm: nn.Module) -> TypeGuard[_decoding.Norm]:

@@ -25,6 +25,7 @@ from torch.utils.checkpoint import checkpoint
 
 from models import _decoding, _loss
 from models._cost import Chosen, CommonOptions, Cost, Shape
+from models._kernels.portions import portions
 from models._layers import Block, FeedForward, added, known
 from models._norm import RMSNorm
 from models._state import Call, State
@@ -141,11 +142,16 @@ class LanguageModel(Cost, nn.Module):
 
         A model with a forward pass or a head of its own is scored by its own logits.
         """
-        plain = type(self.head) is nn.Linear and self.head.bias is None
-        if type(self).forward is not LanguageModel.forward or not plain:
+        if type(self).forward is not LanguageModel.forward:
             return _loss.of_logits(self(tokens, form), targets)
         hidden, _ = self.run(tokens, form, State(0, None, []), keep_state=False)
-        return _loss.cross_entropy(hidden, self.head.weight, targets)
+        return self.loss_after(hidden, targets)
+
+    def loss_after(self, hidden: Float[Tensor, "B T D"], targets: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
+        """`loss` of hidden states after the last norm."""
+        head = self.head
+        plain = type(head) is nn.Linear and head.bias is None
+        return _loss.cross_entropy(hidden, head.weight, targets) if plain else _loss.of_logits(head(hidden), targets)
 
     def prefill(
         self,
@@ -161,10 +167,7 @@ class LanguageModel(Cost, nn.Module):
         return self.head(hidden[:, -1]), after
 
     def step(self, token: Int[Tensor, "B"], state: State) -> tuple[Float[Tensor, "B V"], State]:
-        """Logits after one more token of each sequence. Consumes `state`.
-
-        A model takes one step at a time: on a GPU its layers count what a step has done.
-        """
+        """Logits after one more token of each sequence. Consumes `state`."""
         x, delta, after = self.passed(token.unsqueeze(1), "recurrent", state)
         if _decoding.fits(x):
             if known(self.norm):
@@ -211,6 +214,7 @@ class LanguageModel(Cost, nn.Module):
             if state.seen == 0:
                 valid = positions >= 0
         call = Call(form, positions, valid, state.padding, state.seen, keep_state, capacity, state.position)
+        call.portions = portions(self.title, self.shape.width)
         x, delta = self.embedding_norm(_decoding.embedded(self.embedding, tokens)), None
         call.shared = self.share(call)  # after the embedding: see `_kernels.early`
         layers = [dict(layer) for layer in state.layers] or [{} for _ in self.blocks]

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from models._kernels.portions import DEFAULT, Portions
+
 LayerState = dict[str, Tensor]
 
 
@@ -30,6 +32,7 @@ class Call:
     keep_state: bool  # whether the state after this pass is wanted; without it a mixer may skip that work
     capacity: int | None  # token slots to reserve in states that grow; None: no more than this pass needs
     position: Int[Tensor, ""] | None = None  # `seen` on the device, where the host's count stands still: see State
+    portions: Portions = DEFAULT  # what programs of a decode step hold
     shared: Any = None  # what `Model.share` made once for all layers
 
     def continues(self, x: Float[Tensor, "B T D"], state: LayerState) -> bool:

@@ -108,8 +108,5 @@ def window_traffic(form: str, T: int, D: int, programmed: bool, backward: bool) 
 
 
 def step_traffic(D: int, F: int, sequences: float) -> Traffic:
-    """Of one token of each sequence through a layer by the programs of `models/_kernels`: norms and sums are theirs.
-
-    RetNet's of one sequence are one fewer where `read_step` serves.
-    """
+    """Of one token of each sequence through a layer by the programs of `models/_kernels`: norms and sums are theirs."""
     return Traffic(5 if sequences <= 1 else 8, 30 * D + 4 * F, 8 * D + 2 * F)

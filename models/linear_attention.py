@@ -151,16 +151,17 @@ class LinearAttention(nn.Module):
     ) -> _decoding.Pair:
         """`forward` of one token by a few programs, overwriting the state."""
         options, turn = self.options, call.shared.turn_features
-        x, qkv = _decoding.read(x, delta, norm, self.into.weight)
+        x, qkv = _decoding.read(x, delta, norm, self.into.weight, most=call.portions.into)
         if options.feature_map not in _sums.PROGRAMMED:
-            return _decoding.write(x, self.averages(qkv.unsqueeze(1), call.shared, state)[:, 0], self.out.weight)
+            y = self.averages(qkv.unsqueeze(1), call.shared, state)[:, 0]
+            return _decoding.write(x, y, self.out.weight, most=call.portions.out)
         from models._kernels import sums
 
         S, z, turn = state["S"], _sums.z_of(state, self.V), turn if turn is None else turn.flatten(0, -2)
         dtype = torch.float32 if options.output_norm else x.dtype
         y, moved = sums.step_(qkv, options.feature_map, turn, S, z, self.V, _sums.EPS, dtype)
         heads = self.heads * options.output_norm
-        return _decoding.write(x, y, self.out.weight, None, heads, _sums.NORM_EPS, moved=moved)
+        return _decoding.write(x, y, self.out.weight, None, heads, _sums.NORM_EPS, None, moved, call.portions.out)
 
 
 class Model(LanguageModel):

@@ -92,7 +92,6 @@ class Retention(nn.Module):
         self.parts = [shape.width, shape.width, values] + ([values] if options.gate else [])  # q, k, v, gate
         self.into = nn.Linear(shape.width, sum(self.parts), bias=False)
         self.out = nn.Linear(values, shape.width, bias=False)
-        self.counts = nn.Buffer(torch.zeros(2, self.heads, dtype=torch.int32), persistent=False)  # of `read_step`
         self.gamma_logit = nn.Parameter(torch.empty(self.heads)) if options.gamma == "learned" else None
 
     def initialise(self) -> None:
@@ -146,19 +145,20 @@ class Retention(nn.Module):
         self, x: Float[Tensor, "B 1 D"], delta: _decoding.Parts, norm: _decoding.Norm, call: Call, state: LayerState
     ) -> _decoding.Pair:
         """`forward` of one token by a few programs, overwriting the state."""
+        from models._kernels.step import step_
+
         options, turn, values = self.options, call.shared.turn, self.heads * self.V
         gamma = call.shared.gamma if self.gamma_logit is None else self.gamma_logit.float().sigmoid()[:, None, None]
         turn = turn.flatten(1, -2) if turn.is_complex() else None
-        given = turn, self.K**-0.5, gamma, state["S"], self.counts, call.positions
-        x, qkv, o = _decoding.read_and_step_(x, delta, norm, self.into.weight, *given)
+        x, qkv = _decoding.read(x, delta, norm, self.into.weight, most=call.portions.into)
+        o = step_(qkv, turn, self.K**-0.5, gamma, state["S"], call.positions, call.portions.state)
         gate, heads = qkv[:, -values:] if options.gate else None, self.heads * options.group_norm
         o = o if options.group_norm else self.evened(o.unsqueeze(1), call).squeeze(1)
-        return _decoding.write(x, o.flatten(1), self.out.weight, gate, heads, options.norm_eps)
+        return _decoding.write(x, o.flatten(1), self.out.weight, gate, heads, options.norm_eps, most=call.portions.out)
 
     def log_decay(self, call: Call) -> Float[Tensor, "H"] | None:
-        if self.gamma_logit is None:
-            return call.shared.log_decay
-        return F.logsigmoid(self.gamma_logit.to(state_dtype(self.gamma_logit.dtype)))
+        logit = self.gamma_logit
+        return call.shared.log_decay if logit is None else F.logsigmoid(logit.to(state_dtype(logit.dtype)))
 
     def evened(self, o: Float[Tensor, "B T H V"], call: Call) -> Float[Tensor, "B T H V"]:
         """o_n / sqrt(sum_{m<=n} gamma^(n-m)), the paper's second normalisation, which knows positions only."""

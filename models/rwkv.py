@@ -108,9 +108,11 @@ class TimeMixing(nn.Module):
         """`forward` of one token by a few programs, overwriting the state."""
         from models._kernels import average
 
-        x, (k, v, r), moved = _decoding.shifted(x, delta, norm, self.mix, state["time_input"], self.into.weight)
+        given, most = (self.mix, state["time_input"], self.into.weight), call.portions
+        x, (k, v, r), moved = _decoding.shifted(x, delta, norm, *given, most=most.into)
         before = state["max"], state["numerator"], state["denominator"]
-        return _decoding.write(x, average.wkv_(k, v, r, self.decay, self.first, before, moved), self.out.weight)
+        y = average.wkv_(k, v, r, self.decay, self.first, before, moved)
+        return _decoding.write(x, y, self.out.weight, most=most.out)
 
 
 class ChannelMixing(nn.Module):
@@ -147,8 +149,8 @@ class ChannelMixing(nn.Module):
     ) -> _decoding.Pair:
         """`forward` of one token by a few programs, overwriting the state."""
         maps = self.mix, state["channel_input"], self.key.weight, self.receptance.weight
-        x, (hidden, r), moved = _decoding.shifted(x, delta, norm, *maps)
-        return _decoding.write(x, hidden, self.out.weight, opened=r, moved=moved)
+        x, (hidden, r), moved = _decoding.shifted(x, delta, norm, *maps, most=call.portions.up)
+        return _decoding.write(x, hidden, self.out.weight, opened=r, moved=moved, most=call.portions.down)
 
 
 class Model(LanguageModel):

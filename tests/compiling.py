@@ -47,14 +47,13 @@ def cases() -> list[Callable[[], Any]]:
         banded_kernels,
         decode_kernels,
         mixer_kernels,
-        read_step_kernels,
         retention_kernels,
         row_kernels,
         totals_kernels,
         wkv_kernels,
     )
 
-    with_cases = attend_kernels, banded_kernels, mixer_kernels, read_step_kernels, retention_kernels, totals_kernels
+    with_cases = attend_kernels, banded_kernels, mixer_kernels, retention_kernels, totals_kernels
     tables = [
         (decode_kernels.read_errors, decode_kernels.READS),
         (decode_kernels.write_errors, decode_kernels.WRITES),

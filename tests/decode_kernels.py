@@ -13,6 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from models import _retention, _rotary, _rounding
+from models._kernels.portions import HELD
 from tests.cases import interpreted_only, off, poisoned
 
 EPS = 1e-3
@@ -28,6 +29,7 @@ class Read:
     parts: int = 0
     act: str | None = None
     centred: bool = False
+    most: int = HELD  # of one row, in a program
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Write:
     heads: int = 0
     gated: bool = False
     opened: bool = False
+    most: int = HELD
 
 
 ROWS = (("one row", 1), ("three rows", 3), ("twenty rows", 20), ("seventy rows", 70))
@@ -54,6 +57,10 @@ READS = {
         "a sum after a layer norm": Read(parts=2, D=136, centred=True),
     }.items()
 }
+READS |= {
+    "one row: by small programs": Read(parts=1, N=46, most=256),
+    "one row: by the smallest programs": Read(act="swiglu", most=1),
+}
 WRITES = {
     f"{rows}: {name}": dataclasses.replace(case, B=B)
     for rows, B in ROWS
@@ -67,6 +74,7 @@ WRITES = {
         "in parts behind a gate": Write(K=1200, opened=True),
     }.items()
 }
+WRITES |= {"one row: by small programs": Write(heads=3, gated=True, most=256)}
 
 
 @poisoned()
@@ -81,7 +89,7 @@ def read_errors(case: Read, device: str = "cpu", dtype: torch.dtype = torch.floa
     )
     parts = random(case.parts, case.B, case.D).float() if case.parts else None
     bias = random(case.D) if case.centred else None
-    total, y = skinny.read(x, parts, scale, EPS, weight, case.act, bias)
+    total, y = skinny.read(x, parts, scale, EPS, weight, case.act, bias, case.most)
     exact = x.double() if parts is None else x.double() + parts.double().sum(0)
     if bias is None:
         right = F.rms_norm(exact, (case.D,), scale.double(), EPS) @ weight.double().mT
@@ -103,7 +111,7 @@ def write_errors(case: Write, device: str = "cpu", dtype: torch.dtype = torch.fl
     opened, moved = None, None
     if case.opened:  # to a column of something wider
         opened, moved = random(case.B, case.D), (random(case.B, case.D), random(case.B, case.D, 3)[..., 1])
-    y, parts = skinny.write(x, a, weight, gate if case.gated else None, case.heads, EPS, opened, moved)
+    y, parts = skinny.write(x, a, weight, gate if case.gated else None, case.heads, EPS, opened, moved, case.most)
     if parts is not None:
         y = y.double() + parts.double().sum(0)
     exact = a.double()

@@ -147,6 +147,27 @@ def test_one_token_that_is_off_is_an_error_among_many():
     assert agreement._error(wanted * 1.5, wanted) == pytest.approx(0.5)
 
 
+def test_what_torch_s_own_operators_are_off_by_is_no_error_of_a_program(programmed, monkeypatch):
+    """A gamma of 0.1 leaves next to nothing to divide by; programs on a GPU are held to what the CPU makes of it."""
+    monkeypatch.setattr(agreement, "LENGTH", 777)
+    made = dataclasses.replace(short("retnet", gamma=(0.1, 0.1, 0.1)), seed=1)
+    assert any(error.value > error.allowed for error in agreement.errors(Bench(made)))
+    monkeypatch.setattr(agreement, "PLAIN", "cpu:0")  # as if the point's device were another
+    found, asked = agreement.errors(Bench(made)), []
+    assert all(error.value <= error.allowed for error in found)
+    exact = agreement._found
+
+    def off(*given):
+        asked.append(given)
+        factor = 1.0 if len(asked) > 1 else 3.0  # the program's alone
+        return [dataclasses.replace(error, value=error.value * factor) for error in exact(*given)]
+
+    monkeypatch.setattr(agreement, "_found", off)
+    wrong = [error for error in agreement.errors(Bench(made)) if not error.value <= error.allowed]
+    assert len(asked) == 2
+    assert [error.metric for error in wrong] == [error.metric for error in found]
+
+
 def test_what_is_no_number_or_missing_is_an_error():
     assert math.isnan(agreement._error(torch.full((2, 3), math.nan), torch.ones(2, 3)))
     assert agreement._largest([(0.5, "a"), (float("nan"), "b"), (2.0, "c")])[1] == "b"

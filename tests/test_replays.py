@@ -7,6 +7,8 @@ import torch
 
 from harness.bench import Bench
 from harness.decoding import Decoder
+from models._kernels import portions
+from models._kernels.portions import Portions
 from tests import tiny
 from tests.contract import relative
 from tests.programs import on_a_gpu
@@ -43,6 +45,28 @@ def test_a_replayed_graph_gives_the_logits_of_steps(name, dtype, sequences, padd
             assert (logits.amax(1) - best < (0.05 if dtype == torch.bfloat16 else 1e-4) * logits.std()).all()
             wanted_token = decoder.token.cpu()
         assert len(told) == calls, "replayed, not run"
+
+
+@on_a_gpu
+@pytest.mark.parametrize("name", VARIANTS)
+def test_programs_may_hold_any_part_of_the_weights(name, monkeypatch):
+    """And hold what the row of the architecture says."""
+    exact = build(name, torch.float64, shape=WIDE)
+    model = build(name, torch.float64, shape=WIDE).to("cuda", torch.bfloat16)
+    exact.load_state_dict(model.state_dict())
+    from models._kernels import skinny
+
+    row, held, whole = Portions(into=2048, out=512, up=1024, down=256, state=512), set(), skinny._map_one
+    monkeypatch.setitem(portions.TABLE, (model.title, WIDE.width), row)
+    monkeypatch.setattr(skinny, "_map_one", lambda most, *given: (held.add(most), whole(most, *given))[1])
+    with torch.inference_mode():
+        token, state = begun(model, "cuda", None, sequences=1)
+        wanted_token, wanted_state = begun(exact, "cpu", None, sequences=1)
+        logits, _ = model.step(token, state)
+        wanted, _ = exact.step(wanted_token, wanted_state)
+    assert relative(logits, wanted) < 0.03
+    assert {row.down, portions.HELD} <= held, "the feed-forward's, and the head's"
+    assert held <= {*vars(row).values(), portions.HELD}
 
 
 @on_a_gpu

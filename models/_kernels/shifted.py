@@ -19,6 +19,7 @@ from torch import Tensor
 
 from models._kernels import bucket, early, skinny
 from models._kernels._skinny import _act, normal, summed
+from models._kernels.portions import HELD
 
 Rows = Float[Tensor, "B D"]
 
@@ -100,10 +101,12 @@ def read(
     held: Rows,
     weight: Float[Tensor, "_ D"],
     second: Float[Tensor, "_ D"] | None = None,
+    most: int = HELD,
 ) -> tuple[Rows, list[Tensor], tuple[Rows, Rows] | None]:
     """x plus the parts, the outputs of each map, and what a later program must move: for which see `skinny.write`.
 
-    The maps are N equal parts of `weight`; or it, with the square of relu behind it, and `second`.
+    The maps are N equal parts of `weight`; or it, with the square of relu behind it, and `second`. Of one row a
+    program holds `most` of the weights at most.
     """
     (B, D), N, act = x.shape, len(mix), None if second is None else "squared_relu"
     total = x if parts is None else torch.empty(x.shape, dtype=x.dtype, device=x.device)
@@ -120,7 +123,7 @@ def read(
     S, BD, (wait, how) = 0 if parts is None else len(parts), bucket(D, 16), early(x.device)
     if B == 1:
         kept, y = torch.empty_like(held), torch.empty(1, sum(sizes), dtype=weight.dtype, device=x.device)
-        BN = max(1, skinny.HELD // BD)
+        BN = max(1, most // BD)
         grid = (sum(triton.cdiv(size, BN) for size in sizes),)
         of_maps = weight, second, y, sizes[0], sizes[1], norm.eps, S, D, skinny.ACTS[act], BN, BD, wait
         _one[grid](*given, kept, *of_maps, num_warps=skinny.ONE_WARPS, **how)

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from models._kernels import bucket, early
+from models._kernels.portions import Portions
 
 WARPS = 4
 MANY = 2**25  # numbers of a state from which on programs hold more
@@ -49,36 +50,6 @@ def _turned(x, turn, BK: tl.constexpr):
     return tl.join(a * c - b * s, a * s + b * c).reshape(BK)
 
 
-@triton.jit
-def advanced(S, at, k_step, v, turn, turn_step, factor, gamma, h, K: tl.constexpr, BK: tl.constexpr):
-    """q S and the S after one token, of the query at `at` and the key `k_step` behind it; `turn` is that of both."""
-    rk = tl.arange(0, BK)
-    keys = rk < K
-    q = tl.load(at + rk, keys, 0.0).to(tl.float32)
-    k = tl.load(at + k_step + rk, keys, 0.0).to(tl.float32)
-    if gamma is not None:
-        S *= tl.load(gamma + h).to(tl.float32)
-    if turn is not None:
-        of_q = tl.load(turn + rk, keys, 0.0)
-        of_k = tl.load(turn + turn_step + rk, keys, 0.0)
-        q, k = _turned(q, of_q, BK), _turned(k, of_k, BK)
-    else:
-        k *= factor
-    S += k[:, None] * v[None, :]
-    return tl.sum(S * q[:, None], 0), S
-
-
-@triton.jit
-def put(at, S, inside, position, bh, n, K: tl.constexpr, V: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr,
-        DITHER: tl.constexpr):  # fmt: skip
-    """Writes a [BK, BV] tile of state `bh`, its columns those from n on."""
-    if DITHER:
-        pairs = (V + 1) // 2
-        start = (bh * K * pairs + n // 2 + tl.load(position) * 0x9E3779B1).to(tl.uint32)
-        S = _dithered(S, start + (tl.arange(0, BK)[:, None] * pairs + tl.arange(0, BV // 2)[None, :]), BK, BV)
-    tl.store(at, S.to(at.dtype.element_ty), inside)
-
-
 @triton.jit(do_not_specialize=["H", "TILES"])
 def step(qkv, turn, gamma, state, o, position, row, turn_steps, factor, H, TILES, K: tl.constexpr, V: tl.constexpr,
          BK: tl.constexpr, BV: tl.constexpr, DITHER: tl.constexpr, EARLY: tl.constexpr):  # fmt: skip
@@ -88,19 +59,31 @@ def step(qkv, turn, gamma, state, o, position, row, turn_steps, factor, H, TILES
     iv, bh = tl.program_id(0) % TILES, tl.program_id(0) // TILES
     b, h = bh // H, bh % H
     rk, rv = tl.arange(0, BK), iv * BV + tl.arange(0, BV)
-    values = rv < V
-    inside = (rk < K)[:, None] & values[None, :]
+    keys, values = rk < K, rv < V
+    inside = keys[:, None] & values[None, :]
     at_state = state + bh.to(tl.int64) * K * V + rk[:, None] * V + rv[None, :]
     S = tl.load(at_state, inside, 0.0).to(tl.float32)
     if EARLY:
         tl.extra.cuda.gdc_wait()
-    at = qkv + b.to(tl.int64) * row
-    v = tl.load(at + 2 * H * K + h * V + rv, values, 0.0).to(tl.float32)
+    at = qkv + b.to(tl.int64) * row + h * K + rk
+    q = tl.load(at, keys, 0.0).to(tl.float32)
+    k = tl.load(at + H * K, keys, 0.0).to(tl.float32)
+    v = tl.load(qkv + b.to(tl.int64) * row + 2 * H * K + h * V + rv, values, 0.0).to(tl.float32)
+    if gamma is not None:
+        S *= tl.load(gamma + h).to(tl.float32)
     if turn is not None:
-        turn += b * turn_steps[1]
-    out, S = advanced(S, at + h * K, H * K, v, turn, turn_steps[0], factor, gamma, h, K, BK)
-    tl.store(o + bh.to(tl.int64) * V + rv, out, values)
-    put(at_state, S, inside, position, bh, iv * BV, K, V, BK, BV, DITHER)
+        of_q = tl.load(turn + b * turn_steps[1] + rk, keys, 0.0)
+        of_k = tl.load(turn + b * turn_steps[1] + turn_steps[0] + rk, keys, 0.0)
+        q, k = _turned(q, of_q, BK), _turned(k, of_k, BK)
+    else:
+        k *= factor
+    S += k[:, None] * v[None, :]
+    tl.store(o + bh.to(tl.int64) * V + rv, tl.sum(S * q[:, None], 0), values)
+    if DITHER:
+        pairs = (V + 1) // 2
+        start = (bh * K * pairs + iv * (BV // 2) + tl.load(position) * 0x9E3779B1).to(tl.uint32)
+        S = _dithered(S, start + (rk[:, None] * pairs + tl.arange(0, BV // 2)[None, :]), BK, BV)
+    tl.store(at_state, S.to(state.dtype.element_ty), inside)
 
 
 def step_(
@@ -110,17 +93,19 @@ def step_(
     gamma: Float[Tensor, "H 1 1"] | None,
     state: Float[Tensor, "B H K V"],
     position: Tensor | None = None,
+    alone: int = Portions.state,
 ) -> Float[Tensor, "B H V"]:
     """`_retention.step_` of queries, keys and values as a projection gives them, side by side; overwrites `state`.
 
     `turn` complex [2, B or 1, K/2] rotates q and k and scales k; without it `factor` scales k. A state in bfloat16 is
-    rounded up or down by chance, as the first of `position`, on the device, decides.
+    rounded up or down by chance, as the first of `position`, on the device, decides. Of one sequence a program holds
+    `alone` numbers of the state at most.
     """
     B, H, K, V = state.shape
     o = torch.empty(B, H, V, dtype=torch.float32, device=state.device)
     dither = state.dtype == torch.bfloat16
     BK = bucket(K, 16)
-    BV = min(bucket(V, 16), max(8, held(state) // BK))
+    BV = min(bucket(V, 16), max(8, (held(state) if B > 1 else alone) // BK))
     real = None if turn is None else torch.view_as_real(turn)
     steps = (0, 0) if real is None else (real.stride(0), real.stride(1) if real.shape[1] > 1 else 0)
     wait, how = early(state.device)
@@ -135,12 +120,10 @@ def step_(
 
 
 def held(state: Float[Tensor, "B H K V"]) -> int:
-    """Numbers of the state that a program holds: more where there are many programs anyway.
+    """Numbers of several sequences' state that a program holds: more where there are many programs anyway.
 
-    As timed on an H200 with retention, of 8 heads of 256 by 512. One sequence: 0.88 ms for a step of 1.3B parameters
-    with 4,096 numbers, 0.90 with 8,192. A state of 2^28 numbers in float32: 515 us for a layer with 16,384, 526 with
-    8,192; with 32,768 registers spill and it is slower. In bfloat16 the hash behind the rounding is what takes time.
+    As timed on an H200 with retention, of 8 heads of 256 by 512. A state of 2^28 numbers in float32: 515 us for a layer
+    with 16,384, 526 with 8,192; with 32,768 registers spill and it is slower. In bfloat16 the hash behind the rounding
+    is what takes time.
     """
-    if len(state) == 1:
-        return 4096
     return 16384 if state.dtype == torch.float32 and state.numel() >= MANY else 8192

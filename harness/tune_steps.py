@@ -1,0 +1,124 @@
+"""Finds the rows of `portions.TABLE` on the card that it runs on, and prints them as they stand there.
+
+    python -m harness.tune_steps                  every architecture
+    python -m harness.tune_steps retnet rwkv      these
+
+A whole decode step of one sequence is timed, as the measure `decode` times it: captured as a graph. What each place of
+a layer holds is changed by itself, all candidates beside what is best so far, in turns, until a round changes nothing.
+"""
+
+import dataclasses
+import statistics
+import sys
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+
+import models
+from harness import graphs, sizes
+from harness.decoding import Decoder
+from models._kernels import portions
+from models._kernels.portions import Portions
+from models._lm import LanguageModel
+
+WIDTH = 2048
+ASKED = sizes.Asked(parameters=1_300_000_000, layers=24, width=WIDTH, heads=8, vocabulary=256, max_length=8300)
+WEIGHTS, NUMBERS = (4096, 8192, 16384, 32768), (4096, 8192)
+PROMPT, STEPS, TURNS, ROUNDS = 64, 16, 8, 4
+LESS = 0.997  # of the best time so far, which a change must stay below: two graphs of one step differ by 0.2%
+
+
+class Noted(Portions):
+    """Notes in `asked` the places that a model asks for."""
+
+    asked: ClassVar[set[str]] = set()
+
+    def __getattribute__(self, name: str) -> Any:
+        Noted.asked.add(name)
+        return super().__getattribute__(name)
+
+
+def built(name: str) -> LanguageModel:
+    kind = models.load(name)
+    options = kind.Options()
+    torch.set_default_device("cuda")
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        return kind(sizes.shape(ASKED, name, options), options).eval()
+    finally:
+        torch.set_default_device("cpu")
+        torch.set_default_dtype(torch.float32)
+
+
+def stepper(model: LanguageModel, row: Portions) -> Callable[[], float]:
+    """Milliseconds of a step whose programs hold this much."""
+    portions.TABLE[model.title, WIDTH] = row
+    _, state = model.prefill(torch.zeros(1, PROMPT, dtype=torch.int64, device="cuda"), capacity=PROMPT + STEPS + 8)
+
+    def captured(step: Callable[[], None]) -> Callable[[], None]:
+        with graphs.aside():
+            for _ in range(graphs.WARM_CALLS):
+                step()
+        torch.cuda.synchronize()
+        return graphs.capture(step) or step
+
+    decoder = Decoder(model, torch.zeros(1, dtype=torch.int64, device="cuda"), state, captured)
+
+    def once() -> float:
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        decoder.again()
+        start.record()
+        for _ in range(STEPS):
+            decoder.step()
+        end.record()
+        end.synchronize()
+        return start.elapsed_time(end) / STEPS
+
+    for _ in range(TURNS):
+        once()
+    return once
+
+
+def medians(steppers: dict[Portions, Callable[[], float]]) -> dict[Portions, float]:
+    """Of each, timed in turns."""
+    times: dict[Portions, list[float]] = {row: [] for row in steppers}
+    for _ in range(TURNS):
+        for row, once in steppers.items():
+            times[row].append(once())
+    return {row: statistics.median(each) for row, each in times.items()}
+
+
+@torch.inference_mode()
+def best(name: str) -> tuple[str, Portions]:
+    """The row of a model, and what was found along the way on stderr."""
+    model, row = built(name), Portions()
+    Noted.asked.clear()
+    stepper(model, Noted())
+    places = [field.name for field in dataclasses.fields(Portions) if field.name in Noted.asked]
+    for _ in range(ROUNDS):
+        before = row
+        for place in places:
+            tried = NUMBERS if place == "state" else WEIGHTS
+            rows = dict.fromkeys([row, *(dataclasses.replace(row, **{place: size}) for size in tried)])
+            found = medians({each: stepper(model, each) for each in rows})
+            quickest = min(found, key=lambda each: found[each])
+            row = quickest if found[quickest] < LESS * found[row] else row
+            told = ", ".join(f"{getattr(each, place)}: {time:.4f}" for each, time in found.items())
+            print(f"# {name} {place} {told} ms", file=sys.stderr, flush=True)
+        if row == before:
+            break
+    return model.title, row
+
+
+def main() -> None:
+    print(f"# {torch.cuda.get_device_name()}", file=sys.stderr)
+    for name in sys.argv[1:] or models.names():
+        title, row = best(name)
+        default = Portions()
+        told = (f"{place}={size}" for place, size in vars(row).items() if size != getattr(default, place))
+        print(f'    ("{title}", {WIDTH}): Portions({", ".join(told)}),', flush=True)
+
+
+if __name__ == "__main__":
+    main()

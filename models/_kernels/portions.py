@@ -1,0 +1,42 @@
+"""How much of the weights and of a state one program of a decode step holds: pinned, as `plans` is.
+
+Of one sequence alone, where every program asks for its weights before it waits for the one before. Small programs find
+room beside those before them earlier, and their last ones leave less of the card idle; large ones read x and take its
+norm less often. Which of this wins depends on all that stands in a layer, so rows are by architecture and width.
+
+The rows are what `python -m harness.tune_steps` found on an H200 at 24 layers of 1.3B parameters; it prints them anew
+for another card.
+"""
+
+import dataclasses
+
+HELD = 32768  # weights: 128 registers of each of 128 threads
+
+
+@dataclasses.dataclass(frozen=True)
+class Portions:
+    """Weights that a program holds at most of what reads x and what writes to it: `into` and `out` of the mixer, `up`
+    and `down` of the feed-forward; and numbers of retention's state."""
+
+    into: int = HELD
+    out: int = HELD
+    up: int = HELD
+    down: int = HELD
+    state: int = 4096
+
+
+TABLE: dict[tuple[str, int], Portions] = {
+    ("RetNet", 2048): Portions(into=4096, up=16384, down=8192, state=8192),
+    ("Transformer", 2048): Portions(into=4096, out=8192, up=8192, down=16384),
+    ("Linear attention", 2048): Portions(into=8192, out=16384),
+    ("RWKV-4", 2048): Portions(into=16384, out=8192, up=16384, down=8192),
+    ("AFT", 2048): Portions(into=8192),
+}
+
+
+DEFAULT = Portions()
+
+
+def portions(title: str, width: int) -> Portions:
+    """The row of an architecture and a width; as much as registers hold where there is none."""
+    return TABLE.get((title, width), DEFAULT)
