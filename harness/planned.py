@@ -84,4 +84,7 @@ if __name__ == "__main__":
     from harness.experiment import load as load_experiment
 
     place, *files = map(pathlib.Path, sys.argv[1:])
-    keep(place, load_experiment(files[0] if files else place / record.SETTINGS))
+    try:
+        keep(place, load_experiment(files[0] if files else place / record.SETTINGS))
+    except UserError as error:
+        sys.exit(f"Error: {error}")

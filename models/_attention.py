@@ -4,17 +4,22 @@ Letters: B batch, T new tokens, S token slots up to the last of them, H query he
 of a head.
 """
 
+import contextlib
 import math
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from models._state import Call, state_dtype
 
 Queries = Float[Tensor, "B H T K"]
 Keys = Float[Tensor, "B G S K"]
+# cuDNN, which torch prefers on Hopper, plans for every number of slots anew, and each token adds one.
+WITHOUT_PLANS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+
 Visible = Bool[Tensor, "*any #T S"] | None  # None: every slot, or in parallel form all up to the query's own
 
 
@@ -46,7 +51,8 @@ def attend(q: Queries, k: Keys, v: Keys, visible: Visible, causal: bool, impleme
         out = attend(q.unflatten(1, (groups, -1)).squeeze(3), k, v, visible, False, implementation)
         return out.flatten(1, 2).unsqueeze(2)
     if implementation == "sdpa":
-        return F.scaled_dot_product_attention(q, k, v, visible, is_causal=causal, enable_gqa=groups < heads)
+        with sdpa_kernel(WITHOUT_PLANS) if q.is_cuda and q.shape[2] == 1 else contextlib.nullcontext():
+            return F.scaled_dot_product_attention(q, k, v, visible, is_causal=causal, enable_gqa=groups < heads)
     if groups < heads:
         k, v = (x.repeat_interleave(heads // groups, 1) for x in (k, v))
     scores = (q / math.sqrt(q.shape[-1])) @ k.mT
