@@ -168,6 +168,25 @@ def test_language_tells_every_length_and_bucket(lent):
     assert whole < 8.0, "it learned something"
 
 
+def test_the_same_bytes_are_scored_with_less_before_them(lent):
+    """Lengths below that of training cut the same blocks, so that only the context differs."""
+    made = point("language")
+    made = dataclasses.replace(made, training=dataclasses.replace(made.training, sequence_length=32))
+    rows = list(Measure().run(made, Bench(made)))
+    assert lengths(rows)[:4] == [32, 16, 8, 64]
+    scored = scoring.blocks(TEXT[:2000], 32, DOUBLINGS, 2**16)
+    for length in (32, 16, 8):
+        windows = scoring.sequences(scored, length)
+        assert np.array_equal(np.sort(windows[:, 1:].ravel()), np.sort(scored[:, 1:].ravel()))
+
+
+@pytest.mark.parametrize(("trained", "shorter"), [(512, [256, 128]), (30, [15]), (9, []), (16, [8]), (12, [])])
+def test_shorter_lengths_leave_no_rest(trained, shorter):
+    from harness.measures.language import _lengths
+
+    assert _lengths(trained, trained * 3) == [trained, *shorter, trained * 2]
+
+
 def test_a_short_text_leaves_the_long_sequences_out(lent):
     lent(held_out=TEXT[: 4 * 18 + 1])
     assert lengths(measured("language")) == [9, 18]
