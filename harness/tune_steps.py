@@ -25,7 +25,7 @@ from models._lm import LanguageModel
 WIDTH = 2048
 ASKED = sizes.Asked(parameters=1_300_000_000, layers=24, width=WIDTH, heads=8, vocabulary=256, max_length=8300)
 WEIGHTS, NUMBERS = (4096, 8192, 16384, 32768), (4096, 8192)
-PROMPT, STEPS, TURNS, ROUNDS = 64, 16, 8, 4
+PROMPT, STEPS, TURNS, ROUNDS = 4096, 16, 8, 4  # tokens before, and timed; a cache of so many is part of a layer
 LESS = 0.997  # of the best time so far, which a change must stay below: two graphs of one step differ by 0.2%
 
 
