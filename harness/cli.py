@@ -120,11 +120,11 @@ def report(
     results: Results = pathlib.Path("results"),
     out: Out = pathlib.Path("reports"),
 ) -> None:
-    """Draw the pages from the results alone."""
+    """Draw the pages from the results alone. Exits with 1 where a figure or a claim failed."""
     from harness import drawing
 
     _try_to_write(out)
-    drawing.draw(results, out)
+    raise typer.Exit(drawing.draw(results, out))
 
 
 @app.command()

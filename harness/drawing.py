@@ -7,19 +7,20 @@ from harness import plugins, record
 from harness.errors import UserError, listed
 
 
-def draw(results: pathlib.Path, out: pathlib.Path) -> None:
-    """Writes the pages into `out` and prints their names. Raises UserError where results or pages are no good."""
+def draw(results: pathlib.Path, out: pathlib.Path) -> int:
+    """Writes the pages into `out`, prints their names and returns the exit code: 1 where a figure or a claim failed.
+
+    Raises UserError where results or pages are no good.
+    """
     import reports
-    from reports import figures
 
     found = record.load_all(results)
-    plugins.check("model", "figure", "claim")
+    plugins.check("model")
+    broken = unusable()
     for note in (note for one in found for note in one.notes):
         print(f"left out: {note}; the next run takes it out and keeps it beside", file=sys.stderr)
     try:
-        pages = reports.build(found, out)
-    except figures.Incomplete as error:
-        raise UserError(f"{error}; CONTRIBUTING.md says which columns a figure's table has") from None
+        pages = reports.build(found, out, broken)
     except OSError as error:
         told = f"cannot be written: {error.strerror or error}; no page has changed for the worse"
         where = error.filename2 or error.filename or out
@@ -29,3 +30,20 @@ def draw(results: pathlib.Path, out: pathlib.Path) -> None:
     left = sorted(page.name for page in set(out.glob("experiment-*.html")) - set(pages))
     if left:
         print(f"of no experiment in {results}, left as they were: {listed(left)}", file=sys.stderr)
+    for line in broken.values():
+        print(line, file=sys.stderr)
+    return 1 if broken else 0
+
+
+def unusable() -> dict[str, str]:
+    """Files of figures and claims that are not whole, each with a line that says what it lacks."""
+    from reports import broken, claims, figures
+
+    told = {}
+    for kind, room in (("figure", figures), ("claim", claims)):
+        for name in room.files():
+            try:
+                plugins.check_named(kind, [name])
+            except UserError as error:
+                told[broken.file(room, name)] = str(error)
+    return told

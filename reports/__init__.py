@@ -11,8 +11,12 @@ from collections.abc import Iterable
 from typing import Any
 
 
-def build(result_sets: Iterable[Any], out: pathlib.Path) -> list[pathlib.Path]:
-    """Writes every page into the folder `out` and returns what was written. Raises OSError where it cannot write."""
+def build(result_sets: Iterable[Any], out: pathlib.Path, broken: dict[str, str] | None = None) -> list[pathlib.Path]:
+    """Writes every page into the folder `out` and returns what was written. Raises OSError where it cannot write.
+
+    `broken` maps files of figures and claims that cannot be used to a line that says why: pages are made without them,
+    and say so. Those that raise are added to it; where there is none given, what they raise is raised.
+    """
     from reports.pages import write
 
-    return write(list(result_sets), pathlib.Path(out))
+    return write(list(result_sets), pathlib.Path(out), broken)

@@ -7,15 +7,19 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from reports import claims, corners, figures, provenance, rows, sections
+from reports import broken, claims, corners, figures, provenance, rows, sections
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
 
 
-def write(result_sets: list[Any], out: pathlib.Path) -> list[pathlib.Path]:
-    """Draws every page, writes them all beside the old ones, then changes them: every page there is is a whole one."""
+def write(result_sets: list[Any], out: pathlib.Path, account: broken.Account | None = None) -> list[pathlib.Path]:
+    """Draws every page, writes them all beside the old ones, then changes them: every page there is is a whole one.
+
+    What is on the account already is not tried; what raises is added to it, or raised where there is none.
+    """
     told = sorted(map(rows.View, result_sets), key=lambda one: (one.experiment, one.device))
-    pages = {**_experiments(told), **_triangle(told), **_claims(told)}
+    unusable = dict(account or {})
+    pages = {**_experiments(told, unusable, account), **_triangle(told), **_claims(told, unusable, account)}
     pages["index.html"] = _index(told)
     out.mkdir(parents=True, exist_ok=True)
     beside = {name: out / f".{name}.new" for name in pages}
@@ -62,26 +66,31 @@ def _device(one: Any) -> dict[str, Any]:
     }
 
 
-def _experiments(told: list[Any]) -> dict[str, str]:
+def _experiments(told: list[Any], unusable: broken.Account, account: broken.Account | None) -> dict[str, str]:
     pages = {}
+    left = broken.of(figures, unusable)
+    names = figures.names(left.values())
     for experiment in sorted({one.experiment for one in told}):
         sets = [one for one in told if one.experiment == experiment]
         devices = []
         for one in sets:
             key = sections.slug(one.device)
             whole = _corners(one, f"{key}-triangle")
-            drawn = [sections.figure(name, one, f"{key}-{name}") for name in figures.names()]
-            whole["figures"] = [*whole["figures"], *(section for section in drawn if section is not None)]
-            devices.append(_device(one) | whole | {"got": sections.got(one), "missing": _missing(drawn)})
+            drawn = {name: _drawn(name, one, f"{key}-{name}", account) for name in names}
+            lost = [sections.failed(file, unusable[file], f"{key}-{name}") for file, name in left.items()]
+            whole["figures"] = [*whole["figures"], *(made for made in drawn.values() if made is not None), *lost]
+            missing = [figures.load(name).title for name, made in drawn.items() if made is None]
+            devices.append(_device(one) | whole | {"got": sections.got(one), "missing": missing})
         pages[page(experiment)] = _render(
             "experiment", told, title=experiment, question=sets[0].question, devices=devices, here=experiment
         )
     return pages
 
 
-def _missing(drawn: list[Any]) -> list[str]:
-    """The questions that this result set has no rows for."""
-    return [figures.load(name).title for name, section in zip(figures.names(), drawn, strict=True) if section is None]
+def _drawn(name: str, one: Any, key: str, account: broken.Account | None) -> sections.Section | None:
+    """The section of a figure, or why there is none; None where this result set has no rows for it."""
+    made = broken.tried(figures, name, lambda: sections.figure(name, one, key), account)
+    return sections.failed(figures.load(name).title, made.text, key) if isinstance(made, broken.Failed) else made
 
 
 def _triangle(told: list[Any]) -> dict[str, str]:
@@ -108,28 +117,40 @@ def _corners(one: Any, key: str) -> dict[str, Any]:
     return {"where": where, "figures": sections.of_triangle(one, found, key)}
 
 
-def _claims(told: list[Any]) -> dict[str, str]:
+def _claims(told: list[Any], unusable: broken.Account, account: broken.Account | None) -> dict[str, str]:
+    left = broken.of(claims, unusable)
     ledger = []
-    for name in claims.names():
-        claim = claims.load(name)
-        found = [(one, claims.judged(claim, one)) for one in told]
-        findings = [
-            {
-                "experiment": one.experiment,
-                "page": page(one.experiment),
-                "device": provenance.device_name(one),
-                "verdict": finding.verdict,
-                "text": finding.text,
-                "table": sections.table(finding.table, f"Rows behind it: {one.experiment}", f"{name}-{one.experiment}"),
-            }
-            for one, finding in found
-            if finding is not None
-        ]
-        verdict = claims.together(str(finding["verdict"]) for finding in findings)
-        ledger.append({"key": sections.slug(name), "claim": claim, "verdict": verdict, "findings": findings})
+    for name in claims.names(left.values()):
+        found = [_finding(name, one, account) for one in told]
+        findings = [finding for finding in found if finding is not None]
+        verdicts = [str(finding["verdict"]) for finding in findings]
+        verdict = claims.FAILED if claims.FAILED in verdicts else claims.together(verdicts)
+        entry = {"key": sections.slug(name), "claim": claims.load(name), "verdict": verdict, "findings": findings}
+        ledger.append(entry | {"failed": ""})
+    for file, name in left.items():
+        entry = {"key": sections.slug(name), "claim": {"statement": file}, "verdict": claims.FAILED}
+        ledger.append(entry | {"failed": unusable[file]})
     counted = pd.Series([entry["verdict"] for entry in ledger]).value_counts()
-    totals = [(verdict, int(counted.get(verdict, 0))) for verdict in claims.VERDICTS]
+    shown = [*claims.VERDICTS, *([claims.FAILED] if claims.FAILED in counted else [])]
+    totals = [(verdict, int(counted.get(verdict, 0))) for verdict in shown]
     return {"claims.html": _render("claims", told, title="The claims", ledger=ledger, totals=totals)}
+
+
+def _finding(name: str, one: Any, account: broken.Account | None) -> dict[str, Any] | None:
+    """What a claim finds in one result set, or why it failed; None where that has nothing to say."""
+    where = {"experiment": one.experiment, "page": page(one.experiment), "device": provenance.device_name(one)}
+    made = broken.tried(claims, name, lambda: _judged(name, one), account)
+    if isinstance(made, broken.Failed):
+        return where | {"verdict": claims.FAILED, "text": made.text, "table": None}
+    return None if made is None else where | made
+
+
+def _judged(name: str, one: Any) -> dict[str, Any] | None:
+    found = claims.judged(claims.load(name), one)
+    if found is None:
+        return None
+    table = sections.table(found.table, f"Rows behind it: {one.experiment}", f"{name}-{one.experiment}")
+    return {"verdict": found.verdict, "text": found.text, "table": table}
 
 
 def _index(told: list[Any]) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports import budget, machines, rows, sections, unrun, wording
+from reports import budget, machines, rows, sections, sizes, unrun, wording
 
 GAUGES = {"clock_mhz": ("clock", "MHz"), "power_watts": ("power", "W"), "temperature_celsius": ("temperature", "°C")}
 BUSY_SHARE = 0.1  # of the processors, as `doctor` has it
@@ -61,7 +61,7 @@ def cautions(result_set: Any) -> list[str]:
     """What is left out of comparisons, what is in them that ranks nothing, and what is of different machines."""
     points = rows.current(result_set.points)
     launched = rows.launched(result_set, points[points["status"] == "ok"])
-    told = [budget.one(result_set).caution, launched, machines.compared(result_set)]
+    told = [sizes.left_out(result_set), budget.one(result_set).caution, launched, machines.compared(result_set)]
     return [each for each in told if each]
 
 

@@ -17,6 +17,7 @@ from reports import intervals, wording
 
 Table = TypeVar("Table")
 
+SIZE = ["width", "layers", "parameters_target"]
 SHAPE = ["width", "layers", "heads", "parameters_target"]
 CELL = ["sequence_length", "batch_size", "dtype"]  # where models are compared
 FACTORS = ["form", "batch_size", "sequence_length", "dtype", *SHAPE]
@@ -81,14 +82,20 @@ def of_measure(result_set: Any, measure: str) -> pd.DataFrame:
 
 @once
 def comparable(result_set: Any, measure: str) -> pd.DataFrame:
-    """The current rows of one measure that may be compared as equals: of the width, depth and parameter budget that was
-    run last, and of each entry the heads that it was run with last."""
+    """The current rows of one measure that may be compared as equals, see `of_last_size`."""
+    same = of_last_size(result_set)
+    return same[same["measure"] == measure]
+
+
+@once
+def of_last_size(result_set: Any) -> pd.DataFrame:
+    """The current rows of the width, depth and parameter budget that was run last, and of each entry the heads that it
+    was run with last. What is left out is told by reports/sizes.py."""
     points = current(result_set.points)
     if points.empty:
         return points
-    same = alike(points, points.iloc[-1][["width", "layers", "parameters_target"]])
-    same = same[same["heads"] == same.groupby("label")["heads"].transform("last")]
-    return same[same["measure"] == measure]
+    same = alike(points, points.iloc[-1][SIZE])
+    return same[same["heads"] == same.groupby("label")["heads"].transform("last")]
 
 
 def alike(table: pd.DataFrame, wanted: Any) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from reports import corners, figures, language, rows, style, svg, tradeoffs, triangle, wording
 
 SHOWN = 12  # significant digits of the CSV
+COLUMNS = "CONTRIBUTING.md says which columns a figure's table has"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Section:
     note: str
     table: Table | None
     raw: list[list[str]] | None = None  # a head and lines to show at once, where the table is too wide to be read
+    failed: str = ""  # why there is no figure here
 
 
 def slug(text: str) -> str:
@@ -65,13 +67,18 @@ def figure(name: str, result_set: Any, key: str) -> Section | None:
     if data is None or data.empty:
         return None
     if missing := [column for column in figures.COLUMNS if column not in data]:
-        raise figures.Incomplete(f"reports/figures/{name}.py: the table of data() lacks {', '.join(missing)}")
+        raise figures.Incomplete(f"the table of data() lacks {', '.join(missing)}; {COLUMNS}")
     text = plan.text(data)
     with style.settings():
         drawn = Markup(svg.of(plan.draw(data, style.looks(data, result_set.points)), key, plan.title, text))
     shown = table(data, plan.title, f"{result_set.experiment}-{name}")
     more = plan.beside(result_set) if hasattr(plan, "beside") else ""
     return Section(key, plan.title, drawn, text, _with(plan.note, more), shown)
+
+
+def failed(title: str, text: str, key: str) -> Section:
+    """What stands in the place of a figure that raised."""
+    return Section(key, title, Markup(""), "", "", None, failed=text)
 
 
 def of_triangle(result_set: Any, found: corners.Corners, key: str) -> list[Section]:

@@ -20,7 +20,7 @@ def drawn(tmp_path, monkeypatch):
 
 def test_what_a_cut_left_out_is_told(drawn, folder, monkeypatch, capsys):
     draw, _ = drawn
-    monkeypatch.setattr(reports, "build", lambda sets, out: [])
+    monkeypatch.setattr(reports, "build", lambda sets, out, broken: [])
     monkeypatch.setattr(record, "load_all", lambda results: [record.load(folder)])
     draw()
     assert capsys.readouterr().err == ""

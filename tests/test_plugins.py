@@ -115,5 +115,5 @@ def test_the_commands_say_it(toy, tmp_path, monkeypatch, capsys):
 
 def test_a_figure_s_table_has_the_columns_that_every_one_has(toy):
     toy("figure", FIGURE)
-    with pytest.raises(figures.Incomplete, match=r"reports/figures/toy.py: the table of data\(\) lacks series, model"):
+    with pytest.raises(figures.Incomplete, match=r"^the table of data\(\) lacks series, model;"):
         sections.figure("toy", triangle(), "key")

@@ -68,6 +68,70 @@ def test_a_model_whose_forms_disagree_failed_and_its_difference_is_no_number() -
     assert sorted(text.get_text() for text in drawn.texts) == ["failed", "gradient", "output", "state"]
 
 
+def errors(status: str = "ok", **formats: float) -> Any:
+    """RetNet's forms in several formats, so far from float64 in the logits, half and twice that in the others."""
+    made = Builder()
+    for dtype, error in formats.items():
+        point = made.point("forms", "retnet", status if dtype == "bfloat16" else "ok", "by far", dtype=dtype)
+        for times, kind in ((1, "output"), (0.5, "state"), (2, "gradient")):
+            made.samples(point, f"{kind}_error", [error * times])
+            made.samples(point, f"{kind}_difference", [times * 1e-15])
+    return made.build()
+
+
+def test_errors_beside_float64_are_told_in_steps_of_the_format() -> None:
+    figure = figures.load("agreement")
+    table = figure.data(errors(bfloat16=2**-7, float32=2**-20))
+    assert table is not None
+    told = table.set_index(["series", "of"])["in_eps"].to_dict()
+    assert told["retnet bfloat16", "output"] == 1.0
+    assert told["retnet float32", "gradient"] == 16.0
+    assert "RetNet bfloat16 1.6e-02 (2.0 eps); RetNet float32 1.9e-06 (16.0 eps)." in figure.text(table)
+    with style.settings():
+        axes = figure.draw(table, style.looks(table)).axes[0]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["RetNet bfloat16", "RetNet float32"]
+    assert axes.get_xlabel().endswith("in eps of each format")
+
+
+def test_the_one_format_of_all_is_told_once_and_what_failed_has_no_number() -> None:
+    figure = figures.load("agreement")
+    table = figure.data(known())
+    assert table is not None
+    assert set(table["series"]) == {"aft", "retnet"}
+    assert figure.text(table).endswith("in bfloat16: AFT failed; RetNet 1.2e-02 (1.5 eps).")
+    with style.settings():
+        axes = figure.draw(table, style.looks(table)).axes[0]
+    assert axes.get_xlabel() == "error beside float64, in eps of bfloat16"
+    assert sorted(text.get_text() for text in axes.texts) == ["failed", "gradient", "output", "state"]
+    assert figure.data(triangle(models=("retnet",))) is None
+
+
+@pytest.mark.parametrize(("largest", "ticks"), [(4.0, ["0.5", "1", "2", "5", "10"]), (4e3, ["1", "10"])])
+def test_ticks_of_a_wide_axis_have_room(largest: float, ticks: list[str]) -> None:
+    figure = figures.load("agreement")
+    table = figure.data(errors(bfloat16=largest / 128 / 2))
+    assert table is not None
+    table.loc[table["of"] == "state", "in_eps"] = 1.0
+    with style.settings():
+        axes = figure.draw(table, style.looks(table)).axes[0]
+        axes.figure.canvas.draw()
+    low, high = axes.get_xlim()
+    shown = [tick.get_text() for tick in axes.get_xticklabels() if low <= tick.get_position()[0] <= high]
+    assert shown[: len(ticks)] == ticks
+
+
+def test_forms_are_told_once_whatever_formats_were_timed() -> None:
+    """They are compared in float64; one that failed in a shorter format alone keeps what it has there."""
+    figure = figures.load("forms")
+    for status in ("ok", "error"):
+        one = errors(status, bfloat16=0.1, float32=1e-6)
+        table = figure.data(one)
+        assert table is not None
+        assert list(table["series"]) == ["retnet"] * 3
+        assert set(" ".join(table["point"]).split()) == set(one.points["point"])
+        assert figure.text(table).endswith("RetNet 2.0e-15.")
+
+
 def test_figures_read_only_what_a_measure_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     """A number that none gives would never be drawn, whatever the note says of it."""
     read, real = set(), rows.samples_of

@@ -1,11 +1,13 @@
 """What the pages make of the tables: which rows count, which learning rate is chosen, intervals, looks."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from harness.tables import VERSION
-from reports import figures, intervals, labels, language, rows, sections, style, wording
+from reports import figures, intervals, labels, language, provenance, rows, sections, sizes, style, wording
 from reports.figures import learning_rates, loss_curves
 from tests.report_data import Builder, triangle
 
@@ -153,6 +155,47 @@ def test_entries_with_other_heads_are_compared_each_with_its_last() -> None:
     made.speed("decode", "retnet head_size=8", 64, 2, 250.0, heads=12)
     told = rows.comparable(made.build(), "decode")
     assert list(zip(told["label"], told["heads"], strict=True)) == [("retnet", 4), ("retnet head_size=8", 12)]
+
+
+def test_rows_of_other_sizes_are_counted_and_told() -> None:
+    made = Builder()
+    made.point("forms", "retnet", width=48)
+    for width, layers in ((48, 3), (48, 2), (96, 3)):
+        for length in (64, 256):
+            made.speed("decode", "retnet", length, 2, 300.0, width=width, layers=layers)
+    one = made.build()
+    assert list(rows.comparable(one, "decode")["width"]) == [96, 96]
+    told = sizes.left_out(one)
+    assert (
+        "take the rows of width 96 and 3 layers alone, which were run last. Left out of them: 2 rows of width 48"
+        in told
+    )
+    assert "2 rows of width 48 and 2 rows of width 48 and 2 layers; times" in told
+    assert provenance.cautions(one)[0] == told == sizes.left_out(rows.View(one))
+    budgeted = dataclasses.replace(one, points=one.points.assign(width=96, layers=3, parameters_target=None))
+    assert sizes.left_out(budgeted) == ""
+
+
+def test_rows_of_one_size_and_none_at_all_are_no_word() -> None:
+    assert sizes.left_out(triangle()) == sizes.left_out(Builder().build()) == ""
+    made = Builder()
+    made.point("forms", "retnet", width=48)
+    made.speed("decode", "retnet", 64, 2, 300.0)
+    assert sizes.left_out(made.build()) == "", "nobody compares the forms of one model with another's"
+
+
+def test_rows_with_other_heads_and_other_budgets_are_told() -> None:
+    made = Builder()
+    for target, heads, label in (
+        (None, 4, "rwkv"),
+        (400_000, 2, "retnet"),
+        (400_000, 4, "retnet"),
+        (400_000, 4, "rwkv"),
+    ):
+        made.speed("decode", label, 64, 2, 300.0, heads=heads, parameters_target=target)
+    told = sizes.left_out(made.build())
+    assert "take the rows of 400k parameters alone, which" in told
+    assert "Left out of them: 1 row of no budget and 1 row of 2 heads; times" in told
 
 
 def test_a_view_reads_once_what_the_result_set_says() -> None:

@@ -17,6 +17,7 @@ from reports import machines
 FOLDER = pathlib.Path(__file__).parent
 SUPPORTED, CONTRADICTED, MIXED, UNTESTABLE = "supported", "contradicted", "mixed", "not testable here"
 VERDICTS = (SUPPORTED, CONTRADICTED, MIXED, UNTESTABLE)
+FAILED = "failed"  # in place of a verdict, where the rule itself raises
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,10 +41,14 @@ class Claim(Protocol):
         """The finding; None where the result set has nothing to say."""
 
 
-def names() -> list[str]:
-    """The claims there are, in the order of the page."""
-    found = [path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_")]
-    return sorted(found, key=lambda name: (load(name).place, name))
+def files() -> list[str]:
+    """The names of the files, whatever is in them."""
+    return sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
+
+
+def names(without: Iterable[str] = ()) -> list[str]:
+    """The claims there are, less some, in the order of the page."""
+    return sorted(set(files()) - {*without}, key=lambda name: (load(name).place, name))
 
 
 def load(name: str) -> Claim:

@@ -5,13 +5,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
-from matplotlib.ticker import LogLocator, NullLocator
 
-from reports import rows, style, wording
+from reports import apart, rows, wording
 from reports.style import Style
 
 METRICS = {"output_difference": "output", "state_difference": "state", "gradient_difference": "gradient"}
-SMALLEST = 1e-17  # where an exact zero is drawn on the log axis
 
 
 class Figure:
@@ -23,43 +21,11 @@ class Figure:
     )
 
     def data(self, result_set: Any) -> pd.DataFrame | None:
-        told = [rows.summary(result_set, "forms", metric) for metric in METRICS]
-        found = [
-            table.rename(columns={metric: "difference"}).assign(of=METRICS[metric])
-            for metric, table in zip(METRICS, told, strict=True)
-            if table is not None
-        ]
-        if not found:
-            return None
-        table = pd.concat(found, ignore_index=True)
-        columns = ["series", "model", "of", "difference", "status", "reason", "point"]
-        return table[columns].sort_values(["series", "of"], ignore_index=True)
+        table = apart.table(result_set, METRICS, "difference", ["dtype"])
+        return None if table is None else _once(table)
 
-    def draw(self, data: pd.DataFrame, style_: Style) -> Drawing:
-        names = sorted(set(data["series"]))
-        height = 0.5 * len(names) + 0.8
-        made = style.figure(7.2, height)
-        axes = made.add_axes((0.28, 0.5 / height, 0.6, (height - 0.75) / height))
-        for row, name in enumerate(names):
-            for line in data[data["series"] == name].to_dict("records"):
-                self._row(axes, row, line, style_[name])
-        numbers = data["difference"].to_numpy(float)
-        low, high = max(float(np.nanmin(numbers)), SMALLEST) / 5, max(float(np.nanmax(numbers)), SMALLEST) * 20
-        axes.set(xscale="log", xlabel="largest relative difference", ylim=(len(names) - 0.5, -0.5), xlim=(low, high))
-        axes.xaxis.set(major_locator=LogLocator(numticks=9), minor_locator=NullLocator())
-        axes.set_yticks(range(len(names)), [wording.clipped(style_[name].title) for name in names])
-        axes.grid(axis="y", visible=False)
-        return made
-
-    def _row(self, axes: Any, row: int, line: dict, look: style.Look) -> None:
-        place = row + {"output": -0.27, "state": 0.0, "gradient": 0.27}[line["of"]]
-        if np.isfinite(line["difference"]):
-            at = max(line["difference"], SMALLEST)
-            axes.plot(at, place, marker=look.marker, markersize=4.5, color=look.colour, linestyle="")
-            axes.annotate(line["of"], (at, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=7)
-        elif line["of"] == "output":
-            said = rows.STATUS_TEXT[line["status"]]
-            axes.annotate(said, (0.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=8.5)
+    def draw(self, data: pd.DataFrame, style: Style) -> Drawing:
+        return apart.draw(data, style, "difference", "largest relative difference")
 
     def text(self, data: pd.DataFrame) -> str:
         parts = []
@@ -68,3 +34,12 @@ class Figure:
             said = f"{largest:.1e}" if np.isfinite(largest) else rows.STATUS_TEXT[rows.worst(group["status"])]
             parts.append(f"{wording.title(str(name), str(model))} {said}")
         return f"Largest difference in output, state or gradient: {'; '.join(parts)}."
+
+
+def _once(table: pd.DataFrame) -> pd.DataFrame:
+    """A line for what was timed in several formats: here all compute in float64, whatever became of them after it."""
+    names = [name.replace(f" {dtype}", "", 1) for name, dtype in zip(table["series"], table["dtype"], strict=True)]
+    best = table.assign(series=names).sort_values(["series", "of", "difference"], ignore_index=True)
+    points = best.groupby(["series", "of"])["point"].agg(" ".join)
+    best = best.drop(columns="dtype").drop_duplicates(["series", "of"], ignore_index=True)
+    return best.assign(point=points.to_numpy())

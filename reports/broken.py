@@ -1,0 +1,51 @@
+"""Figures and claims that raise: where a caller keeps account of them, pages are made without them and say so."""
+
+import dataclasses
+import pathlib
+import traceback
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+Made = TypeVar("Made")
+
+ROOT = pathlib.Path(__file__).parent.parent
+Account = dict[str, str]  # 'reports/figures/energy.py' to a line that names it and says what is wrong
+MOST = 500  # letters of a message
+
+
+@dataclasses.dataclass(frozen=True)
+class Failed:
+    """What stands for something that could not be made."""
+
+    text: str
+
+
+def file(room: Any, name: str) -> str:
+    """A file of a room as it is named to people."""
+    return f"{room.__name__.replace('.', '/')}/{name}.py"
+
+
+def of(room: Any, account: Account) -> dict[str, str]:
+    """The files of a room that are on the account, and their names."""
+    return {file(room, name): name for name in room.files() if file(room, name) in account}
+
+
+def tried(room: Any, name: str, make: Callable[[], Made], account: Account | None) -> Made | Failed:
+    """What `make` gives by the file of that name. Where it raises, this goes on the account; without one it raises."""
+    try:
+        return make()
+    except Exception as error:  # whatever its author has written
+        if account is None:
+            raise
+        text = _line(room, name, error)
+        account.setdefault(file(room, name), text)
+        return Failed(text)
+
+
+def _line(room: Any, name: str, error: Exception) -> str:
+    """The file with its last line that the error came through, or else the place that raised it at the end."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame.lineno for frame in frames if pathlib.Path(frame.filename) == room.FOLDER / f"{name}.py"]
+    place = f"{frames[-1].filename.removeprefix(f'{ROOT}/')}:{frames[-1].lineno}"
+    told = f"raised {type(error).__name__}: {' '.join(str(error).split())[:MOST]}"
+    return f"{file(room, name)}:{own[-1]}: {told}" if own else f"{file(room, name)}: {told} ({place})"
