@@ -70,6 +70,11 @@ def load(folder: pathlib.Path) -> ResultSet:
 
 
 def load_all(results: pathlib.Path) -> list[ResultSet]:
+    """What every results folder holds; see `folders`."""
+    return [load(folder) for folder in folders(results)]
+
+
+def folders(results: pathlib.Path) -> list[pathlib.Path]:
     """Every results folder `results/<experiment>/<device>/`, in the order of their names.
 
     Raises UserError, naming what is meant, where there is none.
@@ -78,7 +83,7 @@ def load_all(results: pathlib.Path) -> list[ResultSet]:
     found = sorted({path.parent for name in TABLES for path in results.glob(f"*/*/{name}.csv")})
     if not found:
         raise UserError(f"{results}: {_not_results(results)}")
-    return [load(folder) for folder in found]
+    return found
 
 
 def _not_results(path: pathlib.Path) -> str:
