@@ -7,18 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness import places
 from harness.errors import UserError, shown
 
 if TYPE_CHECKING:
     from harness.experiment import Experiment
     from harness.point import Point
-
-
-def _folder(text: "str | pathlib.Path") -> pathlib.Path:
-    if not str(text).strip():
-        raise UserError("the name of a folder is empty; name one, such as results, or . for the one you are in")
-    return pathlib.Path(text)
-
 
 app = typer.Typer(
     help="Train and profile sequence models under one budget, and draw the report.",
@@ -35,8 +29,10 @@ Filters = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the points and what they may cost; run none.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps; auto takes the fastest there is.")]
-Out = Annotated[pathlib.Path, typer.Option(metavar="DIR", parser=_folder, help="Where it goes.")]
-Results = Annotated[pathlib.Path, typer.Option("--results", metavar="DIR", parser=_folder, help="Where results are.")]
+Out = Annotated[pathlib.Path, typer.Option(metavar="DIR", parser=places.folder, help="Where it goes.")]
+Results = Annotated[
+    pathlib.Path, typer.Option("--results", metavar="DIR", parser=places.folder, help="Where results are.")
+]
 
 
 def main() -> None:
@@ -73,7 +69,7 @@ def run(
 
     asked = experiment.load(file, overrides)
     if not dry_run:
-        _try_to_write(out)
+        places.try_to_write(out)
     device = machine.resolve(device)
     text = None if dry_run or not asked.corpus else experiment.text(file, overrides, asked.corpus)
     whole = plan.points(asked, device, text.sha256 if text else None)
@@ -102,19 +98,6 @@ def _run(asked: "Experiment", points: "list[Point]", out: pathlib.Path, device: 
         raise typer.Exit(130) from None
 
 
-def _try_to_write(out: pathlib.Path, flag: str = "") -> None:
-    """Raises UserError where nothing could be written below `out`. Leaves nothing behind."""
-    import tempfile
-
-    there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
-    try:
-        with tempfile.TemporaryFile(dir=there):
-            return
-    except OSError as error:
-        fix = "name a folder that you may write to"
-        raise UserError(f"{flag or f'--out {out}'}: cannot be written: {error.strerror}; {fix}") from None
-
-
 @app.command()
 def report(
     results: Results = pathlib.Path("results"),
@@ -123,7 +106,7 @@ def report(
     """Draw the pages from the results alone. Exits with 1 where a figure or a claim failed."""
     from harness import drawing
 
-    _try_to_write(out)
+    places.try_to_write(out)
     raise typer.Exit(drawing.draw(results, out))
 
 
@@ -161,7 +144,7 @@ def predict(
     given: Annotated[list[str], typer.Option("--set", metavar="OPTION=VALUE", help="An option of the models.")] = [],  # noqa: B006
     results: Annotated[
         pathlib.Path | None,
-        typer.Option(metavar="DIR", parser=_folder, help="Hold predictions against these results."),
+        typer.Option(metavar="DIR", parser=places.folder, help="Hold predictions against these results."),
     ] = None,
 ) -> None:
     """Predict time, bound and memory of a step, a prompt, a token at any size; or compare predictions with results."""
@@ -188,23 +171,31 @@ def list_all(
     show.listing(kind)
 
 
+@app.command("show")
+def show_results(
+    place: Annotated[
+        pathlib.Path | None,
+        typer.Argument(
+            metavar="[FOLDER | EXPERIMENT.yaml]", parser=places.folder, help="Whose results; of all, if left out."
+        ),
+    ] = None,
+    results: Results = pathlib.Path("results"),
+    only: Filters = [],  # noqa: B006
+) -> None:
+    """Print tables of what the results hold: per measure and model how it went, medians, share of the floor."""
+    from harness import overview
+
+    overview.tell(place, results, only)
+
+
 @app.command()
 def validate(
     files: Annotated[list[pathlib.Path], typer.Argument(metavar="EXPERIMENT.yaml...", help="The files to check.")],
 ) -> None:
-    """Check experiment files down to each model's options; run nothing."""
-    from harness import experiment, foresight, plan
+    """Check experiment files down to each model's options, and warn of odd sizes; run nothing."""
+    from harness import validation
 
-    bad = 0
-    for file in files:
-        try:
-            points = plan.points(experiment.load(file), "cpu")
-            foresight.refuse_nothing(points, str(file))
-            print(f"{file}: ok, {len(points)} points")
-        except UserError as error:
-            bad += 1
-            print(error, file=sys.stderr)
-    if bad:
+    if validation.refused(files):
         raise typer.Exit(2)
 
 
@@ -233,7 +224,7 @@ def gate(
     to_stdout = json == pathlib.Path("-")
     if json is not None and not to_stdout:
         telling.refuse_folder(json)
-        _try_to_write(json.absolute().parent, f"--json {json}")
+        places.try_to_write(json.absolute().parent, f"--json {json}")
     rules = decision.Rules(command.limit(limit), pairs, most_pairs)
     asked = command.Asked(file, base, head, only, rules, seconds, machine.resolve(device), threads, changed, accepted)
     console = telling.console(to_stdout)

@@ -29,10 +29,16 @@ def refuse_nothing(found: list[Point], place: str) -> None:
 
 
 def warnings(points: list[Point], name: str | None, training_bytes: int | None) -> list[str]:
-    """Lines on points that may not fit, on sizes without sense, and on text of known size that is read too often."""
+    """Lines on points that may not fit here, and those that `anywhere` gives."""
+    told = of_memory(points)
+    return [*([told] if told else []), *anywhere(points, name, training_bytes)]
+
+
+def anywhere(points: list[Point], name: str | None, training_bytes: int | None = None) -> list[str]:
+    """Lines on what no machine changes: sizes without sense, and text of known size that is read too often."""
     size = training_bytes or (corpus.training_bytes(name) if name else None)
     shapes = ((point.label, point.shape) for point in points if not point.not_applicable)
-    found = (of_memory(points), of_shapes(shapes), of_passes(points, size) if size else None)
+    found = (of_shapes(shapes), of_passes(points, size) if size else None)
     return [told for told in found if told]
 
 

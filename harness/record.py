@@ -70,6 +70,11 @@ def load(folder: pathlib.Path) -> ResultSet:
 
 
 def load_all(results: pathlib.Path) -> list[ResultSet]:
+    """What every results folder holds; see `folders`."""
+    return [load(folder) for folder in folders(results)]
+
+
+def folders(results: pathlib.Path) -> list[pathlib.Path]:
     """Every results folder `results/<experiment>/<device>/`, in the order of their names.
 
     Raises UserError, naming what is meant, where there is none.
@@ -78,7 +83,7 @@ def load_all(results: pathlib.Path) -> list[ResultSet]:
     found = sorted({path.parent for name in TABLES for path in results.glob(f"*/*/{name}.csv")})
     if not found:
         raise UserError(f"{results}: {_not_results(results)}")
-    return [load(folder) for folder in found]
+    return found
 
 
 def _not_results(path: pathlib.Path) -> str:
@@ -122,9 +127,9 @@ def read_all(folder: pathlib.Path) -> dict[str, Sheet]:
 def settle(sheets: Mapping[str, Sheet]) -> Settled:
     """Holds the four tables against each other. Raises UserError for what no interrupted write explains.
 
-    What one explains: a last line without its end; rows of a point that has no row in points.csv; and, where a file
-    was cut off later, points that have lost some of their rows, which count as not run. A table that is gone as a whole
-    is no cut.
+    What one explains: a last line without its end, unless its last cell tells that it is whole; rows of a point that
+    has no row in points.csv; and, where a file was cut off later, points that have lost some of their rows, which count
+    as not run. A table that is gone as a whole is no cut.
     """
     points = sheets["points"].frame
     _check_whole(sheets)

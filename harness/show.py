@@ -49,7 +49,8 @@ def rows(out: Console, title: str, columns: tuple[str, ...], cells: Iterable[tup
     if Measurement.get(out, out.options.update(max_width=10 * WIDE), made).minimum <= out.width:
         out.print(made, "")
         return
-    told = (", ".join(f"{name} {cell}" for name, cell in zip(columns, row, strict=True) if cell) for row in kept)
+    names = [column.replace("\n", " ") for column in columns]
+    told = (", ".join(f"{name} {cell}" for name, cell in zip(names, row, strict=True) if cell) for row in kept)
     out.print(f"{title}:", *(f"- {line}" for line in told), "", sep="\n")
 
 

@@ -39,7 +39,7 @@ def _range(samples: pd.DataFrame, rows: pd.DataFrame, name: str, metric: Metric)
     medians = mine.groupby("point")["value"].median()
     if medians.empty:
         return "-"
-    low, high = _short(medians.min(), metric.unit), _short(medians.max(), metric.unit)
+    low, high = short(medians.min(), metric.unit), short(medians.max(), metric.unit)
     return low if low == high else f"{low} to {high}"
 
 
@@ -53,7 +53,8 @@ def _tuned(samples: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["learning_rate"] == rate]
 
 
-def _short(value: float, unit: str) -> str:
+def short(value: float, unit: str) -> str:
+    """A number for a table, in three digits or, from a thousand on, whole."""
     if unit == "bytes":
         return tell_bytes(value)
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

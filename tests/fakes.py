@@ -103,6 +103,7 @@ class Fake:
         yield
 
     def diverges(self, point: Point) -> Iterator[Sample | Progress]:
+        print("said before it diverged")
         yield Progress(step=3, tokens=7, seconds=0.1, loss=float("nan"))
 
     def invents(self, point: Point) -> Iterator[Sample]:

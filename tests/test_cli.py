@@ -8,7 +8,7 @@ import types
 
 import pytest
 
-from harness import cli, corpus, machine, measures, record, show
+from harness import corpus, machine, measures, places, record, show
 from harness import run as runner
 from harness.errors import UserError
 from tests.commands import SMALL, called, mistake
@@ -27,7 +27,9 @@ def small(tmp_path):
 # Help ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("words", [(), ("run",), ("report",), ("predict",), ("list",), ("validate",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [(), ("run",), ("report",), ("predict",), ("list",), ("validate",), ("show",)], ids=" ".join
+)
 def test_help_is_quick_and_loads_nothing_heavy(words):
     took = []
     for _ in range(5):
@@ -104,7 +106,7 @@ def test_output_that_cannot_be_written_is_told_before_anything_runs(small, typed
 
 
 def test_trying_the_output_leaves_nothing_behind(tmp_path):
-    cli._try_to_write(tmp_path / "new" / "folder")
+    places.try_to_write(tmp_path / "new" / "folder")
     assert list(tmp_path.iterdir()) == []
 
 

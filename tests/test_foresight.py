@@ -7,7 +7,7 @@ import types
 import psutil
 import pytest
 
-from harness import budget, foresight, predict, record
+from harness import budget, corpus, foresight, predict, record
 from harness.errors import UserError
 from harness.point import Training
 from harness.writer import Writer
@@ -120,6 +120,22 @@ def test_a_corpus_that_is_too_small_is_told_by_line(tmp_path, refused):
         f"{small}:6: corpus: {tmp_path}/train.txt: 2 documents; at least 3 different ones are needed"
     )
     assert "write a line of ===== between documents" in told
+
+
+def test_validate_warns_of_what_no_machine_changes(tmp_path, typed, monkeypatch):
+    """The file is valid for all that. Memory, and what else computes, are for `run` to say on the machine it is on."""
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: types.SimpleNamespace(total=1))
+    monkeypatch.setattr(foresight, "of_load", lambda: pytest.fail("it looked at the machine"))
+    monkeypatch.setattr(corpus, "training_bytes", lambda name: 99)
+    odd, usual = tmp_path / "odd.yaml", tmp_path / "usual.yaml"
+    training = "training: {tokens: 1k, sequence_length: 32, batch_size: 4, learning_rate: 1e-3}\ncorpus: python-docs\n"
+    odd.write_text(SMALL.replace("[noop]", "[language]") + training + "budget: {parameters: 5M}\n", encoding="utf-8")
+    usual.write_text(SMALL + "budget: {parameters: 80k}\n", encoding="utf-8")
+    code, printed, told = typed("validate", odd, usual)
+    assert (code, printed) == (0, f"{odd}: ok, 4 points\n{usual}: ok, 4 points\n")
+    widths, passes = told.splitlines()
+    assert widths.startswith(f"{odd}: warning: feed-forward widths are far from the usual 2 to 4 times")
+    assert passes.startswith(f"{odd}: warning: 1,000 training tokens are 10.1 passes over 99 bytes")
 
 
 def test_an_experiment_none_of_whose_points_can_run_is_refused(tmp_path, refused):

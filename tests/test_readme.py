@@ -72,6 +72,15 @@ def test_every_harness_command_is_accepted(command, tmp_path, monkeypatch):
     assert ran.output.strip()
 
 
+def test_every_command_is_in_the_readme():
+    from harness.cli import app
+
+    told = re.findall(r"(?:^|`)python -m harness (\w+)", text("README.md"), flags=re.M)
+    known = {each.name or each.callback.__name__ for each in app.registered_commands}
+    assert len(known) >= 8
+    assert not known - set(told)
+
+
 def test_there_are_commands_to_check():
     assert len(commands()) >= 8
     assert any(command.startswith("run experiments/triangle.yaml --set") for command in commands())

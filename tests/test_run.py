@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import re
 import time
 
 import pandas as pd
@@ -34,6 +35,44 @@ def test_the_sweep_goes_on_whatever_happens_to_a_point(sweep):
     assert results.points.loc[~good, "samples"].gt(0).any()  # what was measured before it failed
     assert "3 ok, 1 oom, 1 timeout, 3 error, 1 not_applicable" in told
     assert "9 points run, 0 were done before" in told
+
+
+def test_a_rate_that_diverges_is_told_in_one_line(sweep):
+    """A wide grid is to have such rates. What else went wrong is told with its traceback, as a broken value is."""
+    settings = Training(16, 4, 1e-3, tokens=500)
+    results, told = sweep(
+        point(measure="diverges", training=dataclasses.replace(settings, learning_rate=10.0), role="trial"),
+        point(measure="good"),
+    )
+    (line,) = (line for line in told.splitlines() if "diverges" in line and "error" in line)
+    assert re.fullmatch(
+        r"\[1/2\] error \d+\.\d s  diverges transformer 13 rate 10 seed 0: diverged, the loss at step 3 is nan; "
+        "the sweep goes on",
+        line,
+    ), line
+    assert "Traceback" not in told
+    assert "said before it diverged" in told
+    assert statuses(results) == [("diverges", "error"), ("good", "ok")]
+    assert re.fullmatch(
+        r"BadValue: the loss at step 3 is nan \(harness/child.py:\d+\)", results.points["reason"].iloc[0]
+    )
+    for how in ("raises", "invents"):
+        _, told = sweep(point(measure=how))
+        assert "Traceback" in told
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "told"),
+    [
+        ("error", "BadValue: the loss at step 7 is inf (harness/child.py:77)", "the loss at step 7 is inf"),
+        ("error", "BadValue: tuning_bits_per_byte is nan (harness/child.py:77)", "tuning_bits_per_byte is nan"),
+        ("error", "BadValue: token_ms is nan (harness/child.py:77)", None),  # a time is no training
+        ("error", "RuntimeError: the loss at step 7 is nan (models/aft.py:3)", None),
+        ("ok", "", None),
+    ],
+)
+def test_what_counts_as_diverged(status, reason, told):
+    assert progress.diverged(worker.Outcome(status, reason, 1.0)) == told
 
 
 def test_a_combination_that_cannot_be_run_is_a_row_without_a_process(sweep):
