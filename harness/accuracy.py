@@ -13,10 +13,10 @@ import pandas as pd
 
 import models
 from harness import cost, document, hardware, measures, options, record
+from harness.csvfile import OPTION
 from harness.errors import UserError
 from harness.hardware import Machine
 from harness.job import Job
-from harness.tables import OPTION
 from models._cost import Shape
 
 MS = 1000.0  # in a second

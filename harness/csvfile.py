@@ -14,10 +14,10 @@ from typing import Any
 import pandas as pd
 import pandera.pandas as pa
 
-from harness import line_ends
 from harness.errors import UserError, nearest, shown
-from harness.tables import LATER, OPTION, TABLES, VERSION
+from harness.tables import LATER, TABLES, VERSION
 
+OPTION = "option."
 ELSEWHERE = "nothing was changed; restore the file, or move its folder away, or use --out"
 MOST_COMPLAINTS = 5
 
@@ -83,8 +83,6 @@ def read(path: pathlib.Path, name: str) -> Sheet:
     while lines and not lines[-1]:  # an editor's blank line at the end
         del lines[-1]
     header = _cells(lines[0], path, 1) if lines else columns(name)
-    if endless := bool(lines and cut) and line_ends.is_whole(name, header, cut):
-        lines, cut = [*lines, cut], ""
     rows = [_cells(told, path, number) for number, told in enumerate(lines[1:], 2)]
     _check_version(path, header, rows)
     _check_header(path, name, header)
@@ -92,7 +90,7 @@ def read(path: pathlib.Path, name: str) -> Sheet:
         if len(row) != len(header):
             raise UserError(f"{path}:{number}: {len(row)} cells, but the header names {len(header)}; {ELSEWHERE}")
     frame = _frame(path, name, header, rows)
-    return Sheet(path, header, lines[1:], frame, cut, written + 1, whole=not endless and 0 < len(lines) == written)
+    return Sheet(path, header, lines[1:], frame, cut, written + 1, whole=0 < len(lines) == written)
 
 
 def check(sheet: Sheet, name: str, lines: list[str]) -> None:

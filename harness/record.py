@@ -127,9 +127,9 @@ def read_all(folder: pathlib.Path) -> dict[str, Sheet]:
 def settle(sheets: Mapping[str, Sheet]) -> Settled:
     """Holds the four tables against each other. Raises UserError for what no interrupted write explains.
 
-    What one explains: a last line without its end, unless its last cell tells that it is whole; rows of a point that
-    has no row in points.csv; and, where a file was cut off later, points that have lost some of their rows, which count
-    as not run. A table that is gone as a whole is no cut.
+    What one explains: a last line without its end; rows of a point that has no row in points.csv; and, where a file
+    was cut off later, points that have lost some of their rows, which count as not run. A table that is gone as a whole
+    is no cut.
     """
     points = sheets["points"].frame
     _check_whole(sheets)

@@ -14,7 +14,6 @@ VERSION = 2  # of these tables; a file written under another one is refused by n
 STATUSES = ("ok", "oom", "timeout", "error", "skipped", "not_applicable")
 ENDS = ("precision", "seconds", "samples", "deadline")  # see harness/timing.py
 HEX = r"^[0-9a-f]{16}$"
-OPTION = "option."  # what the names of columns begin with that are options of models
 
 
 def _column(kind: Any, *checks: Any, text: str, unit: str | None = None, empty: bool = False) -> pa.Column:

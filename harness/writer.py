@@ -15,8 +15,9 @@ from typing import Any
 import pandas as pd
 
 from harness import csvfile, planned, record
+from harness.csvfile import OPTION
 from harness.errors import UserError
-from harness.tables import LATER, OPTION, VERSION
+from harness.tables import LATER, VERSION
 
 ORDER = ("environments", "samples", "curves", "points")  # in which a point's rows are written
 LOCK = ".lock"
