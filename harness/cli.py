@@ -65,7 +65,7 @@ def run(
     ] = False,
 ) -> None:
     """Run an experiment: every point that is not done yet, each in a process of its own."""
-    from harness import experiment, filters, foresight, machine, plan, show
+    from harness import experiment, filters, foresight, machine, plan, terminal
 
     asked = experiment.load(file, overrides)
     if not dry_run:
@@ -77,7 +77,7 @@ def run(
     seeds = filters.seeds(asked.seeds, only)
     foresight.refuse_nothing(points, str(file))
     if dry_run:
-        show.plan(asked, points, seeds)
+        terminal.plan(asked, points, seeds)
     for told in foresight.warnings(points, asked.corpus, len(text.train) if text else None):
         print(told, file=sys.stderr)
     if not dry_run:
@@ -166,9 +166,9 @@ def list_all(
     kind: Annotated[str, typer.Argument(help="models, measures, experiments, figures or machines; else all.")] = "",
 ) -> None:
     """List the models with their options, the measures, the experiments, the figures and the machines."""
-    from harness import show
+    from harness import terminal
 
-    show.listing(kind)
+    terminal.listing(kind)
 
 
 @app.command("show")
@@ -183,9 +183,9 @@ def show_results(
     only: Filters = [],  # noqa: B006
 ) -> None:
     """Print tables of what the results hold: per measure and model how it went, medians, share of the floor."""
-    from harness import overview
+    from harness import show
 
-    overview.tell(place, results, only)
+    show.tell(place, results, only)
 
 
 @app.command()

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 from rich.console import Console
 
-from harness import cache, machine, show, telemetry, timing, worker
+from harness import cache, machine, telemetry, terminal, timing, worker
 from harness.errors import relative
 from harness.quantity import tell_bytes
 
@@ -57,12 +57,12 @@ class Noise:
 
 def examine(device: str, seconds: float = AA_SECONDS, console: Console | None = None) -> list[Finding]:
     """Prints what was found, and returns it. Runs in a process as points do, on `device`."""
-    console = console or show.console()
+    console = console or terminal.console()
     environment = worker.call(machine.environment, device)
     found = [*identity(environment, device), *disturbances(environment, device)]
     noise = Noise(worker.call(compare_with_itself, device, seconds))
     found.append(judged(noise))
-    table = show.table("", "what", "found", "what to do")
+    table = terminal.table("", "what", "found", "what to do")
     for finding in found:
         table.add_row(finding.what, finding.found, finding.advice)
     console.print(table)

@@ -14,7 +14,7 @@ from harness.hardware import Machine
 from harness.job import Job
 from harness.quantity import tell_bytes, tell_count
 from harness.schema import DTYPES
-from harness.show import console, table
+from harness.terminal import console, table
 
 if TYPE_CHECKING:
     import typer

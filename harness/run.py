@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from harness import machine, plan, planned, record, show, summary, worker
+from harness import machine, plan, planned, record, summary, terminal, worker
 from harness.experiment import Experiment
 from harness.point import Point
 from harness.progress import Progress
@@ -40,7 +40,7 @@ def run(
     Raises UserError where the folder cannot be written or is damaged, and KeyboardInterrupt on Ctrl-C or SIGTERM; by
     then the point in flight is stopped, and every finished one is kept.
     """
-    console = console or show.console()
+    console = console or terminal.console()
     with worker.interruptible():
         environment = worker.call(machine.environment, device)
         folder = out / experiment.name / machine.slug(environment, device)

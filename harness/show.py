@@ -1,179 +1,181 @@
-"""What the command line prints in tables: the plan of an experiment, and what the folders hold."""
+"""`python -m harness show`: what results folders hold, as plain tables of 100 columns at most. It only reads.
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+A table per measure, a line per model and combination of factors: how it went, the medians over repeats and seeds of the
+metrics that the measure lists first, and the share of the floor where the pages draw one. Rows that hold now count.
+"""
 
+import dataclasses
+import pathlib
+import statistics
+import textwrap
+import types
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+import pandas as pd
 from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table
 
-import models
-from harness import document, measures, plugins
-from harness.errors import UserError, relative, unknown
-from harness.experiment import Experiment
+from harness import document, filters, measures, plan, record, summary, terminal
+from harness.errors import UserError, listed, unknown
 from harness.point import Point
-from harness.quantity import tell_bytes, tell_count, tell_seconds
+from harness.tables import STATUSES, TABLES
 
-FACTORS = {  # of a point, and what their columns are called
-    "measure": "measure",
-    "label": "model",
-    "form": "form",
-    "batch_size": "batch",
-    "sequence_length": "length",
-    "dtype": "dtype",
-    "seed": "seed",
-}
-NOT_APPLICABLE = "not applicable: "
-WIDE = 150  # characters, where the output is no terminal
+WIDE = 100  # characters
+MOST_REASON = 2 * WIDE  # of each failure
+MOST_METRICS = 3
+SIZES = ["batch_size", "sequence_length"]
+SOMETIMES = {  # told where they differ within some label, and what their columns are called
+    "form": "form", "dtype": "dtype", "learning_rate": "rate", "training_sequence_length": "trained at",
+    "width": "width", "layers": "layers", "heads": "heads", "parameters_target": "parameters", "device": "device",
+}  # fmt: skip
 
 
-def console() -> Console:
-    told = Console(markup=False, emoji=False, highlight=False)
-    if not told.is_terminal:
-        told.width = WIDE
-    return told
+def tell(place: pathlib.Path | None, results: pathlib.Path, only: Sequence[str]) -> None:
+    """Prints a section per results folder. Raises UserError where there are none, or the filters keep nothing."""
+    from reports import rows
+
+    out = terminal.console()
+    out.width = min(out.width, WIDE)
+    found = [record.load(folder) for folder in folders(place, results)]
+    kept = _kept([rows.current(one.points) for one in found], only)
+    for one in (dataclasses.replace(each, points=points) for each, points in zip(found, kept, strict=True)):
+        if only and one.points.empty:
+            continue
+        out.print(f"{one.experiment}, {one.device}: {one.question or 'no question is kept'}")
+        for note in one.notes:
+            out.print(f"left out: {note}")
+        out.print()
+        for measure, points in one.points.groupby("measure", sort=False):
+            _tell(one, str(measure), points, out)
 
 
-def table(title: str, *columns: str) -> Table:
-    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
-    for column in columns:
-        made.add_column(column, overflow="fold")
-    return made
+def folders(place: pathlib.Path | None, results: pathlib.Path) -> list[pathlib.Path]:
+    """The results folders that are meant: all below `results`, or those in or below a folder, or of an experiment.
+
+    Raises UserError where there are none, naming what there is.
+    """
+    if place is None:
+        return record.folders(results)
+    if place.is_dir():
+        for below in ("", "*/", "*/*/"):
+            if found := sorted({path.parent for name in TABLES for path in place.glob(f"{below}{name}.csv")}):
+                return found
+        fix = "name a folder such as results/<experiment>, an experiment's file, or neither for all results"
+        raise UserError(f"{place}: there are no results in this folder; {fix}")
+    name = place.stem if place.suffix in (".yaml", ".yml") else str(place)
+    if place.is_file() and name != place.stem:
+        raise UserError(
+            f"{place}: this is no experiment, whose name ends in .yaml; name a folder such as {place.parent}"
+        )
+    there = record.folders(results)
+    if found := [folder for folder in there if folder.parent.name == name]:
+        return found
+    if place.is_file():
+        fix = f"`python -m harness run {place}` makes some, and --results names another folder to look in"
+        raise UserError(f"{place}: there are no results of this experiment in {results}; {fix}")
+    known = sorted({folder.parent.name for folder in there})
+    raise UserError(f"{place}: there is no such folder or file; {unknown('experiment', name, known)}")
 
 
-def rows(out: Console, title: str, columns: tuple[str, ...], cells: Iterable[tuple[str, ...]]) -> None:
-    """A table; where it would break words a few lines per row instead, empty cells left out."""
-    made, kept = table(title, *columns), list(cells)
-    for row in kept:
-        made.add_row(*row, style="dim" if any(cell.startswith(NOT_APPLICABLE) for cell in row) else None)
-    if Measurement.get(out, out.options.update(max_width=10 * WIDE), made).minimum <= out.width:
-        out.print(made, "")
-        return
-    names = [column.replace("\n", " ") for column in columns]
-    told = (", ".join(f"{name} {cell}" for name, cell in zip(names, row, strict=True) if cell) for row in kept)
-    out.print(f"{title}:", *(f"- {line}" for line in told), "", sep="\n")
+def _kept(found: list[pd.DataFrame], only: Sequence[str]) -> list[pd.DataFrame]:
+    """Of each table of points the rows that all filters keep; those of forms only where nothing else is asked for."""
+    if not only:
+        return found
+    rows = [
+        types.SimpleNamespace(**{key: _value(row[key]) for key in filters.KEYS}, point=(i, row["point"]))
+        for i, points in enumerate(found)
+        for row in points.astype(object).to_dict("records")
+    ]
+    kept = filters.only(cast(list[Point], rows), only, sorted({row.seed for row in rows}))
+    of_entries = {text.partition("=")[0] for text in only} <= set(filters.OF_ENTRIES)
+    if not of_entries and f"measure={plan.FORMS}" not in only:
+        kept = [row for row in kept if row.measure != plan.FORMS]
+    if not kept:
+        raise UserError(f"--only {listed(only)}: no row has all of these; leave one out")
+    points = {cast(Any, row).point for row in kept}
+    return [each[[(i, point) in points for point in each["point"]]] for i, each in enumerate(found)]
 
 
-def plan(experiment: Experiment, points: list[Point], seeds: Sequence[int]) -> None:
-    """The points, the sizes that each model was given, and predictions of time and memory, training at `seeds`."""
-    from harness import hardware, predict
-    from harness import plan as planning
-
-    out = console()
-    out.print(f"{experiment.name}: {experiment.question}\n")
-    sizes = ("model", "width", "layers", "heads", "ffn width", "parameters", "of the budget")
-    rows(out, "Sizes", sizes, dict.fromkeys(_sizes(point) for point in points))
-    rows(out, "Points", (*FACTORS.values(), "trains", "seconds", "memory"), map(_planned, points))
-    further = planning.further(seeds, points)
-    later, more = sum(map(predict.seconds, further)), len(further)
-    seconds = tell_seconds(sum(map(predict.seconds, points)) + later)
-    out.print(f"{len(points)}{f' and {more}' if more else ''} points, roughly {seconds} in all.")
-    if more:
-        told = f"{tell_seconds(later)} and the last {more} are further seeds"
-        out.print(f"Of that, {told}, trained at each model's best learning rate.")
-    described = ", ".join(sorted({hardware.here(point.device).title for point in points}))
-    out.print(f"Times and memory are predictions for: {described}. `python -m harness predict` tells what bounds them.")
-
-
-def _planned(point: Point) -> tuple[str, ...]:
-    from harness import predict
-
-    told = [getattr(point, name) for name in FACTORS]
-    cells = ["" if value is None else str(value) for value in told]
-    if point.not_applicable:
-        return (*cells, "", "", f"{NOT_APPLICABLE}{point.not_applicable}")
-    return (*cells, _trains(point), f"{predict.seconds(point):.1f}", tell_bytes(predict.memory_bytes(point)))
+def _tell(one: record.ResultSet, measure: str, points: pd.DataFrame, out: Console) -> None:
+    """The table of one measure, and below it why points failed."""
+    samples, floors = _samples(one, points), _floors(one, measure)
+    metrics = _metrics(measure, samples)
+    values = {key: list(found) for key, found in samples.groupby(["metric", "point"])["value"]}
+    by = ["label", *SIZES, *(name for name in SOMETIMES if (points.groupby("label")[name].nunique() > 1).any())]
+    sized = points[SIZES].notna().to_numpy().any()
+    columns = ["model", *(["batch x length"] if sized else []), *(SOMETIMES[name] for name in by[3:]), "status"]
+    columns += [name if unit == "1" else f"{name}\n{unit}" for name, unit in metrics.items()]
+    columns += ["of floor"] if floors else []
+    cells, failed = [], []
+    for _, group in points.groupby(by, dropna=False):
+        first = group.iloc[0]
+        size = ["x".join(_plain(first[name]) or "-" for name in SIZES)] if sized else []
+        factors = [first["label"], *size, *(_plain(first[name]) for name in by[3:])]
+        medians = [_median(values, group["point"], name, unit) for name, unit in metrics.items()]
+        shares = [floors[point] for point in group["point"] if point in floors][:1]
+        share = [f"{shares[0]:.1%}" if shares else "-"] if floors else []
+        cells.append((*factors, _status(group), *medians, *share))
+        reasons = (f"{' '.join(filter(None, factors))}: {reason}" for reason in group["reason"].dropna().unique())
+        failed += [textwrap.shorten(reason, MOST_REASON, placeholder=" ...") for reason in reasons]
+    terminal.rows(out, measure, tuple(columns), cells)
+    if failed:
+        out.print(*failed, "", sep="\n")
 
 
-def _sizes(point: Point) -> tuple[str, ...]:
-    share = ""
-    if point.parameters and point.parameters_target:
-        share = f"{point.parameters / point.parameters_target - 1:+.2%}"
-    numbers = (point.width, point.layers, point.heads, point.ffn_width)
-    return (point.label, *map(str, numbers), tell_count(point.parameters) if point.parameters else "-", share)
+def _samples(one: record.ResultSet, points: pd.DataFrame) -> pd.DataFrame:
+    """Of what finished: those at a point's own length, or that of its training, else at the longest one."""
+    finished = points.loc[points["status"] == "ok", ["point", "sequence_length", "training_sequence_length"]]
+    found = one.samples[one.samples["bucket"].isna()].merge(finished, on="point")
+    length = found["length"]
+    own = length.isna() | (length == found["sequence_length"]) | (length == found["training_sequence_length"])
+    found = found.assign(own=own.fillna(False).astype(bool), length=length.fillna(0))
+    of_each = found.groupby(["metric", "point"])
+    longest = found["length"] == of_each["length"].transform("max")
+    return found[found["own"] | (longest & ~of_each["own"].transform("any"))]
 
 
-def _trains(point: Point) -> str:
-    training = point.training
-    if training is None:
+def _metrics(measure: str, samples: pd.DataFrame) -> dict[str, str]:
+    """The first metrics of which there are samples, with their units, less those that the share of the floor tells.
+
+    They are in the order of the measure, while its file is there.
+    """
+    from reports import rows
+
+    told = [name for name, _ in rows.FLOOR]
+    units = dict(samples[["metric", "unit"]].drop_duplicates("metric").to_numpy())
+    order = measures.load(measure).metrics if measure in measures.names() else units
+    return {name: units[name] for name in [name for name in order if name in units and name not in told][:MOST_METRICS]}
+
+
+def _floors(one: record.ResultSet, measure: str) -> dict[str, float]:
+    """The median share of the floor behind each point, of measures for which the pages have a figure of it."""
+    from reports import rows
+
+    if not (document.FOLDER.parent / "reports" / "figures" / f"{measure}_floor.py").is_file():
+        return {}
+    found = rows.floor(one, measure)
+    lines = [] if found is None else found.dropna(subset=rows.SHARE).to_dict("records")
+    return {point: line[rows.SHARE] for line in lines for point in line["point"].split()}
+
+
+def _median(values: Mapping[Any, list[float]], points: Iterable[str], metric: str, unit: str) -> str:
+    """Over repeats and seeds."""
+    mine = [value for point in points for value in values.get((metric, point), [])]
+    return summary.short(statistics.median(mine), unit) if mine else "-"
+
+
+def _status(group: pd.DataFrame) -> str:
+    counts = group["status"].value_counts()
+    if len(counts) == 1:
+        return str(counts.index[0])
+    return ", ".join(f"{counts[status]} {status}" for status in STATUSES if status in counts)
+
+
+def _value(cell: Any) -> Any:
+    return None if pd.isna(cell) else cell
+
+
+def _plain(cell: Any) -> str:
+    if pd.isna(cell):
         return ""
-    budgets = ((training.tokens, "tokens"), (training.flops, "FLOP"), (training.seconds, "s"))
-    budget = next(f"{tell_count(value)} {unit}" for value, unit in budgets if value is not None)
-    return f"{budget} at {training.learning_rate:g}"
-
-
-def listing(kind: str) -> None:
-    """What there is of one kind, or of every kind. Raises UserError for a kind that there is not."""
-    kinds: dict[str, Callable[[], Table]] = {
-        "models": _models,
-        "measures": _measures,
-        "experiments": _experiments,
-        "figures": _figures,
-        "machines": _machines,
-    }
-    if kind and kind not in kinds:
-        raise UserError(unknown("kind", kind, kinds))
-    _whole(kind)
-    for name in [kind] if kind else kinds:
-        console().print(kinds[name](), "")
-
-
-def _whole(kind: str) -> None:
-    """Raises UserError where a file that is to be listed is not whole."""
-    for one, names in (("model", models.names), ("measure", measures.names)):
-        if kind in ("", f"{one}s"):
-            plugins.check_named(one, names())
-    if kind in ("", "figures") and (document.FOLDER.parent / "reports" / "figures").is_dir():
-        plugins.check("figure")
-
-
-def _models() -> Table:
-    from harness import options
-
-    made = table("Models", "name", "title", "forms", "options: default (allowed)")
-    for name in models.names():
-        card = models.card(name)
-        known = options.of(name).values()
-        told = "\n".join(f"{option.name}: {options.tell(option.default)} ({option.allowed})" for option in known)
-        made.add_row(name, card["title"], "\n".join(card["forms"]), told)
-    return made
-
-
-def _measures() -> Table:
-    made = table("Measures", "name", "metric", "unit", "meaning")
-    for name in measures.names():
-        for i, (metric, about) in enumerate(measures.load(name).metrics.items()):
-            made.add_row("" if i else name, metric, about.unit, about.text)
-    return made
-
-
-def _experiments() -> Table:
-    made = table("Experiments", "file", "question")
-    for file in sorted(document.FOLDER.glob("*.yaml")):
-        try:
-            asked = document.question(file.read_text(encoding="utf-8"), str(file))
-        except (UserError, OSError, UnicodeDecodeError):
-            asked = "(not readable: see `python -m harness validate`)"
-        made.add_row(str(relative(file)), asked)
-    return made
-
-
-def _figures() -> Table:
-    made = table("Figures", "name", "question")
-    titles: dict[str, Any] = {}
-    if (document.FOLDER.parent / "reports" / "figures").is_dir():
-        from reports import figures
-
-        titles = {name: figures.load(name).title for name in figures.names()}
-    for name, title in titles.items():
-        made.add_row(name, title)
-    return made
-
-
-def _machines() -> Table:
-    from harness import hardware
-
-    made = table("Machines", "name", "title", "source")
-    for name in hardware.names():
-        made.add_row(name, hardware.load(name).title, hardware.load(name).source)
-    return made
+    return f"{cell:g}" if isinstance(cell, float) else str(cell)

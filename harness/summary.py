@@ -3,7 +3,7 @@
 import pandas as pd
 from rich.console import Console
 
-from harness import measures, plan, record, show
+from harness import measures, plan, record, terminal
 from harness.measures import Metric
 from harness.quantity import tell_bytes
 from harness.tables import STATUSES
@@ -14,7 +14,7 @@ def tell(results: record.ResultSet, configurations: list[str], console: Console)
     points = record.current(results.points)
     points = points[points["configuration"].isin(configurations)]
     heads = {name: head for name in dict.fromkeys(points["measure"]) if (head := _headline(name))}
-    table = show.table("", "model", "points", *(f"{name}\n{metric.unit}" for name, (_, metric) in heads.items()))
+    table = terminal.table("", "model", "points", *(f"{name}\n{metric.unit}" for name, (_, metric) in heads.items()))
     for label, rows in points.groupby("label", sort=False):
         counts = rows["status"].value_counts()
         told = ", ".join(f"{counts[status]} {status}" for status in STATUSES if status in counts)

@@ -8,7 +8,7 @@ import types
 
 import pytest
 
-from harness import corpus, machine, measures, places, record, show
+from harness import corpus, machine, measures, places, record, terminal
 from harness import run as runner
 from harness.errors import UserError
 from tests.commands import SMALL, called, mistake
@@ -177,7 +177,7 @@ def test_dry_run_prints_points_sizes_and_guesses_and_writes_nothing(typed, monke
 
 @pytest.mark.parametrize("width", [40, 150])
 def test_a_narrow_terminal_breaks_no_words(typed, monkeypatch, width):
-    monkeypatch.setattr(show, "WIDE", width)
+    monkeypatch.setattr(terminal, "WIDE", width)
     _, printed, _ = typed("run", ROOT / "experiments/smoke.yaml", "--dry-run", "--device", "cpu")
     assert {"linear_attention", "transformer"} <= set(printed.replace(",", " ").split())
     assert max(map(len, printed.splitlines())) <= width

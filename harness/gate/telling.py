@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from harness import show
+from harness import terminal
 from harness.errors import UserError
 from harness.gate import decision
 from harness.quantity import tell_seconds
@@ -28,7 +28,7 @@ MARKS = {
 
 def console(to_stderr: bool = False) -> Console:
     """Where the gate is told: standard error where standard output is for the JSON."""
-    made = show.console()
+    made = terminal.console()
     made.stderr = to_stderr
     return made
 
@@ -91,7 +91,7 @@ def asides(told: dict[str, Any]) -> list[str]:
 def tell(told: dict[str, Any], console: Console) -> None:
     """The table, what stands beside it, and the verdict last."""
     console.print(_title(told), style="bold", soft_wrap=True)
-    made = show.table("", *COLUMNS)
+    made = terminal.table("", *COLUMNS)
     for cells in rows(told):
         made.add_row(*cells, style=MARKS.get(cells[1]))
     console.print(made)

@@ -21,7 +21,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness import machine, show, worker
+from harness import machine, terminal, worker
 from harness.child import ROOT
 from harness.errors import UserError
 from harness.gate import cases, command, compare, control, plant, processes, trial_table
@@ -50,7 +50,7 @@ def run(
     out: Out = pathlib.Path("results/gate"),
 ) -> None:
     """Measures trials of a tree against itself and against slower copies."""
-    began, console = time.monotonic(), show.console()
+    began, console = time.monotonic(), terminal.console()
     with command.threads(threads), worker.interruptible(), tempfile.TemporaryDirectory(prefix="gate-trial-") as scratch:
         environment = worker.call(machine.environment, "cpu")
         folder = out / machine.slug(environment, "cpu")
@@ -69,7 +69,7 @@ def run(
 @app.command()
 def table(out: Out = pathlib.Path("results/gate")) -> None:
     """Prints false alarms and misses of every rule."""
-    show.console().print(trial_table.markdown(out), soft_wrap=True)
+    terminal.console().print(trial_table.markdown(out), soft_wrap=True)
 
 
 @app.command()

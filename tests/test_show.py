@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from harness import overview, record
+from harness import record, show
 from harness.writer import Writer
 from tests.folders import ENVIRONMENT, commit, contents, row, sample
 from tests.tree import ROOT
@@ -76,7 +76,7 @@ def test_a_measure_is_a_table_of_medians_states_and_shares(results, typed):
     assert "one, cpu-made-up: no question is kept" in printed
     assert "two, cpu-made-up" in printed
     assert "retnet 32x128: no room at all long" in printed
-    assert max(map(len, printed.splitlines())) <= overview.WIDE
+    assert max(map(len, printed.splitlines())) <= show.WIDE
 
 
 def test_trials_are_told_by_their_rate_and_lengths_by_the_training_s_or_the_longest(results, typed):
@@ -139,7 +139,7 @@ def test_filters_keep_rows_of_every_folder(results, typed):
 
 
 def test_a_narrow_terminal_gets_a_few_lines_per_row(results, typed, monkeypatch):
-    monkeypatch.setattr(overview, "WIDE", 32)
+    monkeypatch.setattr(show, "WIDE", 32)
     _, printed, _ = typed("show", results / "one", "--only", "batch_size=16")
     assert "- model retnet, batch x length 16x128, status ok," in " ".join(printed.split())
     assert "token_ms ms 7.25" in " ".join(printed.split())
@@ -161,7 +161,7 @@ def test_committed_results_fit_and_nothing_heavy_is_loaded(committed):
     *lines, loaded = ran.stdout.splitlines()
     assert ran.returncode == 0, ran.stderr
     assert json.loads(loaded) == [False, False]
-    assert max(map(len, lines)) <= overview.WIDE
+    assert max(map(len, lines)) <= show.WIDE
     named = [f"{folder.parent.name}, {folder.name}: " for folder in record.folders(committed)]
     assert len(named) > 9
     assert not [name for name in named if not any(line.startswith(name) for line in lines)]
