@@ -1,4 +1,4 @@
-"""Finds the rows of `portions.TABLE` on the card that it runs on, and prints them as they stand there.
+"""Finds the rows of `models._portions.TABLE` on the card that it runs on, and prints them as they stand there.
 
     python -m harness.tune_steps                  every architecture
     python -m harness.tune_steps retnet rwkv      these
@@ -18,9 +18,8 @@ import torch
 import models
 from harness import graphs, sizes
 from harness.decoding import Decoder
-from models._kernels import portions
-from models._kernels.portions import Portions
 from models._lm import LanguageModel
+from models._portions import TABLE, Portions
 
 WIDTH = 2048
 ASKED = sizes.Asked(parameters=1_300_000_000, layers=24, width=WIDTH, heads=8, vocabulary=256, max_length=8300)
@@ -53,7 +52,7 @@ def built(name: str) -> LanguageModel:
 
 def stepper(model: LanguageModel, row: Portions) -> Callable[[], float]:
     """Milliseconds of a step whose programs hold this much."""
-    portions.TABLE[model.title, WIDTH] = row
+    TABLE[model.title, WIDTH] = row
     _, state = model.prefill(torch.zeros(1, PROMPT, dtype=torch.int64, device="cuda"), capacity=PROMPT + STEPS + 8)
 
     def captured(step: Callable[[], None]) -> Callable[[], None]:

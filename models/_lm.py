@@ -25,9 +25,9 @@ from torch.utils.checkpoint import checkpoint
 
 from models import _decoding, _loss
 from models._cost import Chosen, CommonOptions, Cost, Shape
-from models._kernels.portions import portions
 from models._layers import Block, FeedForward, added, known
 from models._norm import RMSNorm
+from models._portions import portions
 from models._state import Call, State
 
 Operation = tuple[Callable[..., Tensor], list[Tensor]]  # a function of tensors, and its inputs

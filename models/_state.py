@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from models._kernels.portions import DEFAULT, Portions
+from models._portions import DEFAULT, Portions
 
 LayerState = dict[str, Tensor]
 

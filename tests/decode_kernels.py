@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from models import _retention, _rotary, _rounding
-from models._kernels.portions import HELD
+from models._portions import HELD
 from tests.cases import interpreted_only, off, poisoned
 
 EPS = 1e-3

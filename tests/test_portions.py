@@ -3,9 +3,7 @@
 import pytest
 
 import models
-from models._kernels import portions
-from models._kernels.portions import DEFAULT, HELD, TABLE
-from models._kernels.portions import portions as found
+from models._portions import DEFAULT, HELD, TABLE, Portions, portions
 
 
 @pytest.mark.parametrize("row", TABLE.values(), ids=[f"{title} {width}" for title, width in TABLE])
@@ -23,7 +21,7 @@ def test_each_architecture_has_a_row_at_each_width_that_one_has():
 
 
 def test_other_sizes_hold_what_registers_allow(monkeypatch):
-    assert found("RetNet", 40) is DEFAULT
-    assert found("none of these", 2048) is DEFAULT
-    monkeypatch.setitem(portions.TABLE, ("RetNet", 40), row := portions.Portions(into=256))
-    assert found("RetNet", 40) is row
+    assert portions("RetNet", 40) is DEFAULT
+    assert portions("none of these", 2048) is DEFAULT
+    monkeypatch.setitem(TABLE, ("RetNet", 40), row := Portions(into=256))
+    assert portions("RetNet", 40) is row

@@ -7,8 +7,7 @@ import torch
 
 from harness.bench import Bench
 from harness.decoding import Decoder
-from models._kernels import portions
-from models._kernels.portions import Portions
+from models._portions import HELD, TABLE, Portions
 from tests import tiny
 from tests.contract import relative
 from tests.programs import on_a_gpu
@@ -57,7 +56,7 @@ def test_programs_may_hold_any_part_of_the_weights(name, monkeypatch):
     from models._kernels import skinny
 
     row, held, whole = Portions(into=2048, out=512, up=1024, down=256, state=512), set(), skinny._map_one
-    monkeypatch.setitem(portions.TABLE, (model.title, WIDE.width), row)
+    monkeypatch.setitem(TABLE, (model.title, WIDE.width), row)
     monkeypatch.setattr(skinny, "_map_one", lambda most, *given: (held.add(most), whole(most, *given))[1])
     with torch.inference_mode():
         token, state = begun(model, "cuda", None, sequences=1)
@@ -65,8 +64,8 @@ def test_programs_may_hold_any_part_of_the_weights(name, monkeypatch):
         logits, _ = model.step(token, state)
         wanted, _ = exact.step(wanted_token, wanted_state)
     assert relative(logits.cpu(), wanted) < 0.03
-    assert {row.down, portions.HELD} <= held, "the feed-forward's, and the head's"
-    assert held <= {*vars(row).values(), portions.HELD}
+    assert {row.down, HELD} <= held, "the feed-forward's, and the head's"
+    assert held <= {*vars(row).values(), HELD}
 
 
 @on_a_gpu

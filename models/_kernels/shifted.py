@@ -19,7 +19,7 @@ from torch import Tensor
 
 from models._kernels import bucket, early, skinny
 from models._kernels._skinny import _act, normal, summed
-from models._kernels.portions import HELD
+from models._portions import HELD
 
 Rows = Float[Tensor, "B D"]
 

@@ -25,7 +25,7 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 
 from models._kernels import _skinny, bucket, early, elementwise, processors
 from models._kernels.blocks import ALIGNED
-from models._kernels.portions import HELD
+from models._portions import HELD
 
 MOST = 64  # rows, beyond which torch's products read the weights as fast
 ONE_WARPS = 4

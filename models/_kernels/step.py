@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from models._kernels import bucket, early
-from models._kernels.portions import Portions
+from models._portions import Portions
 
 WARPS = 4
 MANY = 2**25  # numbers of a state from which on programs hold more
