@@ -63,7 +63,7 @@ def test_programs_may_hold_any_part_of_the_weights(name, monkeypatch):
         wanted_token, wanted_state = begun(exact, "cpu", None, sequences=1)
         logits, _ = model.step(token, state)
         wanted, _ = exact.step(wanted_token, wanted_state)
-    assert relative(logits.cpu(), wanted) < 0.03
+    assert relative(logits.cpu(), wanted) < 0.05
     assert {row.down, HELD} <= held, "the feed-forward's, and the head's"
     assert held <= {*vars(row).values(), HELD}
 
