@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 from rich.console import Console
 
-from harness import cache, machine, telemetry, terminal, timing, worker
+from harness import cache, machine, places, telemetry, terminal, timing, worker
 from harness.errors import relative
 from harness.quantity import tell_bytes
 
@@ -135,9 +135,8 @@ def memory(available: int, swapped: int) -> Finding:
 
 def disk(what: str, folder: pathlib.Path, advice: str) -> Finding:
     """Of the disk that a folder is on, or will be."""
-    place = next((each for each in (folder, *folder.parents) if each.exists()), folder)
     try:
-        free = psutil.disk_usage(str(place)).free
+        free = psutil.disk_usage(str(places.nearest(folder))).free
     except OSError as error:
         return Finding(what, f"{relative(folder)}: {error.strerror}", advice)
     return Finding(what, f"{tell_bytes(free)} free for {relative(folder)}", advice if free < LITTLE_DISK else "")

@@ -12,13 +12,17 @@ def folder(text: str | pathlib.Path) -> pathlib.Path:
     return pathlib.Path(text)
 
 
+def nearest(place: pathlib.Path) -> pathlib.Path:
+    """The folder itself or, where it is still to be made, the nearest one around it that there is."""
+    return next((each for each in (place, *place.absolute().parents) if each.exists()), place)
+
+
 def try_to_write(out: pathlib.Path, flag: str = "") -> None:
     """Raises UserError where nothing could be written below `out`. Leaves nothing behind."""
     import tempfile
 
-    there = next(each for each in (out, *out.absolute().parents) if each.exists())
     try:
-        with tempfile.TemporaryFile(dir=there):
+        with tempfile.TemporaryFile(dir=nearest(out)):
             return
     except OSError as error:
         fix = "name a folder that you may write to"

@@ -12,9 +12,8 @@ from harness.point import Point
 from harness.quantity import tell_seconds
 from harness.worker import Outcome
 
-DIVERGED = re.compile(
-    r"BadValue: ((?:the loss at step \d+|\w*bits_per_byte) is (?:nan|-?inf))\b"
-)  # see harness/child.py
+# As harness/child.py words it.
+DIVERGED = re.compile(r"BadValue: ((?:the loss at step \d+|\w*bits_per_byte) is (?:nan|-?inf))\b")
 TRACEBACK = re.compile(r"^Traceback \(most recent call last\):\n.*\Z", re.MULTILINE | re.DOTALL)
 REDRAWS_PER_SECOND = 1  # each costs a millisecond or two of a core that is being timed
 
@@ -94,9 +93,8 @@ class Progress:
             reason, output = f"diverged, {what}; the sweep goes on", TRACEBACK.sub("", output).rstrip()
         if failed or not self.console.is_terminal:
             took = "" if outcome.seconds is None else f" {outcome.seconds:.1f} s"
-            line = (
-                f"[{self.done}/{self.total}] {outcome.status}{took}  {describe(point)}{f': {reason}' if reason else ''}"
-            )
+            told = f": {reason}" if reason else ""
+            line = f"[{self.done}/{self.total}] {outcome.status}{took}  {describe(point)}{told}"
             self.console.print(line, markup=False, highlight=False, soft_wrap=True)
         if output and output not in self._printed:  # a warning of every point is told once
             self._printed.add(output)

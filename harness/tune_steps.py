@@ -19,7 +19,7 @@ import models
 from harness import graphs, sizes
 from harness.decoding import Decoder
 from models._lm import LanguageModel
-from models._portions import TABLE, Portions
+from models._portions import DEFAULT, TABLE, Portions
 
 WIDTH = 2048
 ASKED = sizes.Asked(parameters=1_300_000_000, layers=24, width=WIDTH, heads=8, vocabulary=256, max_length=8300)
@@ -91,7 +91,7 @@ def medians(steppers: dict[Portions, Callable[[], float]]) -> dict[Portions, flo
 @torch.inference_mode()
 def best(name: str) -> tuple[str, Portions]:
     """The row of a model, and what was found along the way on stderr."""
-    model, row = built(name), Portions()
+    model, row = built(name), DEFAULT
     Noted.asked.clear()
     stepper(model, Noted())
     places = [field.name for field in dataclasses.fields(Portions) if field.name in Noted.asked]
@@ -114,8 +114,7 @@ def main() -> None:
     print(f"# {torch.cuda.get_device_name()}", file=sys.stderr)
     for name in sys.argv[1:] or models.names():
         title, row = best(name)
-        default = Portions()
-        told = (f"{place}={size}" for place, size in vars(row).items() if size != getattr(default, place))
+        told = (f"{place}={size}" for place, size in vars(row).items() if size != getattr(DEFAULT, place))
         print(f'    ("{title}", {WIDTH}): Portions({", ".join(told)}),', flush=True)
 
 

@@ -32,8 +32,6 @@ TABLE: dict[tuple[str, int], Portions] = {
     ("RWKV-4", 2048): Portions(into=16384, out=8192, up=16384, down=8192),
     ("AFT", 2048): Portions(into=8192),
 }
-
-
 DEFAULT = Portions()
 
 

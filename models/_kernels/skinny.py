@@ -48,19 +48,19 @@ def read(
     weight: Float[Tensor, "_ D"],
     act: str | None = None,
     bias: Float[Tensor, "D"] | None = None,
-    held: int = HELD,
+    most: int = HELD,
 ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B N"]]:
     """x plus the sum of the parts, and act(weight norm(that)), the norm an RMS norm with `scale`; no gradients.
 
     With a bias it is a layer norm. With act `swiglu` the first half of the weight's rows are the gate's. Of one row a
-    program holds `held` of the weights at most.
+    program holds `most` of the weights at most.
     """
     total = x if parts is None else torch.empty(x.shape, dtype=x.dtype, device=x.device)
     N = len(weight) // (2 if act == "swiglu" else 1)
     y = torch.empty(len(x), N, dtype=weight.dtype, device=x.device)
     given = x, None if parts is None else parts.contiguous(), total
     if len(x) == 1:
-        _map_one(held, *given, weight, y, scale, bias, None, None, eps, 0, act)
+        _map_one(most, *given, weight, y, scale, bias, None, None, eps, 0, act)
     else:
         map_few(_prepared(*given, scale, bias, None, eps, 0, weight.dtype), weight, y, None, 1, act)
     return total, y
@@ -75,18 +75,18 @@ def write(
     eps: float = 0.0,
     opened: Float[Tensor, "B D"] | None = None,
     moved: Moved | None = None,
-    held: int = HELD,
+    most: int = HELD,
 ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "S B D"] | None]:
     """x and the parts of what is to be added to it: or their sum and None.
 
     That is weight times a; or times silu(gate) a; and where `heads` is not 0, of the RMS norm of each of so many parts
     of a; and where `opened` is given, sigmoid(opened) times all that. Of `moved` the first is copied to the second: a
-    state that programs before this one read, so that none of them could overwrite it. For `held` see `read`.
+    state that programs before this one read, so that none of them could overwrite it. For `most` see `read`.
     """
     B, D = x.shape
     if B == 1:
         y = torch.empty(1, D, dtype=weight.dtype, device=x.device)
-        _map_one(held, a, None, None, weight, y, None, None, gate, x, eps, heads, None, opened, moved)
+        _map_one(most, a, None, None, weight, y, None, None, gate, x, eps, heads, None, opened, moved)
         return y, None
     if gate is not None or heads or a.dtype != weight.dtype or not a.is_contiguous():
         a = _prepared(a, None, None, None, None, gate, eps, heads, weight.dtype)
