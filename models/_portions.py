@@ -22,15 +22,15 @@ class Portions:
     out: int = HELD
     up: int = HELD
     down: int = HELD
-    state: int = 4096
+    state: int = 8192
 
 
 TABLE: dict[tuple[str, int], Portions] = {
-    ("RetNet", 2048): Portions(into=4096, up=16384, down=8192, state=8192),
-    ("Transformer", 2048): Portions(into=4096, out=8192, up=8192, down=16384),
-    ("Linear attention", 2048): Portions(into=8192, out=16384),
-    ("RWKV-4", 2048): Portions(into=16384, out=8192, up=16384, down=8192),
-    ("AFT", 2048): Portions(into=8192),
+    ("RetNet", 2048): Portions(into=4096, up=16384, down=8192),
+    ("Transformer", 2048): Portions(into=8192),
+    ("Linear attention", 2048): Portions(into=8192),
+    ("RWKV-4", 2048): Portions(into=16384, out=4096, down=16384),
+    ("AFT", 2048): Portions(out=8192),
 }
 DEFAULT = Portions()
 
