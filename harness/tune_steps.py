@@ -38,9 +38,9 @@ class Noted(Portions):
         return super().__getattribute__(name)
 
 
-def built(name: str) -> LanguageModel:
+def built(name: str, given: dict[str, Any]) -> LanguageModel:
     kind = models.load(name)
-    options = kind.Options()
+    options = kind.Options(**given)
     torch.set_default_device("cuda")
     torch.set_default_dtype(torch.bfloat16)
     try:
@@ -52,7 +52,7 @@ def built(name: str) -> LanguageModel:
 
 def stepper(model: LanguageModel, row: Portions) -> Callable[[], float]:
     """Milliseconds of a step whose programs hold this much."""
-    TABLE[model.title, WIDTH] = row
+    TABLE[model.layers_title, WIDTH] = row
     _, state = model.prefill(torch.zeros(1, PROMPT, dtype=torch.int64, device="cuda"), capacity=PROMPT + STEPS + 8)
 
     def captured(step: Callable[[], None]) -> Callable[[], None]:
@@ -89,9 +89,9 @@ def medians(steppers: dict[Portions, Callable[[], float]]) -> dict[Portions, flo
 
 
 @torch.inference_mode()
-def best(name: str) -> tuple[str, Portions]:
-    """The row of a model, and what was found along the way on stderr."""
-    model, row = built(name), DEFAULT
+def best(name: str, given: dict[str, Any]) -> tuple[str, Portions]:
+    """The row of a model with these options, and what was found along the way on stderr."""
+    model, row = built(name, given), DEFAULT
     Noted.asked.clear()
     stepper(model, Noted())
     places = [field.name for field in dataclasses.fields(Portions) if field.name in Noted.asked]
@@ -104,18 +104,19 @@ def best(name: str) -> tuple[str, Portions]:
             quickest = min(found, key=lambda each: found[each])
             row = quickest if found[quickest] < LESS * found[row] else row
             told = ", ".join(f"{getattr(each, place)}: {time:.4f}" for each, time in found.items())
-            print(f"# {name} {place} {told} ms", file=sys.stderr, flush=True)
+            print(f"# {model.layers_title} {place} {told} ms", file=sys.stderr, flush=True)
         if row == before:
             break
-    return model.title, row
+    return model.layers_title, row
 
 
 def main() -> None:
     print(f"# {torch.cuda.get_device_name()}", file=sys.stderr)
     for name in sys.argv[1:] or models.names():
-        title, row = best(name)
-        told = (f"{place}={size}" for place, size in vars(row).items() if size != getattr(DEFAULT, place))
-        print(f'    ("{title}", {WIDTH}): Portions({", ".join(told)}),', flush=True)
+        for given in models.load(name).tuned:
+            title, row = best(name, given)
+            told = (f"{place}={size}" for place, size in vars(row).items() if size != getattr(DEFAULT, place))
+            print(f'    ("{title}", {WIDTH}): Portions({", ".join(told)}),', flush=True)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ class LanguageModel(Cost, nn.Module):
     citation: ClassVar[str]
     forms: ClassVar[tuple[str, ...]]  # every form that some options offer
     default_form: ClassVar[str]  # the form its advocates train with
+    tuned: ClassVar[tuple[dict[str, Any], ...]] = ({},)  # options, each with a `layers_title` of its own
 
     Options: ClassVar[type[CommonOptions]] = CommonOptions
 
@@ -64,6 +65,11 @@ class LanguageModel(Cost, nn.Module):
         self.norm = self.build_norm()
         self.head = nn.Linear(shape.width, shape.vocabulary, bias=False)
         self.initialise()
+
+    @property
+    def layers_title(self) -> str:
+        """The row of `_portions.TABLE`: the title, and what options make other sizes of its layers."""
+        return self.title
 
     # What an architecture states --------------------------------------------------------------------------------
 
@@ -214,7 +220,7 @@ class LanguageModel(Cost, nn.Module):
             if state.seen == 0:
                 valid = positions >= 0
         call = Call(form, positions, valid, state.padding, state.seen, keep_state, capacity, state.position)
-        call.portions = portions(self.title, self.shape.width)
+        call.portions = portions(self.layers_title, self.shape.width)
         x, delta = self.embedding_norm(_decoding.embedded(self.embedding, tokens)), None
         call.shared = self.share(call)  # after the embedding: see `_kernels.early`
         layers = [dict(layer) for layer in state.layers] or [{} for _ in self.blocks]

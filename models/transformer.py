@@ -126,7 +126,13 @@ class Model(LanguageModel):
     citation = "Vaswani et al. 2017, Attention Is All You Need, arXiv:1706.03762; as in Llama, arXiv:2302.13971"
     forms = ("parallel", "recurrent")
     default_form = "parallel"
+    tuned = ({}, {"kv_heads": 1})
     Options = Options
+
+    @property
+    def layers_title(self) -> str:
+        fewer = (self.options.kv_heads or self.shape.heads) < self.shape.heads
+        return f"{self.title}, fewer key heads" if fewer else self.title
 
     def build_mixer(self, layer: int) -> nn.Module:
         return Attention(self.shape.width, self.shape.heads, self.options)

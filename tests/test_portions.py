@@ -4,6 +4,7 @@ import pytest
 
 import models
 from models._portions import DEFAULT, HELD, TABLE, Portions, portions
+from tests.test_decoding import SHAPE
 
 
 @pytest.mark.parametrize("row", TABLE.values(), ids=[f"{title} {width}" for title, width in TABLE])
@@ -15,7 +16,9 @@ def test_rows_fit_into_registers(row):
 
 def test_each_architecture_has_a_row_at_each_width_that_one_has():
     """Or one would be measured with programs chosen for it, and its rival without."""
-    titles = {models.load(name).title for name in models.names()}
+    kinds = [(models.load(name), given) for name in models.names() for given in models.load(name).tuned]
+    titles = {kind(SHAPE, kind.Options(**given)).layers_title for kind, given in kinds}
+    assert len(titles) == len(kinds)
     widths = {width for _, width in TABLE}
     assert {(title, width) for title in titles for width in widths} == set(TABLE)
 

@@ -56,7 +56,7 @@ def test_programs_may_hold_any_part_of_the_weights(name, monkeypatch):
     from models._kernels import skinny
 
     row, held, whole = Portions(into=2048, out=512, up=1024, down=256, state=512), set(), skinny._map_one
-    monkeypatch.setitem(TABLE, (model.title, WIDE.width), row)
+    monkeypatch.setitem(TABLE, (model.layers_title, WIDE.width), row)
     monkeypatch.setattr(skinny, "_map_one", lambda most, *given: (held.add(most), whole(most, *given))[1])
     with torch.inference_mode():
         token, state = begun(model, "cuda", None, sequences=1)
