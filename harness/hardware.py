@@ -203,7 +203,7 @@ def _driver_name() -> str:
 
 
 def measured_here(device: str) -> Machine:
-    """This machine as it is measured now, in about a second."""
+    """This machine as it is measured now, in about a second on a quiet one."""
     from harness import machine
 
     return measured(next(machine.environment(device)), device)

@@ -18,11 +18,9 @@ import psutil
 from harness import cache, telemetry
 from harness.child import ROOT, cores, use_cores
 from harness.errors import UserError, unknown
+from harness.peaks import peaks
 from harness.point import DEVICES, digest
 
-PEAK_SECONDS, SIZING_SECONDS = 0.08, 0.004  # spent on each peak, and least for one product
-FEWEST_CALLS = 3
-COPIES = 16  # at once on a device whose launches and waits take as long as a tenth of one
 NO_NAME = r"\((?:R|TM|C)\)|@.*|\bCPU\b|\b\d+-Core Processor\b"  # what processors' names hold besides
 SAME_MACHINE = (  # what else must be equal before one machine's results stand for another's
     *("device_name", "cpu", "cores", "threads", "memory_bytes", "device_memory_bytes", "operating_system", "python"),
@@ -85,47 +83,6 @@ def environment(device: str) -> Iterator[dict[str, Any]]:
     row["machine"] = digest({"host": _host(), **{name: row.get(name) for name in SAME_MACHINE}})
     row |= reached
     yield {"environment": digest([row, time.time()]), **row}
-
-
-def peaks(device: str) -> dict[str, float | None]:
-    """The rates of the second fastest of some calls: of matrix products, FLOP/s, and of a copy, bytes per second."""
-    import torch
-
-    def seconds(work: Callable[[], Any], spend: float) -> float:
-        taken: list[float] = []
-        end = time.perf_counter() + spend
-        while len(taken) < FEWEST_CALLS or time.perf_counter() < end:
-            began = time.perf_counter()
-            work()
-            if device != "cpu":
-                getattr(torch, device).synchronize()
-            taken.append(time.perf_counter() - began)
-        return sorted(taken)[1]  # the very fastest may be a slip of the clock
-
-    def product(dtype: torch.dtype, size: int) -> float | None:
-        try:
-            while True:
-                a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-                work = functools.partial(torch.mm, a, b)
-                if seconds(work, SIZING_SECONDS) > SIZING_SECONDS:  # long enough for all the rest not to count
-                    return 2.0 * size**3 / seconds(work, PEAK_SECONDS)
-                size *= 2
-        except (RuntimeError, TypeError):  # the device has no such numbers
-            return None
-
-    source = torch.ones(2**25, device=device)  # 128 MiB: beyond the caches
-    target, copies = torch.zeros_like(source), 1 if device == "cpu" else COPIES
-
-    def copied() -> None:
-        for _ in range(copies):
-            target.copy_(source)
-
-    return {
-        "peak_flops": product(torch.float32, 1024),
-        "peak_flops_bfloat16": product(torch.bfloat16, 256),
-        "peak_flops_float16": product(torch.float16, 256),
-        "peak_bytes_per_second": 2.0 * source.nbytes * copies / seconds(copied, PEAK_SECONDS),
-    }
 
 
 def _cuda() -> dict[str, Any]:

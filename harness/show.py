@@ -1,7 +1,8 @@
 """`python -m harness show`: what results folders hold, as plain tables of 100 columns at most. It only reads.
 
 A table per measure, a line per model and combination of factors: how it went, the medians over repeats and seeds of the
-metrics that the measure lists first, and the share of the floor where the pages draw one. Rows that hold now count.
+metrics that the measure lists first, and the share of the floor where the pages draw one; below them, whether a time
+is below its floor. Rows that hold now count.
 """
 
 import dataclasses
@@ -10,7 +11,7 @@ import statistics
 import textwrap
 import types
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 from rich.console import Console
@@ -19,6 +20,9 @@ from harness import document, filters, measures, plan, record, summary, terminal
 from harness.errors import UserError, listed, unknown
 from harness.point import Point
 from harness.tables import STATUSES, TABLES
+
+if TYPE_CHECKING:
+    from reports.rows import View
 
 WIDE = 100  # characters
 MOST_REASON = 2 * WIDE  # of each failure
@@ -32,13 +36,13 @@ SOMETIMES = {  # told where they differ within some label, and what their column
 
 def tell(place: pathlib.Path | None, results: pathlib.Path, only: Sequence[str]) -> None:
     """Prints a section per results folder. Raises UserError where there are none, or the filters keep nothing."""
-    from reports import rows
+    from reports import floors, rows
 
     out = terminal.console()
     out.width = min(out.width, WIDE)
     found = [record.load(folder) for folder in folders(place, results)]
     kept = _kept([rows.current(one.points) for one in found], only)
-    for one in (dataclasses.replace(each, points=points) for each, points in zip(found, kept, strict=True)):
+    for one in (rows.View(dataclasses.replace(each, points=points)) for each, points in zip(found, kept, strict=True)):
         if only and one.points.empty:
             continue
         out.print(f"{one.experiment}, {one.device}: {one.question or 'no question is kept'}")
@@ -47,6 +51,8 @@ def tell(place: pathlib.Path | None, results: pathlib.Path, only: Sequence[str])
         out.print()
         for measure, points in one.points.groupby("measure", sort=False):
             _tell(one, str(measure), points, out)
+        if caution := floors.caution(one):
+            out.print(caution, "", sep="\n")
 
 
 def folders(place: pathlib.Path | None, results: pathlib.Path) -> list[pathlib.Path]:
@@ -96,7 +102,7 @@ def _kept(found: list[pd.DataFrame], only: Sequence[str]) -> list[pd.DataFrame]:
     return [each[[(i, point) in points for point in each["point"]]] for i, each in enumerate(found)]
 
 
-def _tell(one: record.ResultSet, measure: str, points: pd.DataFrame, out: Console) -> None:
+def _tell(one: "View", measure: str, points: pd.DataFrame, out: Console) -> None:
     """The table of one measure, and below it why points failed."""
     samples, floors = _samples(one, points), _floors(one, measure)
     metrics = _metrics(measure, samples)
@@ -122,7 +128,7 @@ def _tell(one: record.ResultSet, measure: str, points: pd.DataFrame, out: Consol
         out.print(*failed, "", sep="\n")
 
 
-def _samples(one: record.ResultSet, points: pd.DataFrame) -> pd.DataFrame:
+def _samples(one: "View", points: pd.DataFrame) -> pd.DataFrame:
     """Of what finished: those at a point's own length, or that of its training, else at the longest one."""
     finished = points.loc[points["status"] == "ok", ["point", "sequence_length", "training_sequence_length"]]
     found = one.samples[one.samples["bucket"].isna()].merge(finished, on="point")
@@ -147,7 +153,7 @@ def _metrics(measure: str, samples: pd.DataFrame) -> dict[str, str]:
     return {name: units[name] for name in [name for name in order if name in units and name not in told][:MOST_METRICS]}
 
 
-def _floors(one: record.ResultSet, measure: str) -> dict[str, float]:
+def _floors(one: "View", measure: str) -> dict[str, float]:
     """The median share of the floor behind each point, of measures for which the pages have a figure of it."""
     from reports import rows
 

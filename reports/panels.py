@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from reports import intervals, labels, rows, style, wording
+from reports import floors, intervals, labels, rows, style, wording
 from reports.style import Style
 
 WIDE, HIGH = 3.1, 2.4  # inches of a panel's inside
@@ -80,6 +80,9 @@ class Floor(Swept):
 
     def table(self, result_set: Any) -> pd.DataFrame | None:
         return rows.floor(result_set, self.measure)
+
+    def beside(self, result_set: Any) -> str:
+        return floors.caution(result_set, self.measure)
 
 
 def grid(names: list[str], count: int = 1, strips: int = 0, high: float = HIGH) -> tuple[Figure, list[Axes]]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports import budget, machines, rows, sections, sizes, unrun, wording
+from reports import budget, floors, machines, rows, sections, sizes, unrun, wording
 
 GAUGES = {"clock_mhz": ("clock", "MHz"), "power_watts": ("power", "W"), "temperature_celsius": ("temperature", "°C")}
 BUSY_SHARE = 0.1  # of the processors, as `doctor` has it
@@ -58,10 +58,11 @@ def counts(result_set: Any) -> str:
 
 
 def cautions(result_set: Any) -> list[str]:
-    """What is left out of comparisons, what is in them that ranks nothing, and what is of different machines."""
+    """What is left out of comparisons, what in them ranks nothing, is of different machines, or cannot be."""
     points = rows.current(result_set.points)
     launched = rows.launched(result_set, points[points["status"] == "ok"])
     told = [sizes.left_out(result_set), budget.one(result_set).caution, launched, machines.compared(result_set)]
+    told.append(floors.caution(result_set))
     return [each for each in told if each]
 
 

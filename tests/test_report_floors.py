@@ -1,12 +1,12 @@
-"""How near its floor a time is, and which times are of launches and of no architecture."""
+"""How near its floor a time is, what is told of one below it, and which times are of launches, not architectures."""
 
 import numpy as np
 import pytest
 
 from harness import record
-from reports import rows
+from reports import floors, provenance, rows, sections
 from reports.figures import training_floor
-from tests.report_data import Builder
+from tests.report_data import Builder, ResultSet, hexed, triangle
 from tests.tree import ROOT
 
 MEASURES_WITH_FLOORS = ("decode", "largest_batch", "operation", "prefill", "training")
@@ -46,6 +46,81 @@ def test_the_higher_floor_counts_and_each_repeat_for_itself() -> None:
     assert rows.floor(made.build(), "decode") is None
 
 
+def too_quick(measure: str, metric: str, *values: float, peak: float) -> ResultSet:
+    """A row of a model for each share of the floor, at lengths that double."""
+    made = Builder()
+    for place, value in enumerate(values):
+        point = made.point(measure, "retnet", sequence_length=64 * 2**place, batch_size=3)
+        made.samples(point, metric, [value * peak, 1.01 * value * peak, 0.99 * value * peak])
+    made.point(measure, "rwkv", "oom", "no room", sequence_length=64, batch_size=3)
+    return made.build()
+
+
+def test_a_time_below_its_floor_is_told_with_what_it_means_and_the_remedy() -> None:
+    one = too_quick("training", "flops_per_second", 0.97, 1.2, 1.536, 1.05, peak=1.5e11)
+    told = floors.caution(one)
+    assert told == (
+        "Times below their floor, which none can be: 3 of 4 in training, with a share of up to 1.54 (RetNet at batch "
+        f"3, length 256). So the peaks of environment {one.environments['environment'][0][:6]} are too low, as where "
+        "something else computed while they were measured, and all shares of the floor that they give are too large. "
+        "Run these points again with --fresh on a machine at rest: that measures its peaks anew."
+    )
+    assert told in provenance.cautions(one)
+    drawn = sections.figure("training_floor", one, "key")
+    assert drawn is not None
+    assert drawn.note.endswith(told)
+
+
+@pytest.mark.parametrize("measure", ["decode", "largest_batch"])
+def test_what_only_reads_may_pass_the_bandwidth_of_a_copy_by_some_per_cent(measure: str) -> None:
+    assert floors.caution(too_quick(measure, "bytes_per_second", 1.09, 0.5, peak=2e10)) == ""
+    told = floors.caution(too_quick(measure, "bytes_per_second", 1.09, 1.11, peak=2e10))
+    assert f"1 of 2 in {measure.replace('_', ' ')}, with a share of up to 1.11" in told
+    assert floors.caution(too_quick("prefill", "bytes_per_second", 1.09, 0.5, peak=2e10)) != ""
+
+
+def test_a_figure_tells_of_its_own_measure_and_a_page_of_all() -> None:
+    made = Builder()
+    for measure, per_second in (("training", 1e5), ("prefill", 3e5)):
+        made.speed(measure, "retnet", 64, 2, per_second, repeats=1)
+        made.speed(measure, "retnet", 128, 2, 100.0, repeats=1)
+    one = made.build()
+    told = "1 of 2 in prefill, with a share of up to 1.63 (RetNet at batch 2, length 64); 1 of 2 in training, with"
+    assert told in " ".join(provenance.cautions(one))
+    drawn = {name: sections.figure(name, one, "key") for name in ("training_floor", "prefill_floor")}
+    notes = {name: made.note for name, made in drawn.items() if made is not None}
+    assert "in prefill" in notes["prefill_floor"]
+    assert "in training" not in notes["prefill_floor"]
+    assert "in training, with a share of up to" in notes["training_floor"]
+
+
+def test_only_environments_of_such_rows_are_named() -> None:
+    made = Builder()
+    other = hexed("another")
+    made.rows["environments"] = [made._environment(), made._environment() | {"environment": other}]
+    made.speed("training", "retnet", 64, 2, 1e5, repeats=1, environment=other)
+    made.speed("training", "rwkv", 64, 2, 10.0, repeats=1)
+    assert f"So the peaks of environment {other[:6]} are too low" in floors.caution(made.build())
+    made.speed("training", "aft", 64, 2, 1e5, repeats=1)
+    both = " and ".join(sorted([other[:6], made.environment[:6]]))
+    assert f"So the peaks of environments {both} are too low" in floors.caution(made.build())
+
+
+def test_times_above_their_floor_need_no_word() -> None:
+    assert floors.caution(triangle()) == ""
+    assert floors.caution(Builder().build()) == ""
+    assert floors.caution(too_quick("training", "flops_per_second", 0.97, 0.2, peak=1.5e11)) == ""
+
+
+def test_a_row_that_was_run_again_is_told_no_more() -> None:
+    made = Builder()
+    made.speed("training", "retnet", 64, 2, 1e5, repeats=1)
+    assert floors.caution(made.build()) != ""
+    again = made.point("training", "retnet", sequence_length=64, batch_size=2, finished="2026-02-02T03:04:05Z")
+    made.samples(again, "flops_per_second", [1e11])
+    assert floors.caution(made.build()) == ""
+
+
 def test_work_too_long_to_wait_for_launches_is_not_of_launches() -> None:
     """By what a layer takes: two layers of 3 ms each hide what two of 1 ms cannot."""
     made = Builder()
@@ -59,9 +134,14 @@ def test_work_too_long_to_wait_for_launches_is_not_of_launches() -> None:
 
 def test_no_committed_time_is_less_than_its_floor() -> None:
     """But for decoding, which only reads: a copy, whose bandwidth sets the floor, is a few per cent slower."""
-    found = [(one, measure) for one in record.load_all(ROOT / "results") for measure in set(one.points["measure"])]
+    found = [
+        (one, measure)
+        for one in map(rows.View, record.load_all(ROOT / "results"))
+        for measure in set(one.points["measure"])
+    ]
     tables = [(measure, rows.floor(one, measure)) for one, measure in found if measure in MEASURES_WITH_FLOORS]
     assert {measure for measure, table in tables if table is not None} == set(MEASURES_WITH_FLOORS)
     for measure, table in tables:
         if table is not None:
             assert table[rows.SHARE].max() < (1.1 if measure in ("decode", "largest_batch") else 1.0), measure
+    assert {floors.caution(one) for one, _ in found} == {""}

@@ -79,6 +79,18 @@ def test_a_measure_is_a_table_of_medians_states_and_shares(results, typed):
     assert max(map(len, printed.splitlines())) <= show.WIDE
 
 
+def test_times_below_their_floor_are_told_below_the_tables(results, typed):
+    assert "below their floor" not in typed("show", "--results", results)[1]
+    quick = {"metric": "bytes_per_second", "unit": "bytes/s"}
+    one = result(10, 0, [sample(10, 0, 1.0), sample(10, 0, 1230.0) | quick], batch_size=64, sequence_length=128)
+    write(results / "one" / "cpu-made-up", one)
+    told = typed("show", "--results", results)[1]
+    assert "1 of 2 in decode, with a share of up to 1.23 (RetNet at batch 64, length 128)." in " ".join(told.split())
+    assert "again with --fresh" in " ".join(told.split())
+    assert max(map(len, told.splitlines())) <= show.WIDE
+    assert "below their floor" not in typed("show", "one", "--results", results, "--only", "batch_size=16")[1]
+
+
 def test_trials_are_told_by_their_rate_and_lengths_by_the_training_s_or_the_longest(results, typed):
     _, printed, _ = typed("show", results / "one", "--only", "measure=language")
     assert table(printed, "language") == [
