@@ -1,6 +1,6 @@
 """The command line, `python -m harness run|report|predict|gate|...`. Commands import what they need in time."""
 
-import errno
+import io
 import pathlib
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness import places
-from harness.errors import UserError, shown
+from harness.errors import UserError, mistake
 
 if TYPE_CHECKING:
     from harness.experiment import Experiment
@@ -37,16 +37,18 @@ Results = Annotated[
 
 def main() -> None:
     """Runs the command line. A mistake of the user's is told in a few lines and ends with exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 has no gamma
     try:
         app(prog_name="python -m harness")
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
+        if (told := mistake(error)) is None:
             raise
-        told = "this name is longer than the system allows; give a shorter one"
-        print(f"{shown(str(error.filename))}: {told}", file=sys.stderr)
+        print(told, file=sys.stderr)
         sys.exit(2)
 
 
@@ -93,8 +95,10 @@ def _run(asked: "Experiment", points: "list[Point]", out: pathlib.Path, device: 
     try:
         runner.run(asked, points, out, device, **how)
     except KeyboardInterrupt:
-        told = f"stopped: every finished point is kept in {out / asked.name}; the same command again goes on from there"
-        print(f"\n{told}", file=sys.stderr)
+        folder = out / asked.name
+        told = f"every finished point is kept in {folder}; the same command again goes on from there"
+        told = told if folder.exists() else "nothing had been measured yet"
+        print(f"\nstopped: {told}", file=sys.stderr)
         raise typer.Exit(130) from None
 
 

@@ -1,9 +1,12 @@
 """What a user is told: a few lines that name the place, what was given, what is allowed, and the fix."""
 
+import contextlib
 import dataclasses
 import difflib
+import errno
 import pathlib
 import re
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -63,6 +66,17 @@ def relative(path: pathlib.Path) -> pathlib.Path:
     """A path as one who stands here would type it: from here where it lies below, else as it is."""
     here = pathlib.Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def mistake(error: OSError) -> str | None:
+    """What to tell of an error of the system that a user can mend; None of any other."""
+    if error.errno == errno.ENAMETOOLONG:
+        return f"{shown(str(error.filename))}: this name is longer than the system allows; give a shorter one"
+    if error.errno == errno.ENOSPC and error.filename is None:
+        with contextlib.suppress(OSError):
+            sys.stdout.close()  # what it still holds would be tried again at the end
+        return "what is printed cannot be written, no space is left: make room, or print elsewhere"
+    return None
 
 
 def shown(value: Any, most: int = 60) -> str:

@@ -1,6 +1,7 @@
 """`python -m harness predict`: from what the command line asks to tables of times, bounds and memory."""
 
 import dataclasses
+import math
 import pathlib
 import sys
 from typing import TYPE_CHECKING, Any
@@ -120,7 +121,9 @@ def _check_devices(name: str, made: Job) -> None:
         told = listed(n for n in range(1, heads + 1) if heads % n == 0)
         raise UserError(f"--tensor-parallel {parts} does not divide {name}'s {heads} heads; allowed are {told}")
     if made.batch % made.replicas:
-        fix = f"make it a multiple, or raise --tensor-parallel to {made.devices}"
+        both = math.gcd(heads, made.devices)
+        fits = [n for n in range(1, both + 1) if both % n == 0 and made.batch % (made.devices // n) == 0]
+        fix = f"make it a multiple, or --tensor-parallel one of {listed(fits)}" if fits else "make it a multiple"
         raise UserError(f"--batch {made.batch} does not divide among {made.replicas} replicas; {fix}")
 
 

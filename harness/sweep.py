@@ -93,7 +93,7 @@ class Sweep:
         if status == "oom":
             self._full.setdefault(_series(point), []).append(point)
         if point.measure == plan.FORMS and status not in ("ok", "not_applicable"):
-            verb = "disagree" if status == "error" else "could not be compared"
+            verb = "disagree" if reason.startswith("FormsDisagree") else "could not be compared"
             self._blocked[_entry(point)] = f"{BLOCKED}{verb}: {reason}"
 
     def _outgrown(self, point: Point) -> str | None:

@@ -75,7 +75,12 @@ def test_devices_and_switches_reach_the_job():
         ({"given": ["gamma=singel"]}, "--set gamma: retnet: 'singel' is not allowed"),
         ({"devices": "6", "tensor_parallel": "4"}, "--tensor-parallel 4 does not divide 6 devices; allowed are 1, 2"),
         ({"devices": "32", "tensor_parallel": "32"}, "--tensor-parallel 32 does not divide retnet's 16 heads"),
-        ({"devices": "3"}, "--batch 8 does not divide among 3 replicas; make it a multiple, or raise --tensor-par"),
+        ({"devices": "3"}, "--batch 8 does not divide among 3 replicas; make it a multiple"),
+        ({"devices": "64", "batch": "3"}, "--batch 3 does not divide among 64 replicas; make it a multiple"),
+        (
+            {"devices": "16", "batch": "6"},
+            "--batch 6 does not divide among 16 replicas; make it a multiple, or --tensor-parallel one of 8, 16",
+        ),
     ],
 )
 def test_what_does_not_fit_is_told(more, told):

@@ -88,7 +88,7 @@ def test_a_model_whose_forms_disagree_gets_no_other_number(sweep):
     results, _ = sweep(*points)
     assert statuses(results) == [("forms", "error"), ("forms", "ok"), ("good", "error"), ("good", "ok")]
     assert results.points["reason"][2].startswith(
-        "its forms disagree: AssertionError: state differs by 0.5 (tests/fakes.py:"
+        "its forms could not be compared: AssertionError: state differs by 0.5 (tests/fakes.py:"
     )
     assert results.samples["point"].nunique() == 2
     again, told = sweep(*points)
