@@ -1,5 +1,6 @@
 """The command line, `python -m harness run|report|predict|gate|...`. Commands import what they need in time."""
 
+import contextlib
 import io
 import pathlib
 import sys
@@ -48,6 +49,8 @@ def main() -> None:
     except OSError as error:
         if (told := mistake(error)) is None:
             raise
+        with contextlib.suppress(OSError):
+            sys.stdout.close()  # what it still holds of a full disk's output would be tried again at the end
         print(told, file=sys.stderr)
         sys.exit(2)
 

@@ -1,12 +1,10 @@
 """What a user is told: a few lines that name the place, what was given, what is allowed, and the fix."""
 
-import contextlib
 import dataclasses
 import difflib
 import errno
 import pathlib
 import re
-import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -73,8 +71,6 @@ def mistake(error: OSError) -> str | None:
     if error.errno == errno.ENAMETOOLONG:
         return f"{shown(str(error.filename))}: this name is longer than the system allows; give a shorter one"
     if error.errno == errno.ENOSPC and error.filename is None:
-        with contextlib.suppress(OSError):
-            sys.stdout.close()  # what it still holds would be tried again at the end
         return "what is printed cannot be written, no space is left: make room, or print elsewhere"
     return None
 

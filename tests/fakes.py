@@ -43,7 +43,11 @@ class Fake:
 
     def forms(self, point: Point) -> Iterator[Sample]:
         if "broken" in point.label:
-            raise AssertionError("state differs by 0.5")
+            from harness.measures.forms import FormsDisagree
+
+            raise FormsDisagree("state differs by 0.5")
+        if point.width == 40:
+            raise NameError("name 'foo' is not defined")
         yield Sample("token_ms", 0.0)
 
     def counts(self, point: Point) -> Iterator[Sample]:

@@ -87,6 +87,7 @@ def test_what_does_not_fit_is_told(more, told):
     with pytest.raises(UserError) as caught:
         job("retnet", **more)
     assert str(caught.value).startswith(told)
+    assert "raise --tensor-parallel" not in str(caught.value), "to a number that the heads may not allow"
 
 
 def test_mistakes_end_with_2_and_no_traceback(refused):

@@ -88,12 +88,17 @@ def test_a_model_whose_forms_disagree_gets_no_other_number(sweep):
     results, _ = sweep(*points)
     assert statuses(results) == [("forms", "error"), ("forms", "ok"), ("good", "error"), ("good", "ok")]
     assert results.points["reason"][2].startswith(
-        "its forms could not be compared: AssertionError: state differs by 0.5 (tests/fakes.py:"
+        "its forms disagree: FormsDisagree: state differs by 0.5 (tests/fakes.py:"
     )
     assert results.samples["point"].nunique() == 2
     again, told = sweep(*points)
     assert again.points.equals(results.points)
     assert "0 points run, 4 were done before" in told
+
+
+def test_a_model_whose_forms_crash_gets_no_other_number_and_is_not_said_to_disagree(sweep):
+    results, _ = sweep(point(measure="forms", width=40), point(width=40))
+    assert results.points["reason"][1].startswith("its forms could not be compared: NameError: name 'foo' is not")
 
 
 def test_a_model_is_measured_once_its_forms_agree(sweep, monkeypatch):
