@@ -10,7 +10,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 STEP = 0x9E3779B1 - 2**32  # between positions: 2^32 over the golden ratio, as 32 bits with a sign
-FACTORS = (0x7FEB352D, 0x846CA68B - 2**32)  # of Wellons' lowbias32
+FACTORS = (0x7FEB352D, 0x846CA68B - 2**32)  # of Wellons' lowbias32, without its first step: places are small
 LOW = 0xFFFF  # the bits of float32 that bfloat16 lacks
 
 
@@ -34,8 +34,8 @@ def _chance(x: Tensor, position: Int[Tensor, ""]) -> Int[Tensor, "..."]:
     pairs = (x.shape[-1] + 1) // 2
     start = (position * STEP).to(torch.int32)
     h = torch.arange(x.numel() // x.shape[-1] * pairs, dtype=torch.int32, device=x.device).add_(start)
-    h.bitwise_xor_((h >> 16).bitwise_and_(LOW)).mul_(FACTORS[0])
+    h.mul_(FACTORS[0])
     h.bitwise_xor_((h >> 15).bitwise_and_(0x1FFFF)).mul_(FACTORS[1])
-    h.bitwise_xor_((h >> 16).bitwise_and_(LOW))
-    both = torch.stack([h & LOW, (h >> 16).bitwise_and_(LOW)], -1)
+    upper = (h >> 16).bitwise_and_(LOW)
+    both = torch.stack([(h ^ upper).bitwise_and_(LOW), upper], -1)
     return both.view(*x.shape[:-1], 2 * pairs)[..., : x.shape[-1]]

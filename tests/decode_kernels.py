@@ -6,6 +6,7 @@ Letters: B rows, D and K inputs, N outputs, H heads, V inputs or values of one.
 """
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Callable
 
@@ -176,19 +177,27 @@ def step_errors(
 
 @poisoned()
 def rounding_errors(device: str = "cpu") -> dict[str, float]:
-    """How many numbers of a state that only decays are rounded in another way than `_rounding` does, of all."""
+    """How many numbers of a state that only decays are rounded in another way than `_rounding` does, of all.
+
+    Where what is read is NaN, those of all keys are to be NaN. `in passes` are those of a large state.
+    """
     from models._kernels import step
 
-    told = {}
-    for position in (0, 7, 99_999):
-        state = torch.randn(2, 3, 20, 33, generator=torch.Generator().manual_seed(position)).to(device, torch.bfloat16)
-        state[0, 0, 0, :4] = torch.tensor([torch.nan, -torch.nan, torch.inf, -torch.inf])
+    told, many = {}, step.MANY
+    for position, K, most in itertools.product((0, 7, 99_999), (20, 150), (many, 1)):
+        step.MANY = most
+        state = torch.randn(2, 3, K, 33, generator=torch.Generator().manual_seed(position)).to(device, torch.bfloat16)
+        state[0, 0, K - 1, :4] = torch.tensor([torch.nan, -torch.nan, torch.inf, -torch.inf])
         gamma = torch.tensor([0.9, 1 - 2**-9, 0.5], device=device)[:, None, None]
         at = torch.tensor([position, 3], device=device)
         wanted = _rounding.dithered(state.float() * gamma, at[0])
-        step.step_(torch.zeros(2, 3 * (40 + 33), device=device), None, 1.0, gamma, state, at)
+        wanted[0, 0, :, :2] = torch.nan
+        qkv = torch.cat([torch.ones(2, 3 * K, device=device), torch.zeros(2, 3 * (K + 33), device=device)], 1)
+        o = step.step_(qkv, None, 1.0, gamma, state, at)
         same = (state == wanted) | (state.isnan() & wanted.isnan())
-        told[f"at {position}"] = (~same).double().mean().item()
+        told[f"{K} keys at {position}{' in passes' * (most == 1)}"] = (~same).double().mean().item()
+        assert o.isnan().sum() == 2
+    step.MANY = many
     return told
 
 

@@ -30,7 +30,8 @@ def test_interpreted_programs_are_exact(interpreted, case):
 
 
 def test_an_interpreted_step_rounds_as_torch_does(interpreted):
-    assert interpreted["rounding"] == {"at 0": 0.0, "at 7": 0.0, "at 99999": 0.0}
+    assert len(interpreted["rounding"]) == 12
+    assert set(interpreted["rounding"].values()) == {0.0}
 
 
 def test_interpreted_choices_are_the_first_of_the_largest(interpreted):
@@ -84,9 +85,9 @@ def test_compiled_steps_are_right(case, sizes, dtype):
 
 
 @on_a_gpu
-def test_a_state_in_bfloat16_is_rounded_up_or_down():
+@pytest.mark.parametrize("case", [decode_kernels.Step(B=8, K=128, V=256), decode_kernels.Step(B=300, K=192, V=300)])
+def test_a_state_in_bfloat16_is_rounded_up_or_down(case):
     """To a neighbour: within a step of 2^-8 of the exact one; and evenly, so that the mean is right."""
-    case = decode_kernels.Step(B=8, K=128, V=256)
     found = decode_kernels.step_errors(case, "cuda", torch.bfloat16, torch.bfloat16)
     assert found["o"] <= 1e-5, "read before it is rounded"
     assert 1e-3 < found["state"] < 2**-8

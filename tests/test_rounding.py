@@ -107,7 +107,7 @@ def test_prompt_and_steps_stay_near_one_pass(form, changed):
     logits, state = model.prefill(text[:, :23], form)
     assert relative(logits, whole[:, 22]) < EXACT
     after = continued(model, state, text[:, 23:]) - whole[:, 23:]
-    assert 1e-4 < (after.norm() / whole[:, 23:].norm()).item() < 2e-2
+    assert 1e-4 < (after.norm() / whole[:, 23:].norm()).item() < 3e-2
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)

@@ -13,33 +13,36 @@ from models._kernels import bucket, early
 from models._portions import Portions
 
 WARPS = 4
-MANY = 2**25  # numbers of a state from which on programs hold more
-
-
-@triton.jit
-def _scrambled(x):
-    """A hash of 32 bits (Wellons' lowbias32)."""
-    x = (x ^ (x >> 16)) * 0x7FEB352D
-    x = (x ^ (x >> 15)) * 0x846CA68B
-    return x ^ (x >> 16)
+MANY = 2**25  # numbers of a state from which on programs hold more, and a rounded one is read in passes
+PASSES = (64, 128, 8, 2)  # of a rounded state: keys and values of a pass, warps, passes on their way
+FIRST, SECOND = tl.constexpr(0x7FEB352D), tl.constexpr(0x846CA68B)  # of `models._rounding`
 
 
 @triton.jit
 def _up_or_down(x, chance):
-    """To one of the two neighbours in bfloat16, as `chance` of 16 bits decides. NaN, on a GPU 0x7FFFFFFF, stays."""
-    bits = tl.minimum(x.to(tl.int32, bitcast=True), 0x7FFF0000) + chance.to(tl.int32, bitcast=True)
-    return (bits >> 16).to(tl.int16).to(tl.bfloat16, bitcast=True)
+    """The bits of one of the two neighbours in bfloat16, as `chance` of 16 bits decides."""
+    return ((x.to(tl.int32, bitcast=True) + chance.to(tl.int32, bitcast=True)) >> 16).to(tl.int16)
 
 
 @triton.jit
-def _dithered(x, pair, BK: tl.constexpr, BV: tl.constexpr):
-    """Rounded by chance, so that what decays by less than half a step does: as `models._rounding`.
+def _dithered(x, product, BK: tl.constexpr, BV: tl.constexpr):
+    """Rounded by chance, so that what decays by less than half a step does: as `models._rounding`, but NaN.
 
-    A hash of the number `pair`, [BK, BV / 2], of two neighbours has the chances of both.
+    A hash, of which `product` [BK, BV / 2] is the first, has the chances of two neighbours.
     """
-    chance = _scrambled(pair.to(tl.uint32))
+    h = (product ^ (product >> 15)) * SECOND
+    upper = h >> 16
     low, high = tl.split(x.reshape(BK, BV // 2, 2))
-    return tl.join(_up_or_down(low, chance & 0xFFFF), _up_or_down(high, chance >> 16)).reshape(BK, BV)
+    both = tl.join(_up_or_down(low, (h ^ upper) & 0xFFFF), _up_or_down(high, upper)).reshape(BK, BV)
+    return both.to(tl.bfloat16, bitcast=True)
+
+
+@triton.jit
+def _kept(S, at, inside, product, DITHER: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr):
+    if DITHER:
+        tl.store(at, _dithered(S, product, BK, BV), inside)
+    else:
+        tl.store(at, S.to(at.dtype.element_ty), inside)
 
 
 @triton.jit
@@ -50,40 +53,93 @@ def _turned(x, turn, BK: tl.constexpr):
     return tl.join(a * c - b * s, a * s + b * c).reshape(BK)
 
 
+@triton.jit
+def _advanced(S, k, v, gamma, decay):
+    if gamma is not None:
+        S *= decay
+    return S + k[:, None] * v[None, :]
+
+
+@triton.jit
+def _lose(lost, values, at_state, rk, K: tl.constexpr, V: tl.constexpr, BK: tl.constexpr):
+    """NaN for all keys of the values that are `lost`."""
+    if tl.max(lost.to(tl.int32), 0) > 0:
+        tl.debug_barrier()
+        for first in range(0, K, BK):
+            tl.store(at_state + first * V, float("nan"), (first + rk < K)[:, None] & (values & lost)[None, :])
+
+
+@triton.jit
+def _query_and_key(at, key_step, turn, turn_step, factor, rk, keys, BK: tl.constexpr):
+    """Of the keys `rk`: turned where there is a `turn`, scaled where there is none."""
+    q = tl.load(at + rk, keys, 0.0).to(tl.float32)
+    k = tl.load(at + key_step + rk, keys, 0.0).to(tl.float32)
+    if turn is not None:
+        q = _turned(q, tl.load(turn + rk, keys, 0.0), BK)
+        k = _turned(k, tl.load(turn + turn_step + rk, keys, 0.0), BK)
+    else:
+        k *= factor
+    return q, k
+
+
 @triton.jit(do_not_specialize=["H", "TILES"])
 def step(qkv, turn, gamma, state, o, position, row, turn_steps, factor, H, TILES, K: tl.constexpr, V: tl.constexpr,
-         BK: tl.constexpr, BV: tl.constexpr, DITHER: tl.constexpr, EARLY: tl.constexpr):  # fmt: skip
-    """A [BK, BV] tile of one head's state, all of its keys. `turn` [2, B or 1, K] is that of q and k, or None."""
+         BK: tl.constexpr, BV: tl.constexpr, DITHER: tl.constexpr, EARLY: tl.constexpr, EAGER: tl.constexpr,
+         STAGES: tl.constexpr):  # fmt: skip
+    """BV values of one head's state, all of its keys: at once, or BK in a pass while the next are on their way.
+
+    `turn` [2, B or 1, K] is that of q and k, or None. An EAGER program writes the state before it adds up what it
+    reads from it. Of a rounded state, the values whose sum is NaN become NaN for all keys: they would be read as NaN
+    ever after, but rounding turns a GPU's NaN, 0x7FFFFFFF, into a zero.
+    """
     if EARLY:
         tl.extra.cuda.gdc_launch_dependents()
     iv, bh = tl.program_id(0) % TILES, tl.program_id(0) // TILES
     b, h = bh // H, bh % H
     rk, rv = tl.arange(0, BK), iv * BV + tl.arange(0, BV)
     keys, values = rk < K, rv < V
-    inside = keys[:, None] & values[None, :]
     at_state = state + bh.to(tl.int64) * K * V + rk[:, None] * V + rv[None, :]
-    S = tl.load(at_state, inside, 0.0).to(tl.float32)
+    at_o = o + bh.to(tl.int64) * V + rv
+    if BK >= K:
+        S = tl.load(at_state, keys[:, None] & values[None, :], 0.0).to(tl.float32)
     if EARLY:
         tl.extra.cuda.gdc_wait()
-    at = qkv + b.to(tl.int64) * row + h * K + rk
-    q = tl.load(at, keys, 0.0).to(tl.float32)
-    k = tl.load(at + H * K, keys, 0.0).to(tl.float32)
-    v = tl.load(qkv + b.to(tl.int64) * row + 2 * H * K + h * V + rv, values, 0.0).to(tl.float32)
-    if gamma is not None:
-        S *= tl.load(gamma + h).to(tl.float32)
+    at = qkv + b.to(tl.int64) * row
+    v = tl.load(at + 2 * H * K + h * V + rv, values, 0.0).to(tl.float32)
+    at += h * K
     if turn is not None:
-        of_q = tl.load(turn + b * turn_steps[1] + rk, keys, 0.0)
-        of_k = tl.load(turn + b * turn_steps[1] + turn_steps[0] + rk, keys, 0.0)
-        q, k = _turned(q, of_q, BK), _turned(k, of_k, BK)
-    else:
-        k *= factor
-    S += k[:, None] * v[None, :]
-    tl.store(o + bh.to(tl.int64) * V + rv, tl.sum(S * q[:, None], 0), values)
+        turn += b * turn_steps[1]
+    decay = 1.0
+    if gamma is not None:
+        decay = tl.load(gamma + h).to(tl.float32)
+    pairs: tl.constexpr = (V + 1) // 2
+    product = 0
     if DITHER:
-        pairs = (V + 1) // 2
-        start = (bh * K * pairs + iv * (BV // 2) + tl.load(position) * 0x9E3779B1).to(tl.uint32)
-        S = _dithered(S, start + (rk[:, None] * pairs + tl.arange(0, BV // 2)[None, :]), BK, BV)
-    tl.store(at_state, S.to(state.dtype.element_ty), inside)
+        place = (bh * K * pairs + iv * (BV // 2) + tl.load(position) * 0x9E3779B1).to(tl.uint32)
+        product = (place + (rk[:, None] * pairs + tl.arange(0, BV // 2)[None, :]).to(tl.uint32)) * FIRST
+    if BK >= K:
+        q, k = _query_and_key(at, H * K, turn, turn_steps[0], factor, rk, keys, BK)
+        S = _advanced(S, k, v, gamma, decay)
+        if EAGER:
+            _kept(S, at_state, keys[:, None] & values[None, :], product, DITHER, BK, BV)
+        read = tl.sum(S * q[:, None], 0)
+        tl.store(at_o, read, values)
+        if not EAGER:
+            _kept(S, at_state, keys[:, None] & values[None, :], product, DITHER, BK, BV)
+    else:
+        terms = tl.zeros((BK, BV), tl.float32)
+        for first in tl.range(0, K, BK, num_stages=STAGES):
+            keys = first + rk < K
+            inside = keys[:, None] & values[None, :]
+            S = tl.load(at_state + first * V, inside, 0.0).to(tl.float32)
+            q, k = _query_and_key(at, H * K, turn, turn_steps[0], factor, first + rk, keys, BK)
+            S = _advanced(S, k, v, gamma, decay)
+            terms += S * q[:, None]
+            _kept(S, at_state + first * V, inside, product + tl.cast(first, tl.uint32) * pairs * FIRST, DITHER, BK, BV)
+        read = tl.sum(terms, 0)
+        tl.store(at_o, read, values)
+    if DITHER:
+        _lose(read != read, values, at_state, rk, K, V, BK)
 
 
 def step_(
@@ -104,16 +160,15 @@ def step_(
     B, H, K, V = state.shape
     o = torch.empty(B, H, V, dtype=torch.float32, device=state.device)
     dither = state.dtype == torch.bfloat16
-    BK = bucket(K, 16)
-    BV = min(bucket(V, 16), max(8, (held(state) if B > 1 else alone) // BK))
+    BK, BV, warps, stages = cut(state, alone)
     real = None if turn is None else torch.view_as_real(turn)
     steps = (0, 0) if real is None else (real.stride(0), real.stride(1) if real.shape[1] > 1 else 0)
     wait, how = early(state.device)
     tiles = triton.cdiv(V, BV)
     step[(tiles * B * H,)](
         *(qkv, real, gamma, state, o, position if dither else None, qkv.stride(0), steps, factor, H, tiles),
-        *(K, V, BK, BV, dither, wait),
-        num_warps=WARPS,
+        *(K, V, BK, BV, dither, wait, dither or B > 1, stages),
+        num_warps=warps,
         **how,
     )
     return o
@@ -123,7 +178,16 @@ def held(state: Float[Tensor, "B H K V"]) -> int:
     """Numbers of several sequences' state that a program holds: more where there are many programs anyway.
 
     As timed on an H200 with retention, of 8 heads of 256 by 512. A state of 2^28 numbers in float32: 515 us for a layer
-    with 16,384, 526 with 8,192; with 32,768 registers spill and it is slower. In bfloat16 the hash behind the rounding
-    is what takes time.
+    with 16,384, 526 with 8,192; with 32,768 registers spill and it is slower.
     """
-    return 16384 if state.dtype == torch.float32 and state.numel() >= MANY else 8192
+    return 16384 if state.numel() >= MANY else 8192
+
+
+def cut(state: Float[Tensor, "B H K V"], alone: int) -> tuple[int, int, int, int]:
+    """Keys and values that a program takes at once, its warps, and passes on their way."""
+    B, _, K, V = state.shape
+    BK, BV = bucket(K, 16), bucket(V, 16)
+    if state.dtype == torch.bfloat16 and state.numel() >= MANY:
+        keys, values, warps, stages = PASSES
+        return min(BK, keys), min(BV, values), warps, stages
+    return BK, min(BV, max(8, (held(state) if B > 1 else alone) // BK)), WARPS, 1
