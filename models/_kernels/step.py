@@ -14,7 +14,7 @@ from models._portions import Portions
 
 WARPS = 4
 MANY = 2**25  # numbers of a state from which on programs hold more, and a rounded one is read in passes
-PASSES = (64, 128, 8, 2)  # of a rounded state: keys and values of a pass, warps, passes on their way
+PASSES = (32, 128, 4, 3)  # of a rounded state: keys and values of a pass, warps, passes on their way
 FIRST, SECOND = tl.constexpr(0x7FEB352D), tl.constexpr(0x846CA68B)  # of `models._rounding`
 
 
