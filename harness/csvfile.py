@@ -18,7 +18,7 @@ from harness.errors import UserError, nearest, shown
 from harness.tables import LATER, TABLES, VERSION
 
 OPTION = "option."
-ELSEWHERE = "nothing was changed; restore the file, or move its folder away, or use --out"
+ELSEWHERE = "nothing was changed; restore the file (as `git restore` does), or move its folder away, or use --out"
 MOST_COMPLAINTS = 5
 
 
@@ -65,19 +65,23 @@ def cell(value: Any) -> str:
     return repr(value) if isinstance(value, float) else " ".join(str(value).split())
 
 
-def read(path: pathlib.Path, name: str) -> Sheet:
-    """Reads and checks the file of table `name`; a file that is not there is an empty table.
-
-    Raises UserError, with file and line, for what is damaged, lacks a column or was written under another schema.
-    """
+def text_of(path: pathlib.Path) -> str:
+    """What a file holds; nothing where it is not there. Raises UserError where it cannot be read."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        text = ""
+        return ""
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: byte {error.start} is not UTF-8 text; {ELSEWHERE}") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def parse(path: pathlib.Path, name: str, text: str) -> Sheet:
+    """What the file of table `name` holds, as checked rows.
+
+    Raises UserError, with file and line, for what is damaged, lacks a column or was written under another schema.
+    """
     *lines, cut = [part.removesuffix("\r") for part in text.split("\n")]
     written = len(lines)
     while lines and not lines[-1]:  # an editor's blank line at the end
@@ -94,7 +98,7 @@ def read(path: pathlib.Path, name: str) -> Sheet:
 
 
 def check(sheet: Sheet, name: str, lines: list[str]) -> None:
-    """Holds lines that are about to be appended against the schema, as `read` will. Raises UserError."""
+    """Holds lines that are about to be appended against the schema, as `parse` will. Raises UserError."""
     _frame(sheet.path, name, sheet.header, [_cells(told, sheet.path, number) for number, told in enumerate(lines, 2)])
 
 
