@@ -9,7 +9,7 @@ import pandas as pd
 
 from harness import csvfile, damage, planned
 from harness.csvfile import Sheet
-from harness.errors import UserError, nearest, relative
+from harness.errors import UserError, nearest, relative, shown
 from harness.tables import TABLES
 
 SETTINGS, TEXTS = "experiment.yaml", "texts.json"
@@ -90,14 +90,18 @@ def _not_results(path: pathlib.Path) -> str:
 
 def training_bytes(folder: pathlib.Path) -> dict[str, int]:
     """How many bytes of each text there are to train on, by its hash; training tokens over these are passes over it."""
-    path = folder / TEXTS
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        return {str(sha256): int(size) for sha256, size in told.items()}
-    except FileNotFoundError:
+    path, fix = folder / TEXTS, "restore it (as `git restore` does), or remove it: the next run writes it anew"
+    if not path.exists():
         return {}
-    except (OSError, ValueError, TypeError, AttributeError):
-        raise UserError(f"{path}: cannot be read; restore it, or remove it: the next run writes it anew") from None
+    try:
+        told = json.loads(csvfile.text_of(path, fix))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: this is no JSON ({error}); {fix}") from None
+    sizes = list(told.values()) if isinstance(told, dict) else [told]
+    wrong = [size for size in sizes if type(size) is not int or size < 1]
+    if wrong:
+        raise UserError(f"{path}: found {shown(wrong[0])}, expected the bytes of each text by its hash; {fix}")
+    return dict(told)
 
 
 def current(points: pd.DataFrame) -> pd.DataFrame:

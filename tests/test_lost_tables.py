@@ -66,3 +66,16 @@ def test_a_table_that_is_gone_is_refused_and_nothing_is_changed(folder, name, to
             use(folder)
         assert "--out" in str(refused.value)
     assert contents(folder) == before
+
+
+@pytest.mark.parametrize(("name", "fix"), [("planned.csv", "python -m harness.planned"), ("texts.json", "remove it")])
+@pytest.mark.parametrize("command", ["report", "show", "predict"])
+def test_damage_beside_the_tables_is_one_line_that_tells_the_fix(folder, tmp_path, refused, command, name, fix):
+    """As damaged tables are."""
+    (folder / name).write_text("neither")
+    out = ("--out", str(tmp_path / "pages")) if command == "report" else ()
+    told = refused(command, "--results", str(folder.parents[1]), *out)
+    assert told.startswith(f"{folder / name}:")
+    assert fix in told
+    assert "git restore" in told
+    assert len(told.splitlines()) == 1
