@@ -3,6 +3,7 @@
 A row is one line, always. An empty cell is a missing value. Numbers read back exactly as they were.
 """
 
+import ast
 import csv
 import dataclasses
 import io
@@ -14,7 +15,7 @@ from typing import Any
 import pandas as pd
 import pandera.pandas as pa
 
-from harness.errors import UserError, nearest, shown
+from harness.errors import UserError, listed, nearest, shown
 from harness.tables import LATER, TABLES, VERSION
 
 OPTION = "option."
@@ -83,6 +84,7 @@ def parse(path: pathlib.Path, name: str, text: str) -> Sheet:
     Raises UserError, with file and line, for what is damaged, lacks a column or was written under another schema.
     """
     lines, cut, written = _lines(text)
+    _check_commas(path, lines, ELSEWHERE)
     header, *rows = _rows(lines, path, ELSEWHERE) or [columns(name)]
     _check_version(path, header, rows)
     _check_header(path, header, columns(name), ELSEWHERE, LATER.get(name, ()), name == "points")
@@ -99,6 +101,7 @@ def plain(path: pathlib.Path, kinds: Mapping[str, str], fix: str) -> pd.DataFram
     lines, cut, written = _lines(text_of(path, fix))
     if cut:
         raise UserError(f"{path}:{written + 1}: the last line has no end, so the file was cut off; {fix}")
+    _check_commas(path, lines, fix)
     header, *rows = _rows(lines, path, fix) or [[]]
     _check_header(path, header, list(kinds), fix)
     if header != list(kinds):
@@ -144,7 +147,9 @@ def _expected(check: str) -> str:
         return words[check]
     name, _, inside = check.partition("(")
     inside = inside.removesuffix(")")
-    told = {"isin": f"one of {inside}", "greater_than_or_equal_to": f"at least {inside}", "equal_to": inside}
+    if name == "isin":
+        return f"one of {listed(ast.literal_eval(inside))}"
+    told = {"greater_than_or_equal_to": f"at least {inside}", "equal_to": inside}
     return told.get(name, f"text like {inside}" if name == "str_matches" else check)
 
 
@@ -166,6 +171,12 @@ def _rows(lines: Iterable[str], path: pathlib.Path, fix: str, first: int = 1) ->
         except csv.Error as error:
             raise UserError(f"{path}:{number}: this is no line of CSV ({error}); {fix}") from None
     return rows
+
+
+def _check_commas(path: pathlib.Path, lines: list[str], fix: str) -> None:
+    if lines and ";" in lines[0] and "," not in lines[0]:
+        told = "semicolons separate its columns, where commas must: so a spreadsheet saves it in German and some other"
+        raise UserError(f"{path}:1: {told} languages, and numbers with a comma, 0,5 for 0.5; {fix}")
 
 
 def _check_sizes(path: pathlib.Path, header: list[str], rows: list[list[str]], fix: str) -> None:

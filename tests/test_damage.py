@@ -131,7 +131,7 @@ DAMAGE = {
     "a foreign status": (
         "points",
         lambda text: text.replace(",ok,", ",okay,"),
-        r"points.csv:2: column status: found 'okay'",
+        r"points.csv:2: column status: found 'okay', expected one of ok, oom, timeout, error, skipped, not_app",
     ),
     "a negative size": ("points", lambda text: text.replace(",24,", ",-24,", 1), r"found -24, expected at least 0"),
     "a missing value": (
