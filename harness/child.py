@@ -15,7 +15,7 @@ from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from typing import Any
 
-from harness.measures import Measure, NotApplicable, Progress, Sample
+from harness.measures import DIVERGED, Failure, Measure, NotApplicable, Progress, Sample
 from harness.point import Point
 from harness.telemetry import Circumstances
 
@@ -30,10 +30,16 @@ class End:
 
     status: str
     reason: str = ""
+    kind: str = ""  # of a `Failure`
+    what: str = ""  # the reason of one that has a kind, without the name of the error and its place
 
 
-class BadValue(Exception):
+class BadValue(Failure):
     """A measure gave a value that is no finite number, or that it does not declare."""
+
+    def __init__(self, what: str, kind: str = ""):
+        super().__init__(what)
+        self.kind = kind
 
 
 def main(connection: Connection, output: str, work: Callable[..., Iterable[Any]], arguments: tuple[Any, ...]) -> None:
@@ -55,7 +61,9 @@ def main(connection: Connection, output: str, work: Callable[..., Iterable[Any]]
         end = End("not_applicable", _line(error))
     except BaseException as error:
         end = End("oom" if is_out_of_memory(error) else "error", told(error))
-        if end.status == "error":
+        if isinstance(error, Failure) and error.kind:
+            end = dataclasses.replace(end, kind=error.kind, what=_line(error))
+        if end.status == "error" and end.kind != DIVERGED:  # a wide grid is to have such rates: nothing is broken
             traceback.print_exc()
     connection.send(end)
 
@@ -74,7 +82,8 @@ def measured(point: Point, measure: Measure) -> Iterator[Sample | Progress | Cir
             raise BadValue(f"the measure does not declare the metric {row.metric!r}")
         value, what = (row.value, row.metric) if isinstance(row, Sample) else (row.loss, f"the loss at step {row.step}")
         if not math.isfinite(value):
-            raise BadValue(f"{what} is {value}")
+            trained = isinstance(row, Progress) or measure.metrics[row.metric].unit == "bits/byte"
+            raise BadValue(f"{what} is {value}", DIVERGED if trained else "")
         yield row
     if bench.circumstances is not None:
         yield bench.circumstances

@@ -100,7 +100,8 @@ def _run(asked: "Experiment", points: "list[Point]", out: pathlib.Path, device: 
     except KeyboardInterrupt:
         folder = out / asked.name
         told = f"every finished point is kept in {folder}; the same command again goes on from there"
-        told = told if folder.exists() else "nothing had been measured yet"
+        rows = any(path.read_bytes().count(b"\n") > 1 for path in folder.glob("*/points.csv"))
+        told = told if rows else "nothing had been measured yet"
         print(f"\nstopped: {told}", file=sys.stderr)
         raise typer.Exit(130) from None
 

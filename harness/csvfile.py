@@ -3,6 +3,7 @@
 A row is one line, always. An empty cell is a missing value. Numbers read back exactly as they were.
 """
 
+import ast
 import csv
 import dataclasses
 import io
@@ -14,11 +15,11 @@ from typing import Any
 import pandas as pd
 import pandera.pandas as pa
 
-from harness.errors import UserError, nearest, shown
+from harness.errors import UserError, listed, nearest, shown
 from harness.tables import LATER, TABLES, VERSION
 
 OPTION = "option."
-ELSEWHERE = "nothing was changed; restore the file, or move its folder away, or use --out"
+ELSEWHERE = "nothing was changed; restore the file (as `git restore` does), or move its folder away, or use --out"
 MOST_COMPLAINTS = 5
 
 
@@ -65,37 +66,57 @@ def cell(value: Any) -> str:
     return repr(value) if isinstance(value, float) else " ".join(str(value).split())
 
 
-def read(path: pathlib.Path, name: str) -> Sheet:
-    """Reads and checks the file of table `name`; a file that is not there is an empty table.
+def text_of(path: pathlib.Path, fix: str = ELSEWHERE) -> str:
+    """What a file holds; nothing where it is not there. Raises UserError, with the fix, where it cannot be read."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        return ""
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: byte {error.start} is not UTF-8 text; {fix}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}; {fix}") from None
+
+
+def parse(path: pathlib.Path, name: str, text: str) -> Sheet:
+    """What the file of table `name` holds, as checked rows.
 
     Raises UserError, with file and line, for what is damaged, lacks a column or was written under another schema.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        text = ""
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: byte {error.start} is not UTF-8 text; {ELSEWHERE}") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    *lines, cut = [part.removesuffix("\r") for part in text.split("\n")]
-    written = len(lines)
-    while lines and not lines[-1]:  # an editor's blank line at the end
-        del lines[-1]
-    header = _cells(lines[0], path, 1) if lines else columns(name)
-    rows = [_cells(told, path, number) for number, told in enumerate(lines[1:], 2)]
+    lines, cut, written = _lines(text)
+    _check_commas(path, lines, ELSEWHERE)
+    header, *rows = _rows(lines, path, ELSEWHERE) or [columns(name)]
     _check_version(path, header, rows)
-    _check_header(path, name, header)
-    for number, row in enumerate(rows, 2):
-        if len(row) != len(header):
-            raise UserError(f"{path}:{number}: {len(row)} cells, but the header names {len(header)}; {ELSEWHERE}")
+    _check_header(path, header, columns(name), ELSEWHERE, LATER.get(name, ()), name == "points")
+    _check_sizes(path, header, rows, ELSEWHERE)
     frame = _frame(path, name, header, rows)
     return Sheet(path, header, lines[1:], frame, cut, written + 1, whole=0 < len(lines) == written)
 
 
+def plain(path: pathlib.Path, kinds: Mapping[str, str], fix: str) -> pd.DataFrame:
+    """A file of ours that is no such table: of just these columns, each of a type, and written as a whole.
+
+    Raises UserError, with file and line and the fix, for what is damaged.
+    """
+    lines, cut, written = _lines(text_of(path, fix))
+    if cut:
+        raise UserError(f"{path}:{written + 1}: the last line has no end, so the file was cut off; {fix}")
+    _check_commas(path, lines, fix)
+    header, *rows = _rows(lines, path, fix) or [[]]
+    _check_header(path, header, list(kinds), fix)
+    if header != list(kinds):
+        raise UserError(f"{path}:1: the columns stand in another order than {','.join(kinds)}; {fix}")
+    _check_sizes(path, header, rows, fix)
+    typed = {
+        column: _typed([row[at] for row in rows], kind, f"column {column}", path, fix)
+        for at, (column, kind) in enumerate(kinds.items())
+    }
+    return pd.DataFrame(typed)
+
+
 def check(sheet: Sheet, name: str, lines: list[str]) -> None:
-    """Holds lines that are about to be appended against the schema, as `read` will. Raises UserError."""
-    _frame(sheet.path, name, sheet.header, [_cells(told, sheet.path, number) for number, told in enumerate(lines, 2)])
+    """Holds lines that are about to be appended against the schema, as `parse` will. Raises UserError."""
+    _frame(sheet.path, name, sheet.header, _rows(lines, sheet.path, ELSEWHERE, 2))
 
 
 def _validated(name: str, frame: pd.DataFrame, path: pathlib.Path) -> pd.DataFrame:
@@ -126,15 +147,42 @@ def _expected(check: str) -> str:
         return words[check]
     name, _, inside = check.partition("(")
     inside = inside.removesuffix(")")
-    told = {"isin": f"one of {inside}", "greater_than_or_equal_to": f"at least {inside}", "equal_to": inside}
+    if name == "isin":
+        return f"one of {listed(ast.literal_eval(inside))}"
+    told = {"greater_than_or_equal_to": f"at least {inside}", "equal_to": inside}
     return told.get(name, f"text like {inside}" if name == "str_matches" else check)
 
 
-def _cells(text: str, path: pathlib.Path, number: int) -> list[str]:
-    try:
-        return next(csv.reader([text], strict=True), [])
-    except csv.Error as error:
-        raise UserError(f"{path}:{number}: this is no line of CSV ({error}); {ELSEWHERE}") from None
+def _lines(text: str) -> tuple[list[str], str, int]:
+    """The whole lines of a file, what stands after the last one, and how many they are with blank ones at the end."""
+    *lines, cut = [part.removesuffix("\r") for part in text.split("\n")]
+    written = len(lines)
+    while lines and not lines[-1]:  # an editor's blank line at the end
+        del lines[-1]
+    return lines, cut, written
+
+
+def _rows(lines: Iterable[str], path: pathlib.Path, fix: str, first: int = 1) -> list[list[str]]:
+    """Lines as cells. Raises UserError, with the line, where one is none; the first of them is line `first`."""
+    rows = []
+    for number, told in enumerate(lines, first):
+        try:
+            rows.append(next(csv.reader([told], strict=True), []))
+        except csv.Error as error:
+            raise UserError(f"{path}:{number}: this is no line of CSV ({error}); {fix}") from None
+    return rows
+
+
+def _check_commas(path: pathlib.Path, lines: list[str], fix: str) -> None:
+    if lines and ";" in lines[0] and "," not in lines[0]:
+        told = "semicolons separate its columns, where commas must: so a spreadsheet saves it in German and some other"
+        raise UserError(f"{path}:1: {told} languages, and numbers with a comma, 0,5 for 0.5; {fix}")
+
+
+def _check_sizes(path: pathlib.Path, header: list[str], rows: list[list[str]], fix: str) -> None:
+    for number, row in enumerate(rows, 2):
+        if len(row) != len(header):
+            raise UserError(f"{path}:{number}: {len(row)} cells, but the header names {len(header)}; {fix}")
 
 
 def _check_version(path: pathlib.Path, header: list[str], rows: list[list[str]]) -> None:
@@ -147,18 +195,19 @@ def _check_version(path: pathlib.Path, header: list[str], rows: list[list[str]])
             raise UserError(f"{path}:{number}: column schema: {told}; {ELSEWHERE}")
 
 
-def _check_header(path: pathlib.Path, name: str, header: list[str]) -> None:
-    wanted = columns(name)
-    optional = [column for column in header if name == "points" and column.startswith(OPTION)]
-    missing = [column for column in wanted if column not in header and column not in LATER.get(name, ())]
-    foreign = [column for column in header if column not in wanted and column not in optional]
+def _check_header(
+    path: pathlib.Path, header: list[str], wanted: list[str], fix: str, later: Iterable[str] = (), options: bool = False
+) -> None:
+    """Raises UserError for columns that are missing, but for `later` ones, or that are none but those of `options`."""
+    missing = [column for column in wanted if column not in header and column not in later]
+    foreign = [column for column in header if column not in wanted and not (options and column.startswith(OPTION))]
     twice = sorted({column for column in header if header.count(column) > 1})
     told = [f"column {column!r} is missing" for column in missing]
     told += [f"column {column!r} is unknown{_hint(column, missing or wanted)}" for column in foreign]
     told += [f"column {column!r} stands there twice" for column in twice]
     if told:
         more = [f"and {len(told) - MOST_COMPLAINTS} more"] if len(told) > MOST_COMPLAINTS else []
-        raise UserError(f"{path}:1: {', '.join([*told[:MOST_COMPLAINTS], *more])}; {ELSEWHERE}")
+        raise UserError(f"{path}:1: {', '.join([*told[:MOST_COMPLAINTS], *more])}; {fix}")
 
 
 def _hint(column: str, wanted: list[str]) -> str:
@@ -178,7 +227,7 @@ def _frame(path: pathlib.Path, name: str, header: list[str], rows: list[list[str
     return _validated(name, pd.DataFrame(told), path)
 
 
-def _typed(texts: list[str], kind: str, what: str, path: pathlib.Path) -> Any:
+def _typed(texts: list[str], kind: str, what: str, path: pathlib.Path, fix: str = ELSEWHERE) -> Any:
     """One column's cells as values of its type."""
     pattern, convert, words = {
         "int64": (r"-?\d+", int, "a whole number"),
@@ -190,7 +239,7 @@ def _typed(texts: list[str], kind: str, what: str, path: pathlib.Path) -> Any:
         try:
             values.append(None if text == "" else convert(re.fullmatch(pattern, text)[0]))  # type: ignore[index]
         except (TypeError, ValueError, OverflowError):
-            raise UserError(f"{path}:{number}: {what}: found {shown(text)}, expected {words}; {ELSEWHERE}") from None
+            raise UserError(f"{path}:{number}: {what}: found {shown(text)}, expected {words}; {fix}") from None
     dtype: Any = {"int64": "Int64" if None in values else "int64", "Int64": "Int64", "float64": "float64"}.get(
         kind, "str"
     )

@@ -57,6 +57,14 @@ def slug(environment: dict[str, Any], device: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", " ".join(words).lower()).strip("-")
 
 
+def named(device: str) -> Iterator[dict[str, Any]]:
+    """What the folder of `device` is named after, of its row; nothing is measured for it."""
+    import torch
+
+    name = torch.cuda.get_device_properties(0).name if device == "cuda" else _cpu_name()
+    yield {"device_name": name, "cores": cores()}
+
+
 def environment(device: str) -> Iterator[dict[str, Any]]:
     """The row of environments.csv for `device`, as this process finds it: run it where the points are run."""
     import torch

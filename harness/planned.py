@@ -8,6 +8,7 @@ folder, and measures nothing.
 """
 
 import pathlib
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -57,14 +58,8 @@ def load(folder: pathlib.Path) -> pd.DataFrame:
     path = folder / FILE
     if not path.exists():
         return pd.DataFrame(columns=list(TYPES))
-    try:
-        table = pd.read_csv(path, dtype=TYPES | {RATE: "str"}, keep_default_na=False, na_values=[""])
-        table[RATE] = [float(text) for text in table[RATE]]  # reads back as it was
-    except (OSError, ValueError, KeyError):
-        table = pd.DataFrame()
-    if list(table) != list(TYPES):
-        raise UserError(f"{path}: cannot be read; restore it, or remove it: the next run writes it anew")
-    return table
+    anew = f"remove it and write it anew with `python -m harness.planned {shlex.quote(str(folder))}`"
+    return csvfile.plain(path, TYPES, f"restore it (as `git restore` does), or {anew}")
 
 
 def keep(folder: pathlib.Path, experiment: "Experiment") -> None:

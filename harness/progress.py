@@ -1,20 +1,17 @@
 """How far a run is: a bar with the time left on a terminal, a line per point in a log."""
 
 import collections
-import re
 
 import rich.markup
 import rich.progress
 from rich.console import Console
 
 from harness import predict
+from harness.measures import DIVERGED
 from harness.point import Point
 from harness.quantity import tell_seconds
 from harness.worker import Outcome
 
-# As harness/child.py words it.
-DIVERGED = re.compile(r"BadValue: ((?:the loss at step \d+|\w*bits_per_byte) is (?:nan|-?inf))\b")
-TRACEBACK = re.compile(r"^Traceback \(most recent call last\):\n.*\Z", re.MULTILINE | re.DOTALL)
 REDRAWS_PER_SECOND = 1  # each costs a millisecond or two of a core that is being timed
 
 
@@ -89,8 +86,8 @@ class Progress:
     def _tell(self, point: Point, outcome: Outcome) -> None:
         failed = outcome.status not in ("ok", "not_applicable")
         reason, output = outcome.reason, outcome.output
-        if (what := diverged(outcome)) is not None:  # a wide grid is to have such rates: no failure of the program
-            reason, output = f"diverged, {what}; the sweep goes on", TRACEBACK.sub("", output).rstrip()
+        if outcome.kind == DIVERGED:
+            reason = f"diverged, {outcome.what}; the sweep goes on"
         if failed or not self.console.is_terminal:
             took = "" if outcome.seconds is None else f" {outcome.seconds:.1f} s"
             told = f": {reason}" if reason else ""
@@ -99,12 +96,6 @@ class Progress:
         if output and output not in self._printed:  # a warning of every point is told once
             self._printed.add(output)
             self.console.print(output, markup=False, highlight=False, style="dim")
-
-
-def diverged(outcome: Outcome) -> str | None:
-    """What was no finite number, where a training ended for that; else None."""
-    found = DIVERGED.match(outcome.reason) if outcome.status == "error" else None
-    return found[1] if found else None
 
 
 def describe(point: Point) -> str:

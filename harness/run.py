@@ -42,8 +42,7 @@ def run(
     """
     console = console or terminal.console()
     with worker.interruptible():
-        environment = worker.call(machine.environment, device)
-        folder = out / experiment.name / machine.slug(environment, device)
+        folder = out / experiment.name / machine.slug(worker.call(machine.named, device), device)
         with Writer(folder) as writer:
             writer.settings(experiment.dump())
             writer.planned(planned.rows(experiment.seeds, points if whole is None else whole))
@@ -51,6 +50,7 @@ def run(
                 writer.training_bytes(text.sha256, len(text.train))
             for note in writer.notes:
                 console.print(f"taken out: {note}", markup=False, highlight=False, soft_wrap=True)
+            environment = worker.call(machine.environment, device)  # takes every core for seconds, so the lock is first
             sweep = Sweep(writer, environment, fresh, skip, any_machine)
             _run_all(experiment.seeds if seeds is None else seeds, points, sweep, console)
     summary.tell(record.load(folder), sweep.configurations, console)

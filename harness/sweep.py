@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from harness import budget, csvfile, measures, plan, predict, tables, worker
+from harness.measures import DISAGREE, FormsDisagree
 from harness.point import Point, digest
 from harness.sources import code_hash
 from harness.worker import Outcome
@@ -26,6 +27,11 @@ class Done:
     reason: str
     limit_seconds: float | None
     limit_bytes: int | None
+
+    @property
+    def kind(self) -> str:
+        """That of its failure: a row keeps the reason alone, which begins with the name of the error."""
+        return DISAGREE if self.reason.startswith(f"{FormsDisagree.__name__}: ") else ""
 
     def is_final(self, point: Point, blocked: str | None, outgrown: str | None) -> bool:
         """Whether running it again could tell nothing new: the limits are no wider, and its forms stand as they did."""
@@ -69,14 +75,14 @@ class Sweep:
         outgrown = self._outgrown(point) if self.skip else None
         if before and not self.fresh and before[-1].is_final(point, blocked, outgrown):
             self.skipped += 1
-            self._judge(point, before[-1].status, before[-1].reason)
+            self._judge(point, before[-1])
             return None
         name = digest([digest(computed), len(before)])
         outcome = _outcome(point, blocked, outgrown)
         self._keep(point, name, outcome)
         before.append(Done(name, outcome.status, outcome.reason, point.limit_seconds, point.limit_bytes))
         self.ran += 1
-        self._judge(point, outcome.status, outcome.reason)
+        self._judge(point, outcome)
         return outcome
 
     def last(self, point: Point) -> Done:
@@ -88,13 +94,13 @@ class Sweep:
         """What decides whether a point is done: what is computed, by which code and, unless any will do, where."""
         return (configuration, code) if self.any_machine else (configuration, code, machine)
 
-    def _judge(self, point: Point, status: str, reason: str) -> None:
+    def _judge(self, point: Point, came: Done | Outcome) -> None:
         """Remembers what was too large, and a model whose forms disagree: no other number of it would mean anything."""
-        if status == "oom":
+        if came.status == "oom":
             self._full.setdefault(_series(point), []).append(point)
-        if point.measure == plan.FORMS and status not in ("ok", "not_applicable"):
-            verb = "disagree" if reason.startswith("FormsDisagree") else "could not be compared"
-            self._blocked[_entry(point)] = f"{BLOCKED}{verb}: {reason}"
+        if point.measure == plan.FORMS and came.status not in ("ok", "not_applicable"):
+            verb = "disagree" if came.kind == DISAGREE else "could not be compared"
+            self._blocked[_entry(point)] = f"{BLOCKED}{verb}: {came.reason}"
 
     def _outgrown(self, point: Point) -> str | None:
         """Why this point will run out of memory: a smaller one of its series did, under no narrower limit."""

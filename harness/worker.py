@@ -52,6 +52,8 @@ class Outcome:
     output: str = ""  # what it printed
     attempts: int | None = None  # how often it was started
     passing: bool = False  # whether the system failed and not the point, so that it may work another time
+    kind: str = ""  # this and the next as in child.End
+    what: str = ""
 
     @property
     def samples(self) -> list[Sample]:
@@ -121,7 +123,7 @@ def start(
             end = _death(process.exitcode, printed, _oom_kills() > kills)
         process.close()
     seconds, printed = time.monotonic() - began, printed[-OUTPUT_CHARACTERS:].strip()
-    return Outcome(end.status, end.reason, seconds, tuple(rows), printed, passing=_passes(end))
+    return Outcome(seconds=seconds, rows=tuple(rows), output=printed, passing=_passes(end), **dataclasses.asdict(end))
 
 
 @contextlib.contextmanager

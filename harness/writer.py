@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness import csvfile, planned, record
+from harness import csvfile, damage, planned, record
 from harness.csvfile import OPTION
 from harness.errors import UserError
 from harness.tables import LATER, VERSION
@@ -105,7 +105,7 @@ class Writer:
             "samples": [{**row} for row in samples],
             "curves": [{**row} for row in curve],
         }
-        counts = {name: len(rows[name]) for name in record.OWNED}
+        counts = {name: len(rows[name]) for name in damage.OWNED}
         rows["points"] = [{**point, **counts, **{OPTION + name: value for name, value in options.items()}}]
         self._widen(rows["points"][0])
         sizes = {name: os.fstat(file).st_size for name, file in self._files.items()}
@@ -123,7 +123,7 @@ class Writer:
     def _open(self) -> None:
         """Reads what is there, takes out what an interrupted run left, and makes the files that are missing."""
         self._sheets = record.read_all(self.folder)
-        settled = record.settle(self._sheets)
+        settled = damage.settle(self._sheets)
         for name, sheet in self._sheets.items():
             dropped = [line for line, counts in zip(sheet.lines, settled.counts[name], strict=True) if not counts]
             if dropped or sheet.cut:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from harness.measures import Metric, NotApplicable, Progress, Sample
+from harness.measures import FormsDisagree, Metric, NotApplicable, Progress, Sample
 from harness.point import Point
 
 
@@ -43,11 +43,11 @@ class Fake:
 
     def forms(self, point: Point) -> Iterator[Sample]:
         if "broken" in point.label:
-            from harness.measures.forms import FormsDisagree
-
             raise FormsDisagree("state differs by 0.5")
         if point.width == 40:
             raise NameError("name 'foo' is not defined")
+        if point.width == 56:
+            raise type("FormsDisagreement", (RuntimeError,), {})("it only sounds like it")
         yield Sample("token_ms", 0.0)
 
     def counts(self, point: Point) -> Iterator[Sample]:
@@ -109,6 +109,19 @@ class Fake:
     def diverges(self, point: Point) -> Iterator[Sample | Progress]:
         print("said before it diverged")
         yield Progress(step=3, tokens=7, seconds=0.1, loss=float("nan"))
+
+    def loses(self, point: Point) -> Iterator[Sample]:
+        """Predicts nothing that is a number."""
+        yield Sample("tuning_bits_per_byte", float("inf"))
+
+    def slips(self, point: Point) -> Iterator[Sample]:
+        """Takes no time that is a number."""
+        yield Sample("token_ms", float("nan"))
+
+    def pretends(self, point: Point) -> Iterator[Sample]:
+        """Fails of what only sounds like a loss that is no number."""
+        raise type("BadValue", (RuntimeError,), {})("the loss at step 3 is nan")
+        yield
 
     def invents(self, point: Point) -> Iterator[Sample]:
         yield Sample("invented", 1.0)

@@ -12,6 +12,7 @@ import pytest
 from harness import corpus, machine, measures, places, record, terminal
 from harness import run as runner
 from harness.errors import UserError
+from tests import folders
 from tests.commands import SMALL, called, mistake
 from tests.tree import ROOT
 
@@ -160,13 +161,13 @@ def test_ctrl_c_says_what_is_kept(small, typed, monkeypatch, tmp_path):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(runner, "run", interrupted)
+    for rows in ((), (1,)):
+        code, _, told = typed("run", small, "--out", tmp_path / "r")
+        assert (code, told.strip()) == (130, "stopped: nothing had been measured yet")
+        folders.commit(tmp_path / "r" / "small" / "cpu-made-up", *rows)
     code, _, told = typed("run", small, "--out", tmp_path / "r")
-    assert (code, told.strip()) == (130, "stopped: nothing had been measured yet")
-    (tmp_path / "r" / "small").mkdir(parents=True)
-    code, _, told = typed("run", small, "--out", tmp_path / "r")
-    assert code == 130
     kept = f"stopped: every finished point is kept in {tmp_path / 'r' / 'small'}; "
-    assert told.strip() == f"{kept}the same command again goes on from there"
+    assert (code, told.strip()) == (130, f"{kept}the same command again goes on from there")
 
 
 def test_dry_run_prints_points_sizes_and_guesses_and_writes_nothing(typed, monkeypatch, tmp_path):

@@ -6,7 +6,7 @@ import reports
 from harness import drawing, record
 from harness.errors import UserError
 from reports import sections
-from tests.folders import contents
+from tests.folders import commit, contents
 from tests.report_data import triangle
 
 
@@ -49,3 +49,10 @@ def test_no_two_names_share_a_page():
     names = ("my exp", "my-exp", "my  exp", "-my-exp", "my-exp-", "x", "&")
     assert len({sections.slug(name) for name in names}) == len(names)
     assert sections.slug("my-exp") == "my-exp", "a safe name is left alone"
+
+
+def test_a_run_that_was_stopped_before_its_first_point_costs_nothing(tmp_path, capsys):
+    commit(tmp_path / "results" / "tried" / "cpu-made-up")
+    assert drawing.draw(tmp_path / "results", tmp_path / "pages") == 0
+    assert capsys.readouterr().err == ""
+    assert "There is nothing to draw yet" in (tmp_path / "pages" / "experiment-tried.html").read_text(encoding="utf-8")

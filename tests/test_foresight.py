@@ -102,9 +102,11 @@ def test_a_folder_keeps_how_much_there_is_to_train_on(tmp_path):
             writer.training_bytes(sha256, size)
     assert record.load(tmp_path).training_bytes == {"a" * 64: 5, "b" * 64: 7}
     assert json.loads((tmp_path / record.TEXTS).read_text()) == {"a" * 64: 5, "b" * 64: 7}
-    (tmp_path / record.TEXTS).write_text("{")
-    with pytest.raises(UserError, match=r"texts.json: cannot be read; .* remove it"):
-        record.load(tmp_path)
+    wrong = ("{", "[" * 9999, "[]", '{"a": [1]}', '{"a": 1e999}', '{"a": 0}', '{"a": "7"}', '{"a": true}')
+    for text, told in zip(wrong, (*["this is no JSON"] * 2, *["found .*, expected the bytes"] * 6), strict=True):
+        (tmp_path / record.TEXTS).write_text(text)
+        with pytest.raises(UserError, match=f"{tmp_path / record.TEXTS}: {told}.*; restore it .*, or remove it"):
+            record.load(tmp_path)
     assert record.TEXTS in (ROOT / "results" / "README.md").read_text(encoding="utf-8")
 
 

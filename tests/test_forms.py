@@ -10,7 +10,8 @@ import models
 from harness import agreement, measures
 from harness.bench import Bench
 from harness.decoding import Decoder
-from harness.measures.forms import FormsDisagree, Measure
+from harness.measures import FormsDisagree
+from harness.measures.forms import Measure
 from tests import tiny
 from tests.planning import of, points
 from tests.test_measures import measured, point, values

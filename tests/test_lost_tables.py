@@ -1,8 +1,8 @@
-"""Files of a results folder that are gone, emptied or end in blank lines: what was lost is told, nothing more is."""
+"""Files of a results folder that are gone, emptied, of a spreadsheet or end in blank lines: what is wrong is told."""
 
 import pytest
 
-from harness import record
+from harness import planned, record
 from harness.errors import UserError
 from harness.writer import Writer
 from tests.folders import commit, contents
@@ -66,3 +66,27 @@ def test_a_table_that_is_gone_is_refused_and_nothing_is_changed(folder, name, to
             use(folder)
         assert "--out" in str(refused.value)
     assert contents(folder) == before
+
+
+@pytest.mark.parametrize("name", ["points", "samples", "curves", "environments", "planned"])
+def test_semicolons_of_a_spreadsheet_are_told(folder, name):
+    """Excel in German saves a CSV so, here with a cell that it quotes."""
+    path = folder / f"{name}.csv"
+    header = path.read_text().splitlines()[0] if path.exists() else ",".join(planned.TYPES)
+    path.write_text(header.replace(",", ";") + '\n2;0,5;"a; b","c";0,25\n')
+    with pytest.raises(UserError, match=f"^{path}:1: semicolons separate its columns, where commas must") as refused:
+        record.load(folder)
+    assert "git restore" in str(refused.value)
+
+
+@pytest.mark.parametrize(("name", "fix"), [("planned.csv", "python -m harness.planned"), ("texts.json", "remove it")])
+@pytest.mark.parametrize("command", ["report", "show", "predict"])
+def test_damage_beside_the_tables_is_one_line_that_tells_the_fix(folder, tmp_path, refused, command, name, fix):
+    """As damaged tables are."""
+    (folder / name).write_text("neither")
+    out = ("--out", str(tmp_path / "pages")) if command == "report" else ()
+    told = refused(command, "--results", str(folder.parents[1]), *out)
+    assert told.startswith(f"{folder / name}:")
+    assert fix in told
+    assert "git restore" in told
+    assert len(told.splitlines()) == 1

@@ -63,6 +63,13 @@ def test_the_folder_is_named_after_the_device(device, name, cores, folder):
     assert machine.slug({"device_name": name, "cores": cores}, device) == folder
 
 
+def test_the_folder_is_known_before_anything_is_measured(row, monkeypatch):
+    monkeypatch.setattr(machine, "peaks", lambda device: pytest.fail("it was measured"))
+    (told,) = machine.named("cpu")
+    assert told == {name: row[name] for name in told}
+    assert machine.slug(told, "cpu") == machine.slug(row, "cpu")
+
+
 # The row of environments.csv -------------------------------------------------------------------------------------
 
 

@@ -42,11 +42,26 @@ def test_a_run_of_some_points_keeps_the_plan_of_all(sweep):
 
 def test_a_plan_that_cannot_be_read_is_refused(folder):
     assert record.load(folder).planned.empty
-    for text in ("measure,label\ndecode,retnet\n", ",".join(planned.TYPES) + "\ndecode,a,,two,,,,,,,,,\n", ""):
+    header, row = ",".join(planned.TYPES), "decode,a,,2,,,,,,,,,"
+    damage = {
+        "measure,label\ndecode,retnet\n": "1: column 'form' is missing, column 'batch_size' is missing",
+        "": "1: column 'measure' is missing",
+        header.replace("measure,label", "label,measure") + "\n": "1: the columns stand in another order than measure,",
+        f"{header}\n{row}\n{row.replace('2', 'two')}\n": "3: column batch_size: found 'two', expected a whole number",
+        f"{header}\n{row},\n": "2: 14 cells, but the header names 13",  # pandas takes the first for an index
+        f"{header}\n{row}\n{row[:-4]}": "3: the last line has no end, so the file was cut off",
+        f'{header}\n"{row}\n': "2: this is no line of CSV",
+    }
+    fix = f"remove it and write it anew with `python -m harness.planned {folder}`"
+    for text, told in damage.items():
         (folder / planned.FILE).write_text(text)
         for use in (lambda: record.load(folder), lambda: planned.merged(folder / planned.FILE, [])):
-            with pytest.raises(UserError, match=r"planned.csv: cannot be read; .* remove it"):
+            with pytest.raises(UserError) as refused:
                 use()
+            assert f"{folder / planned.FILE}:{told}" in str(refused.value)
+            assert str(refused.value).endswith(fix)
+    (folder / planned.FILE).write_text(f"{header}\r\n{row}\r\n\r\n")
+    assert list(record.load(folder).planned["batch_size"]) == [2], "line ends of another system and blank ones"
 
 
 def test_the_plan_of_kept_settings_can_be_written_later(folder):

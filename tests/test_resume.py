@@ -12,6 +12,7 @@ import pytest
 from harness import machine, record, worker
 from harness import sweep as sweeps
 from harness.errors import UserError
+from harness.writer import Writer
 from tests.fakes import point
 from tests.sweeping import counted, gone, until
 from tests.tree import ROOT
@@ -80,6 +81,21 @@ def test_a_wider_limit_runs_a_point_again(sweep):
     assert how(sweep(point(measure="hogs", limit_bytes=2**29))[0])[2:] == ["oom"]
     assert how(sweep(point(measure="hogs", limit_bytes=2**28))[0])[2:] == ["oom"]
     assert how(sweep(point(measure="hogs", limit_bytes=2**29 + 2**26))[0])[2:] == ["oom"] * 2
+
+
+def test_a_run_that_is_refused_has_not_measured_the_machine(sweep, tmp_path, monkeypatch, environment):
+    """Measuring takes every core for seconds, and another run may be timing its points just then."""
+    results, _ = sweep(*counted(tmp_path / "counts", 1))
+    folder = tmp_path / "tried" / results.device
+    asked = lambda work, device: pytest.fail("measured") if work is machine.environment else environment  # noqa: E731
+    monkeypatch.setattr(worker, "call", asked)
+    with Writer(folder), pytest.raises(UserError, match="another run, process"):
+        sweep(*counted(tmp_path / "counts", 2))
+    for name in ("planned.csv", "samples.csv"):
+        (folder / name).write_text("neither")
+        with pytest.raises(UserError, match=name):
+            sweep(*counted(tmp_path / "counts", 2))
+    assert (tmp_path / "counts").read_text().split() == ["0"]
 
 
 # What is too large ---------------------------------------------------------------------------------------------------

@@ -56,23 +56,10 @@ def test_a_rate_that_diverges_is_told_in_one_line(sweep):
     assert re.fullmatch(
         r"BadValue: the loss at step 3 is nan \(harness/child.py:\d+\)", results.points["reason"].iloc[0]
     )
-    for how in ("raises", "invents"):
+    for how in ("raises", "invents", "pretends"):
         _, told = sweep(point(measure=how))
         assert "Traceback" in told
-
-
-@pytest.mark.parametrize(
-    ("status", "reason", "told"),
-    [
-        ("error", "BadValue: the loss at step 7 is inf (harness/child.py:77)", "the loss at step 7 is inf"),
-        ("error", "BadValue: tuning_bits_per_byte is nan (harness/child.py:77)", "tuning_bits_per_byte is nan"),
-        ("error", "BadValue: token_ms is nan (harness/child.py:77)", None),  # a time is no training
-        ("error", "RuntimeError: the loss at step 7 is nan (models/aft.py:3)", None),
-        ("ok", "", None),
-    ],
-)
-def test_what_counts_as_diverged(status, reason, told):
-    assert progress.diverged(worker.Outcome(status, reason, 1.0)) == told
+        assert "diverged" not in told
 
 
 def test_a_combination_that_cannot_be_run_is_a_row_without_a_process(sweep):
@@ -97,8 +84,23 @@ def test_a_model_whose_forms_disagree_gets_no_other_number(sweep):
 
 
 def test_a_model_whose_forms_crash_gets_no_other_number_and_is_not_said_to_disagree(sweep):
-    results, _ = sweep(point(measure="forms", width=40), point(width=40))
+    results, _ = sweep(*(point(measure=name, width=width) for width in (40, 56) for name in ("forms", "good")))
     assert results.points["reason"][1].startswith("its forms could not be compared: NameError: name 'foo' is not")
+    assert results.points["reason"][3].startswith("its forms could not be compared: FormsDisagreement: it only sounds")
+
+
+def test_of_forms_that_were_compared_by_an_earlier_run_the_row_tells_whether_they_disagree(sweep):
+    """The next run knows no more of them than their rows."""
+    entries = {"label": "broken", "width": 48}, {"width": 40}, {"width": 56}
+    sweep(*(point(measure="forms", **entry) for entry in entries))
+    results, told = sweep(*(point(measure=name, **entry) for entry in entries for name in ("forms", "good")))
+    assert "3 points run, 3 were done before" in told
+    reasons = [reason.partition(" (")[0] for reason in results.points["reason"][3:]]
+    assert reasons == [
+        "its forms disagree: FormsDisagree: state differs by 0.5",
+        "its forms could not be compared: NameError: name 'foo' is not defined",
+        "its forms could not be compared: FormsDisagreement: it only sounds like it",
+    ]
 
 
 def test_a_model_is_measured_once_its_forms_agree(sweep, monkeypatch):

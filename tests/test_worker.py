@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from harness import child, worker
+from harness.measures import DISAGREE, DIVERGED
 from tests.fakes import Fake, point
 from tests.sweeping import until
 from tests.tree import ROOT
@@ -38,6 +39,9 @@ def test_rows_come_back_in_order():
         ("asks", "oom", r"RuntimeError: .*can't allocate memory.* \(tests/fakes.py:\d+\)"),
         ("declines", "not_applicable", "it has no state"),
         ("diverges", "error", r"BadValue: the loss at step 3 is nan \(harness/child.py:\d+\)"),
+        ("loses", "error", r"BadValue: tuning_bits_per_byte is inf \(harness/child.py:\d+\)"),
+        ("slips", "error", r"BadValue: token_ms is nan \(harness/child.py:\d+\)"),
+        ("pretends", "error", r"BadValue: the loss at step 3 is nan \(tests/fakes.py:\d+\)"),
         ("invents", "error", r"BadValue: the measure does not declare the metric 'invented' \(harness/child.py:\d+\)"),
     ],
 )
@@ -46,6 +50,22 @@ def test_a_failure_is_an_outcome(how, status, reason):
     assert outcome.status == status
     assert re.fullmatch(reason, outcome.reason), outcome.reason
     assert len(outcome.rows) == (how in ("raises", "segfaults", "exits"))  # what was sent before is kept
+
+
+@pytest.mark.parametrize(
+    ("how", "kind", "what"),
+    [
+        ("diverges", DIVERGED, "the loss at step 3 is nan"),
+        ("loses", DIVERGED, "tuning_bits_per_byte is inf"),
+        ("forms", DISAGREE, "state differs by 0.5"),
+        *((how, "", "") for how in ("slips", "pretends", "invents", "raises", "good")),  # a time is no training
+    ],
+)
+def test_the_process_tells_what_kind_of_failure_it_was(how, kind, what):
+    """And leaves the traceback out where a rate is too high: nothing is broken."""
+    outcome = run(how, label="broken")
+    assert (outcome.kind, outcome.what) == (kind, what)
+    assert ("Traceback" in outcome.output) == (kind != DIVERGED and how != "good")
 
 
 def test_a_hang_ends_at_its_limit():

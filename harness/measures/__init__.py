@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from harness.bench import Bench
 
 FOLDER = pathlib.Path(__file__).parent
+DISAGREE, DIVERGED = "disagree", "diverged"  # kinds of failures, as the process of a point tells them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +50,18 @@ class Progress:
 
 class NotApplicable(Exception):
     """Raised by a measure where the combination makes no sense; the text is the reason recorded."""
+
+
+class Failure(Exception):
+    """An error of ours. Where a sweep takes one kind unlike the others, `kind` is one of those above."""
+
+    kind = ""
+
+
+class FormsDisagree(Failure):
+    """Two forms of one model differ by more than rounding."""
+
+    kind = DISAGREE
 
 
 class Measure(Protocol):

@@ -14,7 +14,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from harness.measures import Metric, Progress, Sample
+from harness.measures import FormsDisagree, Metric, Progress, Sample
 from harness.point import Point
 
 if TYPE_CHECKING:
@@ -28,10 +28,6 @@ LAYERS, VOCABULARY, FFN_WIDTH = 2, 23, 24
 HEAD_SIZES = (8, 12, 16, 32, 64, 128)  # the first that the model accepts
 NOISE = 0.1  # added to each parameter
 TOLERANCES = {"float64": 1e-8, "float32": 1e-3}  # float32 only where the device has no float64
-
-
-class FormsDisagree(Exception):
-    """Two forms of one model differ by more than rounding."""
 
 
 class Measure:

@@ -15,7 +15,7 @@ class Claim:
 
     def judge(self, result_set: Any) -> Finding | None:
         named = result_set.environments["device_name"].fillna("").str.lower()
-        here = result_set.environments[[any(maker in name for maker in MAKERS) for name in named]]
+        here = result_set.environments[named.str.contains("|".join(MAKERS))]
         points = result_set.points
         done = points[points["environment"].isin(here["environment"]) & (points["status"] == "ok")]
         done = done[(done["model"] == "retnet") & done["measure"].isin(["training", "language"])]
