@@ -198,11 +198,12 @@ def show_results(
 @app.command()
 def validate(
     files: Annotated[list[pathlib.Path], typer.Argument(metavar="EXPERIMENT.yaml...", help="The files to check.")],
+    results: Results = pathlib.Path("results"),
 ) -> None:
     """Check experiment files down to each model's options, and warn of odd sizes; run nothing."""
     from harness import validation
 
-    if validation.refused(files):
+    if validation.refused(files, results):
         raise typer.Exit(2)
 
 
