@@ -100,6 +100,7 @@ CASES = (
     Bad("no budget", "300k", "0", 5, ("budget.parameters", "0 is out of range", "1,000")),
     Bad("no repeats", "repeats: 3", "repeats: 0", 16, ("repeats", "1 to 1,000")),
     Bad("negative seed", "[0, 4]", "[-1]", 17, ("seeds[0]", "-1", "0 to")),
+    Bad("a number for seeds", "[0, 4]", "3", 17, ("seeds: 3 is not a list", "[3] for this one", "[0, 1, 2] for three")),
     Bad("no rate", "[1e-3, 3e-3]", "0", 23, ("training.learning_rate", "0 is out of range", "above 0")),
     Bad("no time", "seconds: 20", "seconds: 0", 24, ("limits.seconds", "0 is out of range")),
     Bad("no memory", "2GiB", "1MiB", 24, ("limits.memory", "'1MiB' is out of range", "64MiB")),
