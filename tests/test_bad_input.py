@@ -194,6 +194,7 @@ def test_told(bad, tmp_path):
         ("seeds: [0, 4", 18, 7),
         ("seeds: [0, 4]]", 17, 14),
         ("\tseeds: 0", 17, 1),
+        ("seeds:\t[0]", 17, 7),
         ("seeds: @", 17, 8),
         ("seeds: !!x 1", 17, 8),
     ],
@@ -203,6 +204,7 @@ def test_not_yaml_is_told_by_line_and_column(new, line, column, tmp_path):
     message = refusal(path)
     assert message.startswith(f"{path}:{line}:{column}: this is not valid YAML: ")
     assert "\n" not in message
+    assert ("there is a tab here" in message and message.endswith("write spaces")) == ("\t" in new)
 
 
 @pytest.mark.parametrize(("text", "held"), [("# A?\n", "nothing"), ("# A?\n- 3\n", "[3]"), ("# A?\nhm\n", "'hm'")])
