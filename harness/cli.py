@@ -1,15 +1,13 @@
 """The command line, `python -m harness run|report|predict|gate|...`. Commands import what they need in time."""
 
-import contextlib
-import io
 import pathlib
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness import places
-from harness.errors import UserError, mistake
+from harness import ending, places
+from harness.errors import UserError
 
 if TYPE_CHECKING:
     from harness.experiment import Experiment
@@ -37,22 +35,8 @@ Results = Annotated[
 
 
 def main() -> None:
-    """Runs the command line. A mistake of the user's is told in a few lines and ends with exit code 2."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 has no gamma
-    try:
-        app(prog_name="python -m harness")
-    except UserError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        if (told := mistake(error)) is None:
-            raise
-        with contextlib.suppress(OSError):
-            sys.stdout.close()  # what it still holds of a full disk's output would be tried again at the end
-        print(told, file=sys.stderr)
-        sys.exit(2)
+    """Runs the command line."""
+    ending.run(lambda: app(prog_name="python -m harness"))
 
 
 @app.command()

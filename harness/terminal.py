@@ -9,7 +9,7 @@ from rich.table import Table
 
 import models
 from harness import document, measures, plugins
-from harness.errors import UserError, relative, unknown
+from harness.errors import CLOSED, UserError, relative, unknown
 from harness.experiment import Experiment
 from harness.point import Point
 from harness.quantity import tell_bytes, tell_count, tell_seconds
@@ -27,8 +27,16 @@ NOT_APPLICABLE = "not applicable: "
 WIDE = 150  # characters, where the output is no terminal
 
 
+class Terminal(Console):
+    """A console that ends the command where nobody reads it any more, with the exit code of one that SIGPIPE ends."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True  # what is closed on the way out tells nobody
+        raise SystemExit(CLOSED)
+
+
 def console() -> Console:
-    told = Console(markup=False, emoji=False, highlight=False)
+    told = Terminal(markup=False, emoji=False, highlight=False)
     if not told.is_terminal:
         told.width = WIDE
     return told

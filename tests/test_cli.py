@@ -1,6 +1,5 @@
 """The command line as people type it: quick help, what is printed, exit codes, and no traceback for a mistake."""
 
-import os
 import pathlib
 import resource
 import subprocess
@@ -228,22 +227,3 @@ def test_a_mistake_deep_inside_is_told_like_any_other(small, typed, monkeypatch)
     monkeypatch.setattr(machine, "resolve", damaged)
     code, printed, told = typed("run", small, "--dry-run")
     assert (code, printed, told) == (2, "", "results/x/points.csv:3: damaged\n")
-
-
-@pytest.mark.skipif(not pathlib.Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_what_cannot_be_printed_is_a_line_and_no_traceback():
-    with open("/dev/full", "w", encoding="utf-8") as full:
-        command = [sys.executable, "-m", "harness", "list", "machines"]
-        ended = subprocess.run(
-            command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
-        )
-    assert ended.returncode == 2
-    assert ended.stderr == "what is printed cannot be written, no space is left: make room, or print elsewhere\n"
-
-
-def test_a_terminal_without_greek_gets_a_question_mark():
-    plain = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"}
-    command = [sys.executable, "-m", "harness", "list", "figures"]
-    ended = subprocess.run(command, cwd=ROOT, env=plain, capture_output=True, timeout=60, check=False)
-    assert (ended.returncode, ended.stderr) == (0, b"")
-    assert b"?" in ended.stdout
