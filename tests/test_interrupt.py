@@ -25,7 +25,8 @@ def interrupted(process):
     os.killpg(process.pid, signal.SIGINT)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told.decode()
-    return "\n".join(line for line in told.decode().strip().splitlines() if not line.startswith("warning: "))
+    lines = [line for line in told.decode().splitlines() if not line.startswith("warning: ")]
+    return "\n".join(lines).strip()
 
 
 def has_server(process):
