@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness import ending, places
+from harness import ending, places, version
 from harness.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # loading what draws boxes is a third of the time that help takes
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 Overrides = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as budget.parameters=10M.")
@@ -37,6 +38,18 @@ Results = Annotated[
 def main() -> None:
     """Runs the command line."""
     ending.run(lambda: app(prog_name="python -m harness"))
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=version.tell, help="Show the version and the commit, and exit."
+        ),
+    ] = False,
+) -> None:
+    """What is asked for without a command."""
 
 
 @app.command()
