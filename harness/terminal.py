@@ -1,5 +1,6 @@
 """What the command line prints in tables: the plan of an experiment, and what the folders hold."""
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ FACTORS = {  # of a point, and what their columns are called
     "seed": "seed",
 }
 NOT_APPLICABLE = "not applicable: "
-WIDE = 150  # characters, where the output is no terminal
+WIDE = 150  # characters, where the output is no terminal and COLUMNS says nothing
 
 
 class Terminal(Console):
@@ -37,7 +38,8 @@ class Terminal(Console):
 
 def console() -> Console:
     told = Terminal(markup=False, emoji=False, highlight=False)
-    if not told.is_terminal:
+    columns = os.environ.get("COLUMNS", "")
+    if not told.is_terminal and not (columns.isdecimal() and int(columns)):
         told.width = WIDE
     return told
 

@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-from harness import corpus, machine, measures, places, record, terminal
+from harness import corpus, machine, measures, places, record, show, terminal
 from harness import run as runner
 from harness.errors import UserError
 from tests.commands import SMALL, called, mistake
@@ -157,6 +157,14 @@ def test_a_narrow_terminal_breaks_no_words(typed, monkeypatch, width):
     assert {"linear_attention", "transformer"} <= set(printed.replace(",", " ").split())
     assert max(map(len, printed.splitlines())) <= width
     assert ("- measure forms, model retnet" in printed) == (width == 40)
+
+
+@pytest.mark.parametrize(("columns", "width"), [("40", 40), ("95", 95), ("220", 220), ("0", 150), ("many", 150)])
+def test_what_is_no_terminal_is_as_wide_as_columns_says(typed, monkeypatch, committed, columns, width):
+    monkeypatch.setenv("COLUMNS", columns)
+    _, printed, _ = typed("list", "machines")
+    assert max(map(len, printed.splitlines())) == width
+    assert max(map(len, typed("show", committed / "smoke")[1].splitlines())) <= min(width, show.WIDE)
 
 
 def test_validate_tells_of_each_file(small, typed, tmp_path):
