@@ -1,15 +1,13 @@
 """The command line, `python -m harness run|report|predict|gate|...`. Commands import what they need in time."""
 
-import contextlib
-import io
 import pathlib
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness import places
-from harness.errors import UserError, mistake
+from harness import ending, places, version
+from harness.errors import UserError
 
 if TYPE_CHECKING:
     from harness.experiment import Experiment
@@ -21,6 +19,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # loading what draws boxes is a third of the time that help takes
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 Overrides = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as budget.parameters=10M.")
@@ -37,22 +36,20 @@ Results = Annotated[
 
 
 def main() -> None:
-    """Runs the command line. A mistake of the user's is told in a few lines and ends with exit code 2."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 has no gamma
-    try:
-        app(prog_name="python -m harness")
-    except UserError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        if (told := mistake(error)) is None:
-            raise
-        with contextlib.suppress(OSError):
-            sys.stdout.close()  # what it still holds of a full disk's output would be tried again at the end
-        print(told, file=sys.stderr)
-        sys.exit(2)
+    """Runs the command line."""
+    ending.run(lambda: app(prog_name="python -m harness"))
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=version.tell, help="Show the version and the commit, and exit."
+        ),
+    ] = False,
+) -> None:
+    """What is asked for without a command."""
 
 
 @app.command()
@@ -199,11 +196,12 @@ def show_results(
 @app.command()
 def validate(
     files: Annotated[list[pathlib.Path], typer.Argument(metavar="EXPERIMENT.yaml...", help="The files to check.")],
+    results: Results = pathlib.Path("results"),
 ) -> None:
     """Check experiment files down to each model's options, and warn of odd sizes; run nothing."""
     from harness import validation
 
-    if validation.refused(files):
+    if validation.refused(files, results):
         raise typer.Exit(2)
 
 

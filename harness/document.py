@@ -137,6 +137,8 @@ def parse(text: str, file: str, flag: str | None = None, below: Path = ()) -> tu
         mark = error.problem_mark or error.context_mark
         place = flag or (f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file)
         told = "; ".join(part for part in (error.context, error.problem) if part)
+        if mark and mark.buffer is not None and mark.buffer[mark.pointer : mark.pointer + 1] == "\t":
+            told = "there is a tab here, and only spaces indent a line or part a key from its value; write spaces"
         raise UserError(f"{place}: this is not valid YAML: {told}") from None
     except RecursionError:
         raise UserError(f"{flag or file}: this is nested too deeply for an experiment") from None

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+CLOSED = 128 + 13  # the exit code that shells give a tool which SIGPIPE ends: nobody reads what it prints
+
 
 class UserError(Exception):
     """A mistake that the user can mend. Its text is ready to print; the command line prints it and exits with 2."""

@@ -99,8 +99,18 @@ def of_memory(points: Iterable[Point]) -> str | None:
     if not large:
         return None
     most, point = max(large, key=lambda pair: pair[0])
-    sized = f"{point.measure} of {point.label}"
+    counted = f"{len(large)} points are" if len(large) > 1 else "1 point is"
     return (
-        f"warning: {len(large)} points are predicted to need more than this machine's {tell_bytes(there)}, up to "
-        f"{tell_bytes(most)} ({sized}): sweep smaller sizes, or set limits.memory to have them stopped in time"
+        f"warning: {counted} predicted to need more than this machine's {tell_bytes(there)}, up to {tell_bytes(most)} "
+        f"({point.measure} of {point.label}): {_of_limit(point.limit_bytes, there)}"
     )
+
+
+def _of_limit(limit: int | None, there: int) -> str:
+    """What is to be done about points that memory will not do for."""
+    if limit is None:
+        return "sweep smaller sizes, or set limits.memory to have them stopped in time"
+    if limit < there:
+        return f"limits.memory stops what passes {tell_bytes(limit)}; for numbers of them sweep smaller sizes"
+    told = f"sweep smaller sizes, or lower limits.memory from {tell_bytes(limit)}"
+    return f"{told} to less than there is, to have them stopped in time"

@@ -81,10 +81,10 @@ def environment(device: str) -> Iterator[dict[str, Any]]:
         "torch": torch.__version__,
         "blas": _found(r"BLAS_INFO=(\w+)", torch.__config__.show()) or "unknown",
         "cuda": torch.version.cuda,
-        "triton": _version("triton"),
+        "triton": version("triton"),
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "clock_mhz": telemetry.cpu_mhz(),
-        **_commit(),
+        **commit(),
     }
     if device == "cuda":
         row |= _cuda()
@@ -140,7 +140,7 @@ def _host() -> str:
         return digest([platform.node(), uuid.getnode()])
 
 
-def _commit() -> dict[str, str | None]:
+def commit() -> dict[str, str | None]:
     """The commit of the harness, where its folder is a git checkout, and whether its sources differ from it."""
     if _output("git", "-C", str(ROOT), "rev-parse", "--show-toplevel") != str(ROOT):
         return {"commit": None, "dirty": None}
@@ -156,7 +156,7 @@ def _output(*command: str) -> str:
         return ""
 
 
-def _version(package: str) -> str | None:
+def version(package: str) -> str | None:
     from importlib import metadata
 
     try:

@@ -46,6 +46,32 @@ def _row(point: Point, rate: float | None) -> dict[str, Any]:
     return {name: rate if name == RATE else getattr(point, name) for name in TYPES}
 
 
+def counted(seeds: Sequence[int], points: Sequence[Point]) -> str:
+    """How many points these are with all that follow from their trials, as the pages count them, and what is among."""
+    from harness import plan
+
+    more = len(plan.further(seeds, points))
+    barred = sum(point.not_applicable is not None for point in points)
+    among = [f"{more} further seed{'s' if more > 1 else ''} at the rates that trials choose"] if more else []
+    among += [f"{barred} not applicable"] if barred else []
+    told = f"{len(points) + more} planned points"
+    return f"{told}, among them {' and '.join(among)}" if among else told
+
+
+def unknown(folder: pathlib.Path, experiment: "Experiment") -> int:
+    """How many points an experiment plans that the plan kept in a results folder does not have.
+
+    Raises UserError where the folder cannot be read.
+    """
+    from harness import plan
+
+    path, devices = folder / FILE, csvfile.read(folder / "points.csv", "points").frame["device"]
+    if not path.exists() or devices.empty:
+        return 0
+    told = rows(experiment.seeds, plan.points(experiment, str(devices.iloc[-1])))
+    return len(merged(path, told).splitlines()) - len(path.read_text(encoding="utf-8").splitlines())
+
+
 def merged(path: pathlib.Path, told: Iterable[Mapping[str, Any]]) -> str:
     """The file with these rows added, each once."""
     load(path.parent)  # refuses what is no such file

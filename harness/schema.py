@@ -54,6 +54,14 @@ def _several(given: list[Any]) -> list[Any]:
     return _some(given)
 
 
+def _listed(given: Any) -> Any:
+    """One seed is a list of one: a bare 3 would be read as three of them."""
+    if not isinstance(given, list):
+        fix = f"write [{shown(given)}] for this one seed, or name each, such as [0, 1, 2] for three seeds"
+        raise ValueError(f"{shown(given)} is not a list: {fix}")
+    return given
+
+
 AS_LIST = BeforeValidator(lambda given: given if isinstance(given, list) else [given])
 SEVERAL = AfterValidator(_several)
 SOME = AfterValidator(_some)  # entries that are the same are told by `harness.checks`
@@ -192,7 +200,7 @@ class Settings(Part):
     measures: Annotated[list[Annotated[MeasureEntry, _named("measure", measures.names)]], SOME]
     repeats: Annotated[int, _within(quantity.count, 1, 1_000)] = 5
     precision: Annotated[float, _within(quantity.number, 1e-4, 1)] = 0.02
-    seeds: Annotated[list[Seed], AS_LIST, SEVERAL] = [0]
+    seeds: Annotated[list[Seed], BeforeValidator(_listed), SEVERAL] = [0]
     corpus: Annotated[Text, BeforeValidator(_pair)] | None = None
     training: Training | None = None
     limits: Limits = Limits()

@@ -76,10 +76,11 @@ def folders(place: pathlib.Path | None, results: pathlib.Path) -> list[pathlib.P
     there = record.folders(results)
     if found := [folder for folder in there if folder.parent.name == name]:
         return found
+    known = sorted({folder.parent.name for folder in there})
     if place.is_file():
         fix = f"`python -m harness run {place}` makes some, and --results names another folder to look in"
-        raise UserError(f"{place}: there are no results of this experiment in {results}; {fix}")
-    known = sorted({folder.parent.name for folder in there})
+        told = f"there are no results of this experiment in {results}, but of {listed(known)}"
+        raise UserError(f"{place}: {told}; {fix}")
     raise UserError(f"{place}: there is no such folder or file; {unknown('experiment', name, known)}")
 
 

@@ -1,4 +1,4 @@
-"""The table that a run ends with: for each model how its points went, and the first metric of each measure."""
+"""The table that a run ends with: for each model how its points went, and what each measure lists first."""
 
 import pandas as pd
 from rich.console import Console
@@ -8,26 +8,40 @@ from harness.measures import Metric
 from harness.quantity import tell_bytes
 from harness.tables import STATUSES
 
+NOTHING = "-"
+
 
 def tell(results: record.ResultSet, configurations: list[str], console: Console) -> None:
     """Prints one line per model over the points of these configurations."""
     points = record.current(results.points)
     points = points[points["configuration"].isin(configurations)]
-    heads = {name: head for name in dict.fromkeys(points["measure"]) if (head := _headline(name))}
-    table = terminal.table("", "model", "points", *(f"{name}\n{metric.unit}" for name, (_, metric) in heads.items()))
-    for label, rows in points.groupby("label", sort=False):
+    heads = [(measure, *head) for measure in dict.fromkeys(points["measure"]) for head in _headlines(measure)]
+    models = list(points.groupby("label", sort=False))
+    columns: dict[str, list[str]] = {}
+    for measure, name, metric in heads:
+        cells = [_range(results.samples, rows[rows["measure"] == measure], name, metric) for _, rows in models]
+        alone = [each for each, _, _ in heads].count(measure) == 1
+        if alone or set(cells) != {NOTHING}:
+            unit = "" if metric.unit == "1" else f", {metric.unit}"
+            columns[f"{measure}\n{metric.unit if alone else name + unit}"] = cells
+    table = terminal.table("", "model", "points", *columns)
+    for i, (label, rows) in enumerate(models):
         counts = rows["status"].value_counts()
         told = ", ".join(f"{counts[status]} {status}" for status in STATUSES if status in counts)
-        cells = [_range(results.samples, rows[rows["measure"] == name], *head) for name, head in heads.items()]
-        table.add_row(str(label), told, *cells)
+        table.add_row(str(label), told, *(cells[i] for cells in columns.values()))
     console.print(table)
 
 
-def _headline(measure: str) -> tuple[str, Metric] | None:
-    """The first metric of which more or less is better. The forms have none: they agree, or their status says it."""
+def _headlines(measure: str) -> list[tuple[str, Metric]]:
+    """The first metric of which more or less is better, and those before it, which the measure is more for.
+
+    The forms have none: they agree, or their status says it.
+    """
     if measure == plan.FORMS or measure not in measures.names():
-        return None
-    return next(((name, metric) for name, metric in measures.load(measure).metrics.items() if metric.better), None)
+        return []
+    metrics = list(measures.load(measure).metrics.items())
+    first = next((i for i, (_, metric) in enumerate(metrics) if metric.better), -1)
+    return metrics[: first + 1]
 
 
 def _range(samples: pd.DataFrame, rows: pd.DataFrame, name: str, metric: Metric) -> str:
@@ -38,7 +52,7 @@ def _range(samples: pd.DataFrame, rows: pd.DataFrame, name: str, metric: Metric)
     mine = mine[mine["length"].isna() | (mine["length"] == trained)]  # others are for the pages
     medians = mine.groupby("point")["value"].median()
     if medians.empty:
-        return "-"
+        return NOTHING
     low, high = short(medians.min(), metric.unit), short(medians.max(), metric.unit)
     return low if low == high else f"{low} to {high}"
 

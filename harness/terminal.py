@@ -1,5 +1,6 @@
 """What the command line prints in tables: the plan of an experiment, and what the folders hold."""
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from rich.table import Table
 
 import models
 from harness import document, measures, plugins
-from harness.errors import UserError, relative, unknown
+from harness.errors import CLOSED, UserError, relative, unknown
 from harness.experiment import Experiment
 from harness.point import Point
 from harness.quantity import tell_bytes, tell_count, tell_seconds
@@ -24,12 +25,21 @@ FACTORS = {  # of a point, and what their columns are called
     "seed": "seed",
 }
 NOT_APPLICABLE = "not applicable: "
-WIDE = 150  # characters, where the output is no terminal
+WIDE = 150  # characters, where the output is no terminal and COLUMNS says nothing
+
+
+class Terminal(Console):
+    """A console that ends the command where nobody reads it any more, with the exit code of one that SIGPIPE ends."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True  # what is closed on the way out tells nobody
+        raise SystemExit(CLOSED)
 
 
 def console() -> Console:
-    told = Console(markup=False, emoji=False, highlight=False)
-    if not told.is_terminal:
+    told = Terminal(markup=False, emoji=False, highlight=False)
+    columns = os.environ.get("COLUMNS", "")
+    if not told.is_terminal and not (columns.isdecimal() and int(columns)):
         told.width = WIDE
     return told
 
@@ -56,7 +66,7 @@ def rows(out: Console, title: str, columns: tuple[str, ...], cells: Iterable[tup
 
 def plan(experiment: Experiment, points: list[Point], seeds: Sequence[int]) -> None:
     """The points, the sizes that each model was given, and predictions of time and memory, training at `seeds`."""
-    from harness import hardware, predict
+    from harness import hardware, planned, predict
     from harness import plan as planning
 
     out = console()
@@ -64,15 +74,15 @@ def plan(experiment: Experiment, points: list[Point], seeds: Sequence[int]) -> N
     sizes = ("model", "width", "layers", "heads", "ffn width", "parameters", "of the budget")
     rows(out, "Sizes", sizes, dict.fromkeys(_sizes(point) for point in points))
     rows(out, "Points", (*FACTORS.values(), "trains", "seconds", "memory"), map(_planned, points))
-    further = planning.further(seeds, points)
-    later, more = sum(map(predict.seconds, further)), len(further)
+    later = sum(map(predict.seconds, planning.further(seeds, points)))
     seconds = tell_seconds(sum(map(predict.seconds, points)) + later)
-    out.print(f"{len(points)}{f' and {more}' if more else ''} points, roughly {seconds} in all.")
-    if more:
-        told = f"{tell_seconds(later)} and the last {more} are further seeds"
-        out.print(f"Of that, {told}, trained at each model's best learning rate.")
+    out.print(f"{planned.counted(seeds, points)}; roughly {seconds} in all{_of_that(later)}.", soft_wrap=True)
     described = ", ".join(sorted({hardware.here(point.device).title for point in points}))
     out.print(f"Times and memory are predictions for: {described}. `python -m harness predict` tells what bounds them.")
+
+
+def _of_that(later: float) -> str:
+    return f", {tell_seconds(later)} of that for further seeds, which the table leaves out" if later else ""
 
 
 def _planned(point: Point) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ def runner(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
     from harness import cli, foresight
 
     monkeypatch.setattr(foresight, "of_load", lambda: None)
+    monkeypatch.delenv("COLUMNS", raising=False)
 
     def run(*words: object) -> Ended:
         monkeypatch.setattr(sys, "argv", ["harness", *map(str, words)])

@@ -15,6 +15,7 @@ from tests.test_bad_input import GOOD, refusal, written
         ("models.0.gamma=none", ("models[0] is 'retnet'", "set models[0] as a whole")),
         ("repeats", ("key=value", "budget.parameters=10M")),
         ("seeds=[1", ("not valid YAML",)),
+        ("seeds=3", ("seeds", "write [3] for this one seed")),
         ("models.1=retnet", ("models[1]", "the same as models[0]")),
         ("models=!!bool maybe", ("models", "'maybe' cannot be read as bool", "no tag such as !!bool")),
         ("limits={seconds: 1, seconds: 2}", ("limits.seconds", "given twice")),

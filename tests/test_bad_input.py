@@ -100,6 +100,7 @@ CASES = (
     Bad("no budget", "300k", "0", 5, ("budget.parameters", "0 is out of range", "1,000")),
     Bad("no repeats", "repeats: 3", "repeats: 0", 16, ("repeats", "1 to 1,000")),
     Bad("negative seed", "[0, 4]", "[-1]", 17, ("seeds[0]", "-1", "0 to")),
+    Bad("a number for seeds", "[0, 4]", "3", 17, ("seeds: 3 is not a list", "[3] for this one", "[0, 1, 2] for three")),
     Bad("no rate", "[1e-3, 3e-3]", "0", 23, ("training.learning_rate", "0 is out of range", "above 0")),
     Bad("no time", "seconds: 20", "seconds: 0", 24, ("limits.seconds", "0 is out of range")),
     Bad("no memory", "2GiB", "1MiB", 24, ("limits.memory", "'1MiB' is out of range", "64MiB")),
@@ -193,6 +194,7 @@ def test_told(bad, tmp_path):
         ("seeds: [0, 4", 18, 7),
         ("seeds: [0, 4]]", 17, 14),
         ("\tseeds: 0", 17, 1),
+        ("seeds:\t[0]", 17, 7),
         ("seeds: @", 17, 8),
         ("seeds: !!x 1", 17, 8),
     ],
@@ -202,6 +204,7 @@ def test_not_yaml_is_told_by_line_and_column(new, line, column, tmp_path):
     message = refusal(path)
     assert message.startswith(f"{path}:{line}:{column}: this is not valid YAML: ")
     assert "\n" not in message
+    assert ("there is a tab here" in message and message.endswith("write spaces")) == ("\t" in new)
 
 
 @pytest.mark.parametrize(("text", "held"), [("# A?\n", "nothing"), ("# A?\n- 3\n", "[3]"), ("# A?\nhm\n", "'hm'")])

@@ -88,12 +88,29 @@ def test_more_memory_than_there_is_is_warned_of(monkeypatch):
     found = of(points(), "decode")
     assert foresight.of_memory(found) is None
     needed = sorted(map(predict.memory_bytes, found))
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: types.SimpleNamespace(total=needed[-1] - 1))
-    told = foresight.of_memory(found)
-    assert told is not None
-    assert f"{sum(size > needed[-1] - 1 for size in needed)} points are predicted to need more than" in told
-    assert "decode of " in told
+    for there, many in ((needed[-1] - 1, "1 point is"), (needed[0] - 1, f"{len(found)} points are")):
+        monkeypatch.setattr(psutil, "virtual_memory", lambda there=there: types.SimpleNamespace(total=there))
+        told = foresight.of_memory(found)
+        assert told is not None
+        assert told.startswith(f"warning: {many} predicted to need more than this machine's ")
+        assert "(decode of " in told
     assert foresight.of_memory(of(points(device="cuda"), "decode")) is None, "the memory of another device"
+
+
+@pytest.mark.parametrize(
+    ("limit", "advice"),
+    [
+        (None, "sweep smaller sizes, or set limits.memory to have them stopped in time"),
+        (3 * 2**20, "limits.memory stops what passes 3 MiB; for numbers of them sweep smaller sizes"),
+        (2**22, "sweep smaller sizes, or lower limits.memory from 4 MiB to less than there is, to have them stopped"),
+        (2**31, "sweep smaller sizes, or lower limits.memory from 2 GiB to less than there is, to have them stopped"),
+    ],
+)
+def test_a_limit_of_memory_that_is_set_is_not_advised_again(limit, advice, monkeypatch):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: types.SimpleNamespace(total=2**22))
+    told = foresight.of_memory(dataclasses.replace(each, limit_bytes=limit) for each in of(points(), "decode"))
+    assert told is not None
+    assert f"): {advice}" in told
 
 
 def test_a_folder_keeps_how_much_there_is_to_train_on(tmp_path):
@@ -134,7 +151,8 @@ def test_validate_warns_of_what_no_machine_changes(tmp_path, typed, monkeypatch)
     odd.write_text(SMALL.replace("[noop]", "[language]") + training + "budget: {parameters: 5M}\n", encoding="utf-8")
     usual.write_text(SMALL + "budget: {parameters: 80k}\n", encoding="utf-8")
     code, printed, told = typed("validate", odd, usual)
-    assert (code, printed) == (0, f"{odd}: ok, 4 points\n{usual}: ok, 4 points\n")
+    assert (code, len(printed.splitlines())) == (0, 2)
+    assert all(f"{file}: ok, 4 planned points; " in printed for file in (odd, usual))
     widths, passes = told.splitlines()
     assert widths.startswith(f"{odd}: warning: feed-forward widths are far from the usual 2 to 4 times")
     assert passes.startswith(f"{odd}: warning: 1,000 training tokens are 10.1 passes over 99 bytes")

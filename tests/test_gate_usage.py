@@ -1,5 +1,6 @@
 """The gate's command line: what it refuses, and that Ctrl-C leaves nothing behind."""
 
+import io
 import pathlib
 import signal
 
@@ -12,6 +13,7 @@ from harness.gate import command
 from harness.gate.decision import Rules
 from tests.gating import git, repository, started
 from tests.sweeping import gone, until
+from tests.tree import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -30,22 +32,36 @@ def still(tmp_path_factory):
             {"rules": Rules(pairs=7, most=6)},
             "--most-pairs 6: this is out of range; allowed is at least as many as --p",
         ),
-        ({"seconds": 0.0}, "--seconds 0: this is out of range; allowed is above 0"),
-        ({"seconds": float("inf")}, "--seconds inf: this is out of range; allowed is above 0, at most 86400, a day"),
+        (
+            {"seconds": 10.0},
+            "--seconds 10: this is out of range; allowed is 30, within which one point gets 5 pairs, to 8",
+        ),
+        (
+            {"rules": Rules(pairs=13)},
+            "--seconds 60: this is out of range; allowed is 62, within which one point gets 13",
+        ),
+        ({"seconds": float("nan")}, "--seconds nan: this is out of range; allowed is 30"),
+        ({"seconds": float("inf")}, "--seconds inf: this is out of range; allowed is 30, within"),
         ({"threads": 0}, "--threads 0: this is out of range; allowed is 1 to"),
         ({"threads": 5000}, "--threads 5000: this is out of range; allowed is 1 to"),
         ({"accepted": pathlib.Path("nowhere.yaml")}, "--accepted nowhere.yaml: there is no such file"),
+        ({"accepted": ROOT / "CITATION.cff"}, "allowed is one key, `accepted:`, with a list"),
         ({"file": "tny.yaml"}, "tny.yaml: there is no such file; did you mean"),
     ],
 )
 def test_bad_usage_is_told(still, changed, wanted):
-    """In this process, which has torch loaded; the command line turns each of these into exit code 2."""
+    """In this process, which has torch loaded; the command line turns each of these into exit code 2.
+
+    All of it comes before the first line, which says what is compared: what follows takes its time.
+    """
     told = {"base": "HEAD", "head": None, "only": [], "rules": Rules(), "seconds": 60.0, "device": "cpu"}
     told |= {"threads": 1, "changed": False, "accepted": None} | changed
     told["file"] = still / "experiments" / changed.get("file", "tiny.yaml")
+    printed = io.StringIO()
     with pytest.raises(UserError) as error:
-        command.gate(command.Asked(**told), Console(quiet=True), still)
+        command.gate(command.Asked(**told), Console(file=printed), still)
     assert wanted in str(error.value)
+    assert printed.getvalue() == ""
     assert len(git(still, "worktree", "list").splitlines()) == 1
 
 

@@ -150,7 +150,7 @@ def test_the_commit_is_the_checkout_s(monkeypatch, tmp_path):
         subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *command], cwd=tmp_path, check=True)
 
     monkeypatch.setattr(machine, "ROOT", tmp_path.resolve())
-    assert machine._commit() == {"commit": None, "dirty": None}
+    assert machine.commit() == {"commit": None, "dirty": None}
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "one.py").write_text("a = 1\n")
     git("init", "--quiet")
@@ -158,10 +158,10 @@ def test_the_commit_is_the_checkout_s(monkeypatch, tmp_path):
     git("commit", "--quiet", "-m", "first")
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "points.csv").write_text("written by the run itself")
-    clean = machine._commit()
+    clean = machine.commit()
     assert (len(clean["commit"]), clean["dirty"]) == (40, "false")
     (tmp_path / "models" / "one.py").write_text("a = 2\n")
-    assert machine._commit() == {"commit": clean["commit"], "dirty": "true"}
+    assert machine.commit() == {"commit": clean["commit"], "dirty": "true"}
 
 
 # Sources ---------------------------------------------------------------------------------------------------------

@@ -5,12 +5,15 @@ import dataclasses
 import pandas as pd
 import pytest
 
-from harness import experiment, plan, planned, record
+from harness import corpus, experiment, plan, planned, predict, record
 from harness.errors import UserError
 from harness.point import Training
+from harness.quantity import tell_bytes
 from reports import figures, pages, provenance, rows, unrun
 from tests.commands import SMALL
 from tests.fakes import point
+from tests.folders import commit
+from tests.planning import TEXT
 from tests.report_data import Builder
 from tests.tree import ROOT
 
@@ -92,6 +95,48 @@ def test_committed_folders_hold_the_plan_of_their_settings(committed):
         here = place.relative_to(committed.parent)
         assert planned.merged(place / planned.FILE, told) == kept, f"run `python -m harness.planned {here}`"
         assert len(results.planned) >= len(rows.current(results.points)), here
+
+
+# Told before a run -----------------------------------------------------------------------------------------------
+
+
+def test_validate_and_a_dry_run_count_what_the_pages_do(typed, tmp_path, monkeypatch):
+    """Also what follows from trials: the pages tell of each that was not run."""
+    monkeypatch.setattr(corpus, "training_bytes", lambda name: 10**9)
+    asked, text = tmp_path / "asked.yaml", TEXT.replace("sweep: {", "sweep: {gamma: [none, single], ")
+    asked.write_text(text, encoding="utf-8")
+    loaded = experiment.load(asked)
+    one = result_set(lambda each: False, plan.points(loaded, "cpu"), loaded.seeds)
+    assert unrun.counted(one) == "54 of 54 planned points have no row"
+    counted = "54 planned points, among them 8 further seeds at the rates that trials choose and 2 not applicable; "
+    code, printed, told = typed("validate", asked, "--results", tmp_path)
+    assert (code, told) == (0, "")
+    needed = tell_bytes(max(map(predict.memory_bytes, plan.points(loaded, "cpu"))))
+    assert (
+        printed == f"{asked}: ok, {counted}the largest is predicted to need {needed} (`run --dry-run` tells of each)\n"
+    )
+    code, printed, _ = typed("run", asked, "--dry-run", "--device", "cpu")
+    assert (code, f"\n{counted}roughly " in printed) == (0, True)
+    more = typed("validate", ROOT / "experiments/triangle_gpu.yaml", "--results", tmp_path)[1]
+    assert "ok, 90 planned points, among them 10 further seeds at the rates that trials choose; 5 more on cuda" in more
+
+
+def test_validate_tells_what_results_were_not_planned_with(typed, tmp_path):
+    asked, place = tmp_path / "asked.yaml", tmp_path / "results" / "asked" / "cpu-made-up"
+    asked.write_text(SMALL, encoding="utf-8")
+    assert typed("validate", asked, "--results", tmp_path / "results")[2] == ""
+    commit(place, 1)
+    planned.keep(place, experiment.load(asked))
+    assert typed("validate", asked, "--results", tmp_path / "results")[2] == ""
+    asked.write_text(SMALL.replace("aft,", "aft, rwkv,"), encoding="utf-8")
+    code, _, told = typed("validate", asked, "--results", tmp_path / "results")
+    plans = f"it plans 2 points more than the results in {place} were run with; the pages count them from the next run"
+    assert (code, told) == (0, f"{asked}: {plans} there on\n")
+    asked.write_text(SMALL.replace("aft, ", ""), encoding="utf-8")
+    assert typed("validate", asked, "--results", tmp_path / "results")[2] == "", "what was planned once stays planned"
+    (place / planned.FILE).write_text("damaged")
+    code, _, told = typed("validate", asked, "--results", tmp_path / "results")
+    assert (code, "planned.csv: cannot be read" in told) == (0, True), "that the file can be run stands"
 
 
 # Told by the pages -----------------------------------------------------------------------------------------------

@@ -1,11 +1,16 @@
 """Energy by a counter, and the harness's own error on work whose answer is known."""
 
 import dataclasses
+import io
+import re
+import types
 
 import numpy as np
+import pandas as pd
 import pytest
+from rich.console import Console
 
-from harness import measures, telemetry, worker
+from harness import measures, summary, telemetry, worker
 from harness.bench import Bench
 from harness.measures import NotApplicable, self_test
 from tests import tiny
@@ -71,6 +76,23 @@ def test_the_harness_is_right_about_what_is_known():
     assert outcome.status == "ok", outcome.reason
     assert -0.001 < min(values(rows, "time_error")) < 0.01
     assert abs(np.median(values(rows, "memory_error"))) < 0.01
+
+
+def test_a_run_ends_with_the_errors_and_not_with_a_speed_alone():
+    """In columns of their own; those that this device does not have are left out."""
+    row = {"configuration": "c", "point": "p", "measure": "self_test", "label": "retnet", "status": "ok", "role": None}
+    points = pd.DataFrame([row | dict.fromkeys(("width", "layers", "heads"), 3) | {"training_sequence_length": None}])
+    points = pd.concat([points, points.assign(configuration="d", point="q", measure="training")])
+    values = {"time_error": [3e-5, 2e-5, 9.0], "memory_error": [-0.01], "product_flops_per_second": [1e9]}
+    samples = [{"metric": name, "value": value} for name, each in values.items() for value in each]
+    samples = [{"point": "p", "bucket": None, "length": None} | each for each in samples]
+    samples.append(samples[0] | {"point": "q", "metric": "tokens_per_second", "value": 7.0})
+    results, out = types.SimpleNamespace(points=points, samples=pd.DataFrame(samples)), io.StringIO()
+    summary.tell(results, ["c", "d"], Console(file=out, width=200))
+    measured, head, told = (re.split("  +", line.strip()) for line in out.getvalue().splitlines()[-3:])
+    assert measured == [*["self_test"] * 3, "training"]
+    assert head == ["model", "points", "time_error", "memory_error", "product_flops_per_second, FLOP/s", "tokens/s"]
+    assert told == ["retnet", "2 ok", "3e-05", "-0.01", "1,000,000,000", "7"]
 
 
 def test_a_stopwatch_that_is_off_is_told(only_tiny, monkeypatch):

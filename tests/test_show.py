@@ -126,9 +126,7 @@ def test_what_is_not_there_is_told(results, refused, monkeypatch):
     )
     assert "did you mean 'one'?" in told
     told = refused("show", "new.yaml")
-    assert told.startswith(
-        "new.yaml: there are no results of this experiment in results; `python -m harness run new.yaml`"
-    )
+    assert told.startswith("new.yaml: there are no results of this experiment in results, but of one, two; `python -m")
     assert refused("show", "empty").startswith("empty: there are no results in this folder; name a folder such as")
     csv = "results/one/cpu-made-up/points.csv"
     assert refused("show", csv).rstrip().endswith("name a folder such as results/one/cpu-made-up")

@@ -73,17 +73,8 @@ def load(path: pathlib.Path, root: pathlib.Path, base: str, rows: list[tuple[str
 
     `rows` are the points there are. Raises UserError, with every problem and its line, for a file that is wrong.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        return Accepted()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
-    data, places = document.parse(text, str(path))
-    told = document.Document(str(path), "", data if isinstance(data, dict) else {}, places)
-    entries = _entries(told, data, rows)
     holding, notes = [], []
-    for place, entry in entries:
+    for place, entry in _entries(path, rows):
         ended = _ended(entry, root, base)
         if ended:
             notes.append(f"{place}: does not hold here: {ended}")
@@ -92,21 +83,36 @@ def load(path: pathlib.Path, root: pathlib.Path, base: str, rows: list[tuple[str
     return Accepted(tuple(holding), tuple(notes))
 
 
-def _entries(told: document.Document, data: Any, rows: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, Entry]]:
+def check(path: pathlib.Path) -> None:
+    """Raises UserError for what is wrong with a file whatever points there are."""
+    _entries(path, None)
+
+
+def _entries(path: pathlib.Path, rows: list[tuple[str, dict[str, Any]]] | None) -> list[tuple[str, Entry]]:
+    """Each with its place; `rows` are the points that they may name, where these are known."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
+    data, places = document.parse(text, str(path))
+    told = document.Document(str(path), "", data if isinstance(data, dict) else {}, places)
     if data is None:
         return []
     if not isinstance(data, dict) or set(data) != {"accepted"} or not isinstance(data["accepted"], list | None):
         raise UserError(f"{told.file}: the file holds {shown(data)}; allowed is one key, `accepted:`, with a list")
     found, problems = [], []
     for i, given in enumerate(data["accepted"] or []):
-        path: document.Path = ("accepted", i)
+        at: document.Path = ("accepted", i)
         try:
             entry = Entry.model_validate(given)
         except pydantic.ValidationError as error:
-            problems += [_problem(each, told, path) for each in error.errors()]
+            problems += [_problem(each, told, at) for each in error.errors()]
             continue
-        problems += [told.problem((*path, key), text) for key, text in _wrong(entry, rows)]
-        found.append((told.place(path), entry))
+        wrong = _wrong(entry) + ([] if rows is None else _unknown(entry, rows))
+        problems += [told.problem((*at, key), text) for key, text in wrong]
+        found.append((told.place(at), entry))
     refuse(problems)
     return found
 
@@ -128,13 +134,9 @@ def _problem(error: Any, told: document.Document, path: document.Path) -> Proble
     return told.problem(where, text)
 
 
-def _wrong(entry: Entry, rows: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, str]]:
-    """What the keys of one entry must satisfy together: key and text of each problem."""
+def _unknown(entry: Entry, rows: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, str]]:
+    """What one entry names and no point has."""
     found = []
-    if (entry.point is None) == (entry.model is None):
-        found.append(("point", "name either a point or a model"))
-    if entry.point is not None and entry.measure is not None:
-        found.append(("measure", "a point has its measure; remove one of them"))
     there = {"point": {key for key, _ in rows}, **{k: {row[k] for _, row in rows} for k in ("model", "measure")}}
     for name, known in there.items():
         given = getattr(entry, name)
@@ -142,6 +144,16 @@ def _wrong(entry: Entry, rows: list[tuple[str, dict[str, Any]]]) -> list[tuple[s
             guess = nearest(given, known)
             hint = f"; did you mean {guess!r}?" if guess else ""
             found.append((name, f"neither side has the {name} {given!r}{hint}"))
+    return found
+
+
+def _wrong(entry: Entry) -> list[tuple[str, str]]:
+    """What the keys of one entry must satisfy together: key and text of each problem."""
+    found = []
+    if (entry.point is None) == (entry.model is None):
+        found.append(("point", "name either a point or a model"))
+    if entry.point is not None and entry.measure is not None:
+        found.append(("measure", "a point has its measure; remove one of them"))
     if entry.metric not in (TIME, *METRICS):
         found.append(("metric", unknown("metric", entry.metric, (TIME, *METRICS))))
     elif entry.metric == TIME and (entry.factor is None or not 1 < entry.factor <= MOST_FACTOR):

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from rich.console import Console
 
-from harness import experiment, filters
+from harness import experiment, filters, plan
 from harness.child import ROOT, cores
 from harness.errors import UserError
 from harness.gate import accepted, cases, compare, control, exact, processes, report, trees
@@ -23,6 +23,7 @@ from harness.gate.decision import EXIT_CODES, FEWEST, NOTHING, Rules
 
 MOST_LIMIT = 10.0
 MOST_SECONDS = 86_400.0
+LEAST_SECONDS, PAIR_SECONDS = 10.0, 4.0  # to survey two small trees, and for a pair of one point: 6 and 3 on two cores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Asked:
 
     def check(self) -> None:
         """Raises UserError, with the flag, for a number that is out of range."""
+        least = LEAST_SECONDS + PAIR_SECONDS * self.rules.pairs
         told = [
             (0 < self.rules.limit <= MOST_LIMIT, f"--limit {self.rules.limit:g}", "above 0 and at most 1000%"),
             (self.rules.pairs >= FEWEST, f"--pairs {self.rules.pairs}", f"at least {FEWEST}: fewer decide nothing"),
@@ -51,9 +53,9 @@ class Asked:
                 f"at least as many as --pairs, {self.rules.pairs}",
             ),
             (
-                0 < self.seconds <= MOST_SECONDS,
+                least <= self.seconds <= MOST_SECONDS,
                 f"--seconds {self.seconds:g}",
-                f"above 0, at most {MOST_SECONDS:g}, a day",
+                f"{least:g}, within which one point gets {self.rules.pairs} pairs, to {MOST_SECONDS:g}, a day",
             ),
             (1 <= self.threads <= cores(), f"--threads {self.threads}", f"1 to {cores()}, the cores that there are"),
         ]
@@ -95,12 +97,13 @@ def gate(asked: Asked, console: Console, root: pathlib.Path = ROOT) -> dict[str,
     asked.check()
     if asked.accepted is not None and not asked.accepted.is_file():
         raise UserError(f"--accepted {asked.accepted}: there is no such file; name one, or leave it out")
+    filters.only(plan.points(experiment.load(asked.file), asked.device), asked.only)
     with threads(asked.threads), trees.checked_out(root, asked.base, asked.head) as sides:
         base, head = sides
-        experiment.load(asked.file)
+        file = asked.accepted or head.path / accepted.NAME
+        accepted.check(file)
         console.print(f"base: {base.told}\nhead: {head.told}", soft_wrap=True)
         found = _surveyed(asked, sides)
-        file = asked.accepted or head.path / accepted.NAME
         held = accepted.load(file, root, base.commit, found.rows)
         found = _only(found, asked.only)
         slowdowns = {case.key: entry for case in found.cases if (entry := held.slowdown(case.key, case.head))}

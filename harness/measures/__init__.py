@@ -75,7 +75,7 @@ class Measure(Protocol):
     """
 
     title: ClassVar[str]
-    metrics: ClassVar[dict[str, Metric]]  # units stand in the names too
+    metrics: ClassVar[dict[str, Metric]]  # those that it is for come first; units stand in the names too
     factors: ClassVar[tuple[str, ...]]  # of `point.SEQUENCE_FACTORS`, those it depends on; others are not swept for it
     trains: ClassVar[bool]  # whether it needs `training` settings, and tunes the learning rate
     reads_corpus: ClassVar[bool]
