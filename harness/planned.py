@@ -63,9 +63,9 @@ def unknown(folder: pathlib.Path, experiment: "Experiment") -> int:
 
     Raises UserError where the folder cannot be read.
     """
-    from harness import plan
+    from harness import plan, record
 
-    path, devices = folder / FILE, csvfile.read(folder / "points.csv", "points").frame["device"]
+    path, devices = folder / FILE, record.load(folder).points["device"]
     if not path.exists() or devices.empty:
         return 0
     told = rows(experiment.seeds, plan.points(experiment, str(devices.iloc[-1])))
