@@ -136,7 +136,7 @@ def test_validate_tells_what_results_were_not_planned_with(typed, tmp_path):
     assert typed("validate", asked, "--results", tmp_path / "results")[2] == "", "what was planned once stays planned"
     (place / planned.FILE).write_text("damaged")
     code, _, told = typed("validate", asked, "--results", tmp_path / "results")
-    assert (code, f"{place / planned.FILE}: " in told) == (0, True), "that the file can be run stands"
+    assert (code, f"{place / planned.FILE}:1: " in told) == (0, True), "that the file can be run stands"
 
 
 # Told by the pages -----------------------------------------------------------------------------------------------
