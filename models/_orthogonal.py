@@ -9,8 +9,16 @@ from models._state import state_dtype
 
 
 def orthogonal_(matrix: Tensor, gain: float) -> None:
-    """By way of float32 at least: torch finds none in bfloat16."""
-    matrix.copy_(nn.init.orthogonal_(torch.empty_like(matrix, dtype=state_dtype(matrix.dtype)), gain))
+    """By way of float32 at least: torch finds none in bfloat16. On a CPU by one thread.
+
+    Several wait for each other at every column, 25 times as long in all where another program has one of two cores.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        matrix.copy_(nn.init.orthogonal_(torch.empty_like(matrix, dtype=state_dtype(matrix.dtype)), gain))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def start(drawn: list[Tensor], zeroed: list[Tensor], declared: bool) -> None:
