@@ -48,6 +48,21 @@ def test_the_common_feed_forward_starts_as_in_other_models(ffn):
         assert (block.mixer.out.weight == 0).all()
 
 
+
+def test_initial_values_do_not_depend_on_threads_and_leave_their_number_alone():
+    made, before = [], torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            torch.manual_seed(3)
+            made.append(Model(Shape(width=192, layers=1, heads=2, ffn_width=700, vocabulary=300), Options()))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    one, two = (model.state_dict() for model in made)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
 # Sizes ------------------------------------------------------------------------------------------------------------
 
 
