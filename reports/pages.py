@@ -59,6 +59,7 @@ def _device(one: Any) -> dict[str, Any]:
         "name": provenance.device_name(one),
         "counts": provenance.counts(one),
         "provenance": provenance.table(one),
+        "peaks": provenance.peaks(one),
         "timing": provenance.timing(one),
         "cautions": provenance.cautions(one),
         "notes": one.notes,
