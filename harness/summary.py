@@ -16,11 +16,15 @@ def tell(results: record.ResultSet, configurations: list[str], console: Console)
     heads = {name: head for name in dict.fromkeys(points["measure"]) if (head := _headline(name))}
     table = terminal.table("", "model", "points", *(f"{name}\n{metric.unit}" for name, (_, metric) in heads.items()))
     for label, rows in points.groupby("label", sort=False):
-        counts = rows["status"].value_counts()
-        told = ", ".join(f"{counts[status]} {status}" for status in STATUSES if status in counts)
         cells = [_range(results.samples, rows[rows["measure"] == name], *head) for name, head in heads.items()]
-        table.add_row(str(label), told, *cells)
+        table.add_row(str(label), counted(rows["status"]), *cells)
     console.print(table)
+
+
+def counted(statuses: pd.Series) -> str:
+    """'4 ok, 1 oom'."""
+    counts = statuses.value_counts()
+    return ", ".join(f"{counts[status]} {status}" for status in STATUSES if status in counts)
 
 
 def _headline(measure: str) -> tuple[str, Metric] | None:

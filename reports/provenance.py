@@ -57,8 +57,8 @@ def _distinct(values: pd.Series) -> str:
 
 def environments(result_set: Any, points: pd.DataFrame) -> pd.DataFrame:
     """The rows of environments.csv that these points name."""
-    told = result_set.environments
-    return told[told["environment"].isin(points["environment"])].drop_duplicates("environment", keep="last")
+    told = rows.environments(result_set)
+    return told[told["environment"].isin(points["environment"])]
 
 
 def device_name(result_set: Any) -> str:
