@@ -28,8 +28,8 @@ PREDICTED: dict[str, Predict] = {  # by metric, wherever a measure gives it
     "prefill_ms": lambda job, machine: MS * cost.prefill(job, machine).seconds,
     "token_ms": lambda job, machine: MS * cost.decode(job, machine).seconds,
     "peak_bytes": lambda job, machine: cost.training(job, machine).memory_bytes,
-    "peak_allocated_bytes": lambda job, machine: cost.prefill(job, machine).memory_bytes,
-    "peak_resident_bytes": lambda job, machine: cost.prefill(job, machine).memory_bytes,
+    "peak_allocated_bytes": cost.context_bytes,
+    "peak_resident_bytes": cost.context_bytes,
     "state_bytes": lambda job, machine: cost.decode(job, machine).memory["state"],
 }
 

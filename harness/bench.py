@@ -16,7 +16,7 @@ import torch
 import torch._dynamo  # the first optimiser loads it, which takes longer than many a point
 
 import models
-from harness import cache, graphs, sources, stepping, timing
+from harness import cache, contexts, graphs, sources, stepping, timing
 from harness.measures import NotApplicable
 from harness.memory import Memory, Peak
 from harness.point import Point, Training, build, digest
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 MARGIN = 0.05  # of the limit, kept for what comes after the last sample
 MOST_MOVED = 10**9  # parameters: a larger model is made where it works
-PIECE_PAIRS = 2**25  # of a token of a piece and a slot of its context: attention that writes its scores holds them all
 
 
 class Bench:
@@ -77,12 +76,8 @@ class Bench:
             torch.set_default_dtype(before)
 
     def context(self, model: "LanguageModel", prompts: torch.Tensor, capacity: int) -> "State":
-        """The state after the prompts [batch, length], with slots reserved for `capacity` tokens.
-
-        Read in pieces of as many tokens as batch times piece times length is at most `PIECE_PAIRS`, the same for every
-        model, so that what is passing while a prompt is read stays small beside the state that it leaves.
-        """
-        first, *later = prompts.split(max(1, PIECE_PAIRS // prompts.numel()), 1)
+        """The state after the prompts [batch, length], with slots reserved for `capacity` tokens; read in pieces."""
+        first, *later = prompts.split(contexts.piece(*prompts.shape), 1)
         _, state = model.prefill(first, self.form, capacity=capacity)
         for piece in later:
             _, state = model.prefill(piece, self.form, state=state, capacity=capacity)
@@ -110,11 +105,7 @@ class Bench:
         """
         if self.point.device != "cuda":
             return work
-        with graphs.aside():
-            for _ in range(graphs.WARM_CALLS):
-                work()
-        torch.cuda.empty_cache()  # what they leave in reserve is no room for the graph
-        replay = graphs.capture(work)
+        replay = graphs.replayed(work)
         self.graph = self.graph or replay is not None
         return replay or work
 

@@ -23,7 +23,7 @@ import dataclasses
 import math
 
 from harness.hardware import Machine
-from harness.job import Job, inference_memory, live_memory, state_bytes, training_memory
+from harness.job import Job, context_memory, inference_memory, live_memory, state_bytes, training_memory
 from harness.network import joined, ring_seconds
 from models._traffic import Traffic
 
@@ -98,7 +98,7 @@ class _Clock:
         self.floor += seconds
 
     def end(self, title: str, tokens: int, memory: dict[str, float]) -> Phase:
-        return Phase(title, tokens, self.causes, self.floor, memory)
+        return Phase(title, tokens, self.causes, self.floor, memory | {"workspace": self.machine.workspace})
 
 
 def placed(job: Job, machine: Machine) -> Job:
@@ -139,7 +139,7 @@ def prefill(job: Job, machine: Machine) -> Phase:
     clock.part(computed, 0, floor_flops=needed)
     _besides(clock, *job.traffic(job.form_used, job.length), tokens, EMBEDDING_LAUNCHES)
     clock.wait(_tensor_seconds(clock, tokens, 2))
-    return clock.end("prefill", job.batch * job.length, inference_memory(job) | live_memory(job, tokens))
+    return clock.end("prefill", job.batch * job.length, inference_memory(job) | live_memory(job, tokens, job.length))
 
 
 def decode(job: Job, machine: Machine) -> Phase:
@@ -153,7 +153,12 @@ def decode(job: Job, machine: Machine) -> Phase:
     clock.part(flops, (least if job.stepped else job.kind.state_passes(options)) * state, least * state)
     _besides(clock, *job.traffic("recurrent", 1), job.sequences, EMBEDDING_LAUNCHES)
     clock.wait(_tensor_seconds(clock, job.sequences, 2))
-    return clock.end("decode", job.batch, inference_memory(job) | live_memory(job, job.sequences))
+    return clock.end("decode", job.batch, inference_memory(job) | live_memory(job, job.sequences, 1))
+
+
+def context_bytes(job: Job, machine: Machine) -> float:
+    """Of one device at the peak while a context of `length` tokens is read in pieces and a token after it decoded."""
+    return sum(context_memory(placed(job, machine)).values()) + machine.workspace
 
 
 def phases(job: Job, machine: Machine) -> list[Phase]:

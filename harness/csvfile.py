@@ -23,6 +23,11 @@ ELSEWHERE = "nothing was changed; restore the file (as `git restore` does), or m
 MOST_COMPLAINTS = 5
 
 
+def value(cell: Any) -> Any:
+    """A cell of a table that was read, None where it is empty."""
+    return None if pd.isna(cell) else cell
+
+
 @dataclasses.dataclass(frozen=True)
 class Sheet:
     """What one file holds. Line i of `lines` is row i of `frame`; `cut` is a last line that was not written whole."""

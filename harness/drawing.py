@@ -37,11 +37,11 @@ def draw(results: pathlib.Path, out: pathlib.Path) -> int:
 
 def unusable() -> dict[str, str]:
     """Files of figures and claims that are not whole, each with a line that says what it lacks."""
-    from reports import broken, claims, figures
+    from reports import broken, claims, figures, rooms
 
     told = {}
     for kind, room in (("figure", figures), ("claim", claims)):
-        for name in room.files():
+        for name in rooms.files(room):
             try:
                 plugins.check_named(kind, [name])
             except UserError as error:

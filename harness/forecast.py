@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # As an experiment file has them, and of devices far more than anybody joins.
 MOST = {"parameters": 10**13, "layers": 512, "width": 65_536, "heads": 4_096, "vocabulary": 2**20}
 MOST |= {"length": 2**24, "batch": 2**24, "devices": 2**20, "tensor-parallel": 2**20}
-MEMORY = ("weights", "gradients", "moments", "activations", "state")
+MEMORY = ("weights", "gradients", "moments", "activations", "state", "workspace")
 NOTE = (
     "Times of one optimiser step, of one batch of prompts and of one decode step; floor: what no kernel can go below.\n"
     "Each part counts as compute or as memory, whichever takes it longer.\n"

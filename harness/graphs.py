@@ -19,6 +19,15 @@ def aside() -> Iterator[None]:
     current.wait_stream(side)
 
 
+def replayed(work: Callable[[], Any]) -> Callable[[], Any] | None:
+    """`capture` of work that has not run yet: it runs `WARM_CALLS` times `aside` first."""
+    with aside():
+        for _ in range(WARM_CALLS):
+            work()
+    torch.cuda.empty_cache()  # what they leave in reserve is no room for the graph
+    return capture(work)
+
+
 def capture(work: Callable[[], Any]) -> Callable[[], Any] | None:
     """One graph that does `work` again when it is called; None where something in it cannot be captured.
 

@@ -87,6 +87,7 @@ class Machine(Part):
     called: Annotated[list[Text], Field(min_length=1)] | None = None  # how the names begin that such devices have
     cores: Whole | None = None  # of a processor, that the rates are of
     memory: Bytes
+    workspace: Bytes = 0  # of memory, that a process's libraries hold beside its tensors
     flops_per_second: Annotated[dict[str, Rate], AfterValidator(_dtypes)]  # dense products, by number format
     bytes_per_second: Rate
     achieved: Achieved

@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
+from harness import contexts
 from harness.schema import ITEM_BYTES
 from models._cost import Shape
 from models._traffic import Traffic, rest_traffic, step_traffic
@@ -100,35 +101,51 @@ def inference_memory(job: Job) -> dict[str, float]:
     return {"weights": weights, "state": state_bytes(job) / job.tensor_parallel}
 
 
-def live_memory(job: Job, tokens: float) -> dict[str, float]:
-    """Bytes of one device while it infers: about what one layer of training would keep, and one row of logits."""
-    length = max(round(tokens / job.sequences), 1)
+def live_memory(job: Job, tokens: float, length: int) -> dict[str, float]:
+    """Bytes of one device while it infers `tokens`, each sequence's last of `length`: a layer's, a row of logits."""
     split, rest = job.traffic("recurrent" if length == 1 else job.form_used, length)
     logits = job.sequences * job.shape.vocabulary
     return {"activations": (tokens * (split.kept / job.tensor_parallel + rest.kept) + logits) * job.item}
 
 
-def training_memory(job: Job) -> dict[str, float]:
-    """Bytes of one device at the peak, by what they are for: the end of the pass forward, all gradients beside it.
+def context_memory(job: Job) -> dict[str, float]:
+    """Bytes of one device at the peak while a context is read in pieces and a token after it decoded.
 
-    By programs there are the logits of a chunk, and of gradients those of the head's inputs and of its weight, which is
-    in float32; or, where that is more, all of them at the end of the pass back, with what one layer has kept.
+    A state that a pass replaces is there twice meanwhile, before and after; one that it writes in its place is not.
+    """
+    held, piece = inference_memory(job), min(contexts.piece(job.sequences, job.length), job.length)
+    replaced = job.kind.state_passes(job.options) > 1
+    read = live_memory(job, job.sequences * piece, job.length)
+    decoded = live_memory(job, job.sequences, 1)
+    again = {"state": 2 * held["state"]}
+    moments = (
+        held | read | (again if replaced and piece < job.length else {}),
+        held | decoded | (again if replaced and not job.stepped else {}),
+    )
+    return max(moments, key=lambda moment: sum(moment.values()))
+
+
+def training_memory(job: Job) -> dict[str, float]:
+    """Bytes of one device at the fullest moment of a step, by what they are for.
+
+    That is at the loss, with the logits of a chunk; or in the layer that goes back first, with about as much passing
+    as it has kept, both beside the gradients of the head's inputs and, in float32, of its weight; or in the layer that
+    goes back last, with all gradients.
     """
     weights = job.parameters * job.weight_item / job.tensor_parallel
     tokens, layers = job.sequences * job.length, job.shape.layers
     split, rest = job.traffic(job.form_used, job.length, backward=True)
     layer = tokens * (split.kept / job.tensor_parallel + rest.kept) * job.item
     kept = layers * tokens * job.shape.width * job.item + layer if job.recompute else layers * layer
-    held = {"weights": weights, "gradients": weights, "moments": 2 * weights}
-    if not job.programs:
-        logits = tokens * job.shape.vocabulary * (job.item + PROBABILITY_BYTES) / job.tensor_parallel
-        return held | {"activations": kept + logits}
+    of_a_logit = job.item + (0 if job.programs else PROBABILITY_BYTES)
+    logits = _chunk(job) * job.shape.vocabulary * of_a_logit / job.tensor_parallel
     inputs = tokens * job.shape.width * job.item
     head = job.linear[1] * ITEM_BYTES["float32"] / job.tensor_parallel
-    forward = kept + inputs + _chunk(job) * job.shape.vocabulary * job.item / job.tensor_parallel
-    if head + forward > weights + layer:
-        return held | {"gradients": head, "activations": forward}
-    return held | {"activations": layer}
+    first, last = kept + inputs + max(logits, layer), 2 * layer
+    held = {"weights": weights, "gradients": weights, "moments": 2 * weights}
+    if head + first > weights + last:
+        return held | {"gradients": head, "activations": first}
+    return held | {"activations": last}
 
 
 def _chunk(job: Job) -> int:

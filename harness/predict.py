@@ -42,6 +42,8 @@ def memory_bytes(point: Point) -> float:
         return cost.training(job(point), machine).memory_bytes
     if not measure.factors:
         return OWN_SIZES_BYTES
+    if getattr(measure, "reads_context", False):
+        return cost.context_bytes(job(point), machine)
     phase = cost.decode if _stepping(measure) else cost.prefill
     return phase(job(point), machine).memory_bytes
 

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, cast
 import pandas as pd
 from rich.console import Console
 
-from harness import document, filters, measures, plan, record, summary, terminal
+from harness import csvfile, document, filters, measures, plan, record, summary, terminal
 from harness.errors import UserError, listed, unknown
 from harness.point import Point
-from harness.tables import STATUSES, TABLES
+from harness.tables import TABLES
 
 if TYPE_CHECKING:
     from reports.rows import View
@@ -89,7 +89,7 @@ def _kept(found: list[pd.DataFrame], only: Sequence[str]) -> list[pd.DataFrame]:
     if not only:
         return found
     rows = [
-        types.SimpleNamespace(**{key: _value(row[key]) for key in filters.KEYS}, point=(i, row["point"]))
+        types.SimpleNamespace(**{key: csvfile.value(row[key]) for key in filters.KEYS}, point=(i, row["point"]))
         for i, points in enumerate(found)
         for row in points.astype(object).to_dict("records")
     ]
@@ -172,14 +172,9 @@ def _median(values: Mapping[Any, list[float]], points: Iterable[str], metric: st
 
 
 def _status(group: pd.DataFrame) -> str:
-    counts = group["status"].value_counts()
-    if len(counts) == 1:
-        return str(counts.index[0])
-    return ", ".join(f"{counts[status]} {status}" for status in STATUSES if status in counts)
-
-
-def _value(cell: Any) -> Any:
-    return None if pd.isna(cell) else cell
+    """Of all of them, or how many of each."""
+    alone = group["status"].nunique() == 1
+    return str(group["status"].iloc[0]) if alone else summary.counted(group["status"])
 
 
 def _plain(cell: Any) -> str:

@@ -26,10 +26,14 @@ def tell(results: record.ResultSet, configurations: list[str], console: Console)
             columns[f"{measure}\n{metric.unit if alone else name + unit}"] = cells
     table = terminal.table("", "model", "points", *columns)
     for i, (label, rows) in enumerate(models):
-        counts = rows["status"].value_counts()
-        told = ", ".join(f"{counts[status]} {status}" for status in STATUSES if status in counts)
-        table.add_row(str(label), told, *(cells[i] for cells in columns.values()))
+        table.add_row(str(label), counted(rows["status"]), *(cells[i] for cells in columns.values()))
     console.print(table)
+
+
+def counted(statuses: pd.Series) -> str:
+    """'4 ok, 1 oom'."""
+    counts = statuses.value_counts()
+    return ", ".join(f"{counts[status]} {status}" for status in STATUSES if status in counts)
 
 
 def _headlines(measure: str) -> list[tuple[str, Metric]]:

@@ -4,8 +4,6 @@ import dataclasses
 import datetime
 from typing import Any
 
-import pandas as pd
-
 from harness import budget, csvfile, measures, plan, predict, tables, worker
 from harness.measures import DISAGREE, FormsDisagree
 from harness.point import Point, digest
@@ -63,7 +61,7 @@ class Sweep:
         machines = writer.environments.set_index("environment")["machine"]
         for row in writer.points.astype(object).to_dict("records"):
             key = self._key(row["configuration"], row["code"], machines[row["environment"]])
-            told = {field.name: _value(row[field.name]) for field in dataclasses.fields(Done)}
+            told = {field.name: csvfile.value(row[field.name]) for field in dataclasses.fields(Done)}
             self._done.setdefault(key, []).append(Done(**told | {"reason": told["reason"] or ""}))
 
     def run(self, point: Point) -> Outcome | None:
@@ -174,8 +172,3 @@ def _series(point: Point) -> str:
 
 def _wider(now: float | None, then: float | None) -> bool:
     return then is not None and (now is None or now > then)
-
-
-def _value(cell: Any) -> Any:
-    """A table's cell, None where it is empty."""
-    return None if pd.isna(cell) else cell

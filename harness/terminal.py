@@ -172,9 +172,9 @@ def _figures() -> Table:
     made = table("Figures", "name", "question")
     titles: dict[str, Any] = {}
     if (document.FOLDER.parent / "reports" / "figures").is_dir():
-        from reports import figures
+        from reports import figures, rooms
 
-        titles = {name: figures.load(name).title for name in figures.names()}
+        titles = {name: figures.load(name).title for name in rooms.names(figures)}
     for name, title in titles.items():
         made.add_row(name, title)
     return made

@@ -54,15 +54,8 @@ def stepper(model: LanguageModel, row: Portions) -> Callable[[], float]:
     """Milliseconds of a step whose programs hold this much."""
     TABLE[model.layers_title, WIDTH] = row
     _, state = model.prefill(torch.zeros(1, PROMPT, dtype=torch.int64, device="cuda"), capacity=PROMPT + STEPS + 8)
-
-    def captured(step: Callable[[], None]) -> Callable[[], None]:
-        with graphs.aside():
-            for _ in range(graphs.WARM_CALLS):
-                step()
-        torch.cuda.synchronize()
-        return graphs.capture(step) or step
-
-    decoder = Decoder(model, torch.zeros(1, dtype=torch.int64, device="cuda"), state, captured)
+    token = torch.zeros(1, dtype=torch.int64, device="cuda")
+    decoder = Decoder(model, token, state, lambda step: graphs.replayed(step) or step)
 
     def once() -> float:
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))

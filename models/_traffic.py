@@ -18,7 +18,7 @@ class Traffic:
 
     launches: int | float  # operators
     moved: int | float  # numbers read and written per token
-    kept: int | float  # numbers per token that the forward pass leaves to the backward pass
+    kept: int | float  # numbers per token that are left to the pass back; forward alone, those that are there at once
     on_gpu: "Traffic | None" = None  # the same on a GPU in 16 bits; None: no different
 
     def __add__(self, other: "Traffic") -> "Traffic":
@@ -48,7 +48,8 @@ def ffn_traffic(F: int, kind: str, backward: bool) -> Traffic:
 def attention_traffic(D: int, H: int, S: int, fused: bool, backward: bool) -> Traffic:
     """Of softmax attention over S slots: fused, or with its weights written out, S numbers of each head a token.
 
-    In 16 bits the softmax has float32 numbers, kept beside those that it is rounded to.
+    In 16 bits the softmax has float32 numbers, kept beside those that it is rounded to. While it is taken its scores
+    are there as well, in both formats.
     """
     on_gpu = Traffic(16, 26 * D, 4 * D) if backward else Traffic(8, 14 * D, 4 * D)
     own = Traffic(26, 27 * D, 4 * D, on_gpu) if backward else Traffic(8, 22 * D, 4 * D, on_gpu)
@@ -56,7 +57,7 @@ def attention_traffic(D: int, H: int, S: int, fused: bool, backward: bool) -> Tr
         return own
     if backward:
         return own + Traffic(18, 16 * D + 15 * H * S, H * S, Traffic(18, 16 * D + 31 * H * S, 3 * H * S))
-    return own + Traffic(6, 4 * H * S, H * S, Traffic(6, 13 * H * S, H * S))
+    return own + Traffic(6, 4 * H * S, 2 * H * S, Traffic(6, 13 * H * S, 5 * H * S))
 
 
 def retention_traffic(form: str, T: int, D: int, H: int, K: int, V: int, C: int, backward: bool) -> Traffic:

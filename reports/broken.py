@@ -6,6 +6,8 @@ import traceback
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from reports import rooms
+
 Made = TypeVar("Made")
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -27,7 +29,7 @@ def file(room: Any, name: str) -> str:
 
 def of(room: Any, account: Account) -> dict[str, str]:
     """The files of a room that are on the account, and their names."""
-    return {file(room, name): name for name in room.files() if file(room, name) in account}
+    return {file(room, name): name for name in rooms.files(room) if file(room, name) in account}
 
 
 def tried(room: Any, name: str, make: Callable[[], Made], account: Account | None) -> Made | Failed:

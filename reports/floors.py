@@ -1,4 +1,4 @@
-"""Times below their floor: none can be, so the rates that were measured of their machine are too low."""
+"""What shares of the floor rest on, and times below their floor: none can be, so a rate or a count is wrong."""
 
 from typing import Any
 
@@ -8,15 +8,16 @@ from reports import rows, wording
 
 MOST = {"decode": 1.1, "largest_batch": 1.1}  # they only read, which passes a copy's bandwidth by some per cent
 SHORT = 6  # letters of an environment
-REMEDY = "Run these points again with --fresh on a machine at rest: that measures its peaks anew."
+REMEDY = (
+    "Run these points again with --fresh on a machine at rest, which measures its peaks anew: what is still below its "
+    "floor is counted too high."
+)
 
 
 def caution(result_set: Any, *measures: str) -> str:
     """How many rows of these measures, or of all, are below their floor, how far, and what to do; empty where none."""
     parts, points = [], []
-    samples = result_set.samples
-    rated = samples.loc[samples["metric"].isin([metric for metric, _ in rows.FLOOR]), "measure"]
-    for measure in measures or sorted(set(rated)):
+    for measure in measures or _rated(result_set):
         whole = rows.floor(result_set, measure)
         if whole is None:
             continue
@@ -28,10 +29,25 @@ def caution(result_set: Any, *measures: str) -> str:
         return ""
     names = sorted(set(pd.concat(points)["environment"].str[:SHORT]))
     return (
-        f"Times below their floor, which none can be: {'; '.join(parts)}. So the peaks of "
-        f"environment{'s' if len(names) > 1 else ''} {wording.listed(names)} are too low, as where something else "
-        f"computed while they were measured, and all shares of the floor that they give are too large. {REMEDY}"
+        f"Times below their floor, which none can be: {'; '.join(parts)}. Either the peaks of "
+        f"environment{'s' if len(names) > 1 else ''} {wording.listed(names)} were measured too low, as where something "
+        "else computed meanwhile, and all shares of the floor that they give are too large; or what these points need "
+        f"is counted too high. {REMEDY}"
     )
+
+
+def environments(result_set: Any) -> set[str]:
+    """Those on whose peaks some share of the floor rests."""
+    finished = result_set.points[result_set.points["status"] == "ok"]
+    tables = [rows.floor(result_set, measure) for measure in _rated(result_set)]
+    shares = [table[table[rows.SHARE].notna()] for table in tables if table is not None]
+    return {where for share in shares for where in rows.behind(finished, share)["environment"]}
+
+
+def _rated(result_set: Any) -> list[str]:
+    """The measures that have rates to hold against a peak."""
+    samples = result_set.samples
+    return sorted(set(samples.loc[samples["metric"].isin([metric for metric, _ in rows.FLOOR]), "measure"]))
 
 
 def _of_measure(measure: str, below: pd.DataFrame, count: int) -> str:

@@ -110,6 +110,19 @@ def headline(result_set: Any) -> pd.DataFrame:
     return told.assign(order0_entropy=told["point"].map(order0)).reset_index(drop=True)
 
 
+def at_lengths(result_set: Any) -> pd.DataFrame:
+    """The `values` of whole sequences of a length that is named: at the training length and others."""
+    told = values(result_set)
+    return told[told["bucket"].isna() & told["length"].notna()]
+
+
+def best_first(told: pd.DataFrame, by: list[str] | None = None) -> pd.DataFrame:
+    """`by_label` of bits per byte, the lowest first, with the seeds' own in `each_seed`."""
+    table = by_label(told, "bits_per_byte", by).sort_values("bits_per_byte", ignore_index=True)
+    each = told.groupby("label")["bits_per_byte"].agg(lambda part: " ".join(f"{value:.6g}" for value in part))
+    return table.assign(each_seed=table["series"].map(each))
+
+
 def by_label(told: pd.DataFrame, value: str, by: list[str] | None = None) -> pd.DataFrame:
     """Means over seeds with their 95% intervals by Student's t: a line per label and whatever else is named. For a
     handful of seeds a bootstrap's are too narrow: of three it gives the range, which holds the mean 3 times in 4."""

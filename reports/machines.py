@@ -42,8 +42,8 @@ def behind(result_set: Any, table: pd.DataFrame) -> str:
 
 def _placed(result_set: Any, points: pd.DataFrame) -> pd.DataFrame:
     """Those of the points that are compared with others, with machine, device_name and commit."""
-    where = result_set.environments.drop_duplicates("environment", keep="last")
-    where = where[["environment", "machine", "device_name", "commit"]].fillna({"commit": "unknown"})
+    where = rows.environments(result_set).fillna({"commit": "unknown"})
+    where = where[["environment", "machine", "device_name", "commit"]]
     where = where.assign(**{name: where[name].str[:length] for name, length in SHORT.items()})
     return points[~points["measure"].isin(ALONE)].merge(where, on="environment")
 

@@ -7,7 +7,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from reports import broken, claims, corners, figures, provenance, rows, sections
+from reports import broken, claims, corners, figures, provenance, rooms, rows, sections
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
 
@@ -59,6 +59,7 @@ def _device(one: Any) -> dict[str, Any]:
         "name": provenance.device_name(one),
         "counts": provenance.counts(one),
         "provenance": provenance.table(one),
+        "peaks": provenance.peaks(one),
         "timing": provenance.timing(one),
         "cautions": provenance.cautions(one),
         "notes": one.notes,
@@ -69,7 +70,7 @@ def _device(one: Any) -> dict[str, Any]:
 def _experiments(told: list[Any], unusable: broken.Account, account: broken.Account | None) -> dict[str, str]:
     pages = {}
     left = broken.of(figures, unusable)
-    names = figures.names(left.values())
+    names = rooms.names(figures, left.values())
     for experiment in sorted({one.experiment for one in told}):
         sets = [one for one in told if one.experiment == experiment]
         devices = []
@@ -120,7 +121,7 @@ def _corners(one: Any, key: str) -> dict[str, Any]:
 def _claims(told: list[Any], unusable: broken.Account, account: broken.Account | None) -> dict[str, str]:
     left = broken.of(claims, unusable)
     ledger = []
-    for name in claims.names(left.values()):
+    for name in rooms.names(claims, left.values()):
         found = [_finding(name, one, account) for one in told]
         findings = [finding for finding in found if finding is not None]
         verdicts = [str(finding["verdict"]) for finding in findings]

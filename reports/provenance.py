@@ -12,9 +12,9 @@ ENDS = ("precision", "seconds", "samples", "deadline")
 
 
 def table(result_set: Any) -> sections.Table:
-    """A column per environment that a current row names."""
+    """A column per environment that a current row names, with its peaks where a share of the floor rests on them."""
     points = rows.current(result_set.points)
-    told = environments(result_set, points)
+    told = _rested(result_set, environments(result_set, points))
     seen = points.groupby("environment")
     extra = {
         "rows": seen.size(),
@@ -28,14 +28,37 @@ def table(result_set: Any) -> sections.Table:
     return sections.table(told, "Provenance", f"{result_set.experiment}-provenance")
 
 
+def peaks(result_set: Any) -> str:
+    """Of how many environments the table leaves peaks out, and why; empty where of none."""
+    told = environments(result_set, rows.current(result_set.points))
+    measured, kept = (each[_peaks(each)].notna().any(axis=1) for each in (told, _rested(result_set, told)))
+    left = int((measured & ~kept).sum())
+    return (
+        f"The peaks of {wording.counted(left, 'environment')} are not shown, for no share of the floor rests on them: "
+        "such points may have run several at once, or beside something else, and their peaks with them."
+        if left
+        else ""
+    )
+
+
+def _rested(result_set: Any, told: pd.DataFrame) -> pd.DataFrame:
+    """Without peaks that no share of the floor rests on."""
+    kept = told["environment"].isin(floors.environments(result_set))
+    return told.assign(**{name: told[name].where(kept) for name in _peaks(told)})
+
+
+def _peaks(told: pd.DataFrame) -> list[str]:
+    return [str(name) for name in told if str(name).startswith(tuple(peak for _, peak in rows.FLOOR))]
+
+
 def _distinct(values: pd.Series) -> str:
     return " ".join(sorted(set(values.dropna().astype(str))))
 
 
 def environments(result_set: Any, points: pd.DataFrame) -> pd.DataFrame:
     """The rows of environments.csv that these points name."""
-    told = result_set.environments
-    return told[told["environment"].isin(points["environment"])].drop_duplicates("environment", keep="last")
+    told = rows.environments(result_set)
+    return told[told["environment"].isin(points["environment"])]
 
 
 def device_name(result_set: Any) -> str:

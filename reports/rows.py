@@ -121,6 +121,11 @@ def _said(factor: str, value: Any) -> str:
     return f" {value}" if factor in ("form", "dtype") else f" {factor}={value}"
 
 
+def environments(result_set: Any) -> pd.DataFrame:
+    """The rows of environments.csv, the last one of each."""
+    return result_set.environments.drop_duplicates("environment", keep="last")
+
+
 def samples_of(result_set: Any, points: pd.DataFrame, metric: str) -> pd.DataFrame:
     """The samples of one metric behind the `ok` rows of `points`."""
     finished = points.loc[points["status"] == "ok", "point"]
@@ -169,7 +174,7 @@ def _medians(points: pd.DataFrame, samples: pd.DataFrame, metric: str) -> pd.Dat
 
 def _shares(result_set: Any, samples: pd.DataFrame, peak: str) -> pd.DataFrame:
     """The samples over the peak of their environment, where there is one of their own number format over that one."""
-    best = result_set.environments.drop_duplicates("environment", keep="last").set_index("environment")
+    best: Any = environments(result_set).set_index("environment")
     own = [name for name in best if str(name).startswith(f"{peak}_")]
     points = result_set.points.drop_duplicates("point", keep="last").set_index("point")
     told = points.loc[samples["point"], ["environment", "dtype"]].itertuples(index=False)

@@ -38,27 +38,6 @@ def test_programs_take_no_longer_than_operators_and_no_more_memory(case):
             assert own.memory_bytes <= plain.memory_bytes
 
 
-def test_programs_hold_a_chunk_of_logits_however_many_there_are():
-    """262,144,000 bytes of logits with either vocabulary, and a gradient of the head's weight in float32."""
-    asked = job("transformer", LLAMA_7B, batch=8, length=2048)
-    more = dataclasses.replace(asked, shape=dataclasses.replace(LLAMA_7B, vocabulary=64_000))
-    few, many = (cost.training(each, H200).memory for each in (asked, more))
-    assert few["activations"] == many["activations"]
-    assert few["gradients"] == 32_000 * 4096 * 4 == many["gradients"] / 2
-    few, many = (cost.training(each, OPERATORS).memory for each in (asked, more))
-    assert many["activations"] - few["activations"] == 16_384 * 32_000 * 10
-
-
-def test_programs_keep_a_few_tensors_of_a_layer_and_gradients_as_they_come():
-    """RetNet's layer in numbers of D: sums and norms 4, q and k 2, four of values 2 D wide 8, GELU's feed-forward 4."""
-    paper, tokens, chunk = retnet(PAPER_1B, batch=2), 2 * 8192, 4096 * 32_000 * 2
-    layer = (4 + 2 + 8 + 4) * 2048 + 8 * 64
-    assert cost.training(paper, H200).memory["activations"] == 2 * tokens * (24 * layer + 2048) + chunk
-    again = cost.training(dataclasses.replace(paper, recompute=True), H200).memory
-    assert again["activations"] == 2 * tokens * layer
-    assert again["gradients"] == again["weights"]
-
-
 def test_a_step_by_programs_reads_and_writes_the_state_once():
     """A decayed state is passed five times by operators. A cache that is copied is what it was."""
     own, plain = (cost.decode(retnet(graph=True), machine) for machine in (H200, OPERATORS))

@@ -7,6 +7,7 @@ import torch
 
 import models
 from harness import bench as harness_bench
+from harness import contexts
 from harness.bench import Bench
 from harness.child import is_out_of_memory
 from harness.measures import largest_batch
@@ -149,7 +150,7 @@ def test_a_context_in_pieces_is_the_context(name, form, options, monkeypatch):
     with torch.inference_mode():
         model, prompts, token = made.model(), made.tokens(2, 19), torch.tensor([3, 5])
         whole = made.context(model, prompts, 24)
-        monkeypatch.setattr(harness_bench, "PIECE_PAIRS", 2 * 19 * 5)
+        monkeypatch.setattr(contexts, "PAIRS", 2 * 19 * 5)
         lengths, prefill = [], type(model).prefill
         monkeypatch.setattr(
             type(model), "prefill", lambda self, *a, **k: lengths.append(a[0].shape[1]) or prefill(self, *a, **k)
@@ -163,7 +164,7 @@ def test_a_context_in_pieces_is_the_context(name, form, options, monkeypatch):
 
 def test_a_piece_is_one_token_at_least(monkeypatch):
     made = bench()
-    monkeypatch.setattr(harness_bench, "PIECE_PAIRS", 3)
+    monkeypatch.setattr(contexts, "PAIRS", 3)
     with torch.inference_mode():
         assert made.context(made.model(), made.tokens(2, 5), 5).seen == 5
 

@@ -136,9 +136,12 @@ def test_a_points_memory_is_that_of_the_cost_model():
     machine = hardware.here("cpu")
     for point in (of(found, "training")[0], of(found, "language")[0]):
         assert predict.memory_bytes(point) == cost.training(predict.job(point), machine).memory_bytes
-    for point in (of(found, "prefill")[0], of(found, "decode")[0]):
-        assert predict.memory_bytes(point) == cost.prefill(predict.job(point), machine).memory_bytes
-        assert cost.prefill(predict.job(point), machine).memory["state"] == point.state_bytes
+    prefill, decode = of(found, "prefill")[0], of(found, "decode")[0]
+    assert predict.memory_bytes(prefill) == cost.prefill(predict.job(prefill), machine).memory_bytes
+    assert predict.memory_bytes(decode) == cost.context_bytes(predict.job(decode), machine)
+    assert cost.prefill(predict.job(decode), machine).memory["state"] == decode.state_bytes
+    long = of(points("measures=[memory]", "sweep.sequence_length=[20000]", "limits={}"), "memory")[-1]
+    assert predict.memory_bytes(long) < cost.prefill(predict.job(long), machine).memory_bytes / 2, "read in pieces"
     trained = predict.job(of(found, "language")[0])
     assert (trained.batch, trained.length, trained.dtype, trained.autocast) == (2, 32, "float32", False)
     lowered = predict.job(of(points(*more, "training.autocast=true"), "language")[0])

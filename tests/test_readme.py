@@ -137,12 +137,14 @@ def test_the_numbers_are_those_of_the_committed_results(committed):
 
 
 def test_the_predictions_are_those_of_the_committed_results(committed):
-    from harness import accuracy_table
+    from harness import accuracy, accuracy_table
 
     wanted = accuracy_table.markdown(committed)
     found = accuracy_table.PART.read()
     assert found == wanted, "run `make readme` and commit README.md with the results"
     assert found.count("\n| cpu-") >= 3, "of steps, prompts and tokens"
+    assert accuracy_table.QUANTITIES.keys() == accuracy.PREDICTED.keys(), "nothing that is predicted is left out"
+    assert all(f", {what} |" in found for what in accuracy_table.QUANTITIES.values())
 
 
 def cells(numbers):

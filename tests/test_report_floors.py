@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from harness import record
-from reports import floors, provenance, rows, sections
+from reports import floors, pages, provenance, rows, sections
 from reports.figures import training_floor
 from tests.report_data import Builder, ResultSet, hexed, triangle
 from tests.tree import ROOT
@@ -61,9 +61,10 @@ def test_a_time_below_its_floor_is_told_with_what_it_means_and_the_remedy() -> N
     told = floors.caution(one)
     assert told == (
         "Times below their floor, which none can be: 3 of 4 in training, with a share of up to 1.54 (RetNet at batch "
-        f"3, length 256). So the peaks of environment {one.environments['environment'][0][:6]} are too low, as where "
-        "something else computed while they were measured, and all shares of the floor that they give are too large. "
-        "Run these points again with --fresh on a machine at rest: that measures its peaks anew."
+        f"3, length 256). Either the peaks of environment {one.environments['environment'][0][:6]} were measured too "
+        "low, as where something else computed meanwhile, and all shares of the floor that they give are too large; or "
+        "what these points need is counted too high. Run these points again with --fresh on a machine at rest, which "
+        "measures its peaks anew: what is still below its floor is counted too high."
     )
     assert told in provenance.cautions(one)
     drawn = sections.figure("training_floor", one, "key")
@@ -100,10 +101,52 @@ def test_only_environments_of_such_rows_are_named() -> None:
     made.rows["environments"] = [made._environment(), made._environment() | {"environment": other}]
     made.speed("training", "retnet", 64, 2, 1e5, repeats=1, environment=other)
     made.speed("training", "rwkv", 64, 2, 10.0, repeats=1)
-    assert f"So the peaks of environment {other[:6]} are too low" in floors.caution(made.build())
+    assert f"Either the peaks of environment {other[:6]} were measured too low" in floors.caution(made.build())
     made.speed("training", "aft", 64, 2, 1e5, repeats=1)
     both = " and ".join(sorted([other[:6], made.environment[:6]]))
-    assert f"So the peaks of environments {both} are too low" in floors.caution(made.build())
+    assert f"Either the peaks of environments {both} were measured too low" in floors.caution(made.build())
+
+
+def test_peaks_are_shown_where_a_share_of_the_floor_rests_on_them() -> None:
+    """Of points that are not timed, or that have no rate, they may have been measured while others computed."""
+    made, busy, failed = Builder(), hexed("busy"), hexed("failed")
+    low = {"peak_flops": 7.8e9, "peak_bytes_per_second": 1e9}
+    made.rows["environments"] = [made._environment() | {"environment": busy} | low, made._environment()]
+    made.rows["environments"].append(made._environment() | {"environment": failed} | low)
+    made.speed("training", "retnet", 64, 2, 100.0, repeats=1)
+    made.point("training", "rwkv", "oom", "no room", sequence_length=64, batch_size=2, environment=failed)
+    made.point("training", "retnet", "oom", "no room", sequence_length=64, batch_size=2, environment=failed, seed=1)
+    made.speed("training", "retnet", 64, 2, 100.0, repeats=1, environment=failed, dtype="float64")  # without a peak
+    made.point("training", "retnet", "oom", "no room", sequence_length=64, batch_size=2, dtype="float64", seed=1)
+    alone = made.build()
+    assert floors.environments(alone) == {made.environment}
+    made.samples(made.point("memory", "retnet", environment=busy), "state_bytes", [4096])
+    one = made.build()
+    shown = provenance.table(one)
+    lines = {line[0]: dict(zip(shown.head[1:], line[1:], strict=True)) for line in shown.body}
+    assert lines["peak_flops"] == {made.environment: "150,000,000,000", busy: "", failed: ""}
+    assert lines["peak_bytes_per_second"][busy] == "" != lines["commit"][busy]
+    assert provenance.peaks(one).startswith("The peaks of 2 environments are not shown, for no share of the floor")
+    (page,) = (text for name, text in pages._experiments([one], {}, None).items() if "triangle" in name)
+    assert str(provenance.peaks(one)) in page
+
+
+def test_peaks_that_all_count_need_no_word() -> None:
+    made = Builder()
+    made.speed("training", "retnet", 64, 2, 100.0, repeats=1)
+    assert provenance.peaks(made.build()) == provenance.peaks(Builder().build()) == ""
+
+
+def test_floors_are_computed_once_for_a_figure_and_what_is_told_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    computed, medians = [], rows._medians
+    monkeypatch.setattr(rows, "_medians", lambda *told: computed.append(told[2]) or medians(*told))
+    one = rows.View(too_quick("training", "flops_per_second", 0.97, 1.2, peak=1.5e11))
+    assert floors.caution(one) in provenance.cautions(one)
+    drawn = sections.figure("training_floor", one, "key")
+    assert drawn is not None
+    assert drawn.note.endswith(floors.caution(one, "training"))
+    assert provenance.table(one).body
+    assert computed == [rows.SHARE]
 
 
 def test_times_above_their_floor_need_no_word() -> None:

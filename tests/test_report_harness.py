@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from harness import measures
-from reports import figures, provenance, rows, sections, style
+from reports import figures, provenance, rooms, rows, sections, style
 from tests.report_data import Builder, known, triangle
 
 
@@ -141,7 +141,7 @@ def test_figures_read_only_what_a_measure_gives(monkeypatch: pytest.MonkeyPatch)
         return real(result_set, points, metric)
 
     monkeypatch.setattr(rows, "samples_of", spied)
-    for name in figures.names():
+    for name in rooms.names(figures):
         figures.load(name).data(triangle(models=("retnet",)))
     assert len(read) > 10
     assert read <= {metric for name in measures.names() for metric in measures.load(name).metrics}

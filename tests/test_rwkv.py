@@ -48,7 +48,6 @@ def test_the_common_feed_forward_starts_as_in_other_models(ffn):
         assert (block.mixer.out.weight == 0).all()
 
 
-
 def test_initial_values_do_not_depend_on_threads_and_leave_their_number_alone():
     made, before = [], torch.get_num_threads()
     try:

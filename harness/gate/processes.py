@@ -17,6 +17,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from harness.gate import trees
 from harness.gate.survey import PROTOCOL
 
 HERE = pathlib.Path(__file__).parent
@@ -92,12 +93,11 @@ class Lines:
 @contextlib.contextmanager
 def running(tree: pathlib.Path, name: str, *arguments: str) -> Iterator[Lines]:
     """One of the two programs, inside `tree`."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     with tempfile.TemporaryFile() as printed:
         process = subprocess.Popen(
             [sys.executable, "-P", str(program(tree, name)), *arguments],
             cwd=tree,
-            env=clean | {"PYTHONPATH": str(tree)},
+            env=trees.clean() | {"PYTHONPATH": str(tree)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=printed,

@@ -145,12 +145,15 @@ def _asked(root: pathlib.Path, *words: str) -> str:
     return ran.stdout.strip() if ran.returncode == 0 else ""
 
 
+def clean() -> dict[str, str]:
+    """The environment without variables such as GIT_DIR, which git sets for hooks and which name one repository."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+
+
 def _run(root: pathlib.Path, *words: str) -> "subprocess.CompletedProcess[str]":
-    """Variables such as GIT_DIR, which git sets for hooks, would name another repository."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     try:
         return subprocess.run(
-            ["git", "-C", str(root), *words], capture_output=True, text=True, env=clean, timeout=SECONDS
+            ["git", "-C", str(root), *words], capture_output=True, text=True, env=clean(), timeout=SECONDS
         )
     except FileNotFoundError:
         raise UserError("there is no git on this machine; install it, for the gate checks revisions out") from None

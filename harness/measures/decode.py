@@ -34,6 +34,7 @@ class Measure:
     trains = False
     reads_corpus = False
     captured = True
+    reads_context = True
     decoded_tokens = 16
 
     def run(self, point: Point, bench: "Bench") -> Iterator[Sample | Progress]:

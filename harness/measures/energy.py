@@ -32,6 +32,7 @@ class Measure:
     trains = False
     reads_corpus = False
     captured = True
+    reads_context = True
     least_seconds = 2 * WINDOWS * WINDOW_SECONDS
 
     def run(self, point: Point, bench: "Bench") -> Iterator[Sample | Progress]:

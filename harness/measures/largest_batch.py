@@ -45,6 +45,7 @@ class Measure:
     trains = False
     reads_corpus = False
     captured = True
+    reads_context = True
     decoded_tokens = 1
 
     def run(self, point: Point, bench: "Bench") -> Iterator[Sample | Progress]:

@@ -2,7 +2,7 @@
 
 A pass apart from timing. The prompt is read all but its last token in the given form, with slots reserved for n tokens,
 and the last token is a decode step: so the peak is that of both, and the state is that of n tokens exactly. A long
-prompt is read in pieces, as a server would: see `Bench.context`.
+prompt is read in pieces, as a server would: see `harness.contexts`.
 """
 
 from collections.abc import Iterator
@@ -27,6 +27,7 @@ class Measure:
     factors = ("form", "batch_size", "sequence_length", "dtype")
     trains = False
     reads_corpus = False
+    reads_context = True
 
     def run(self, point: Point, bench: "Bench") -> Iterator[Sample | Progress]:
         import torch

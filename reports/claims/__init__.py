@@ -41,16 +41,6 @@ class Claim(Protocol):
         """The finding; None where the result set has nothing to say."""
 
 
-def files() -> list[str]:
-    """The names of the files, whatever is in them."""
-    return sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
-
-
-def names(without: Iterable[str] = ()) -> list[str]:
-    """The claims there are, less some, in the order of the page."""
-    return sorted(set(files()) - {*without}, key=lambda name: (load(name).place, name))
-
-
 def load(name: str) -> Claim:
     """One claim."""
     return importlib.import_module(f"reports.claims.{name}").Claim()

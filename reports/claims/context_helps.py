@@ -22,8 +22,8 @@ class Claim:
     )
 
     def judge(self, result_set: Any) -> Finding | None:
-        told = language.values(result_set)
-        told = told[(told["label"] == "retnet") & told["bucket"].isna() & told["length"].notna()]
+        told = language.at_lengths(result_set)
+        told = told[told["label"] == "retnet"]
         told = told[told["length"] <= told["training_sequence_length"]]
         if told.empty:
             return None

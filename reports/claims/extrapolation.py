@@ -19,8 +19,8 @@ class Claim:
     )
 
     def judge(self, result_set: Any) -> Finding | None:
-        told = language.values(result_set)
-        told = told[(told["label"] == "retnet") & told["bucket"].isna() & told["length"].notna()]
+        told = language.at_lengths(result_set)
+        told = told[told["label"] == "retnet"]
         if told.empty or told["length"].max() < TIMES * told["training_sequence_length"].iloc[0]:
             return None
         trained, longest = told["training_sequence_length"].iloc[0], told["length"].max()

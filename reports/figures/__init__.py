@@ -5,7 +5,6 @@ Adding a figure is adding a file; nothing else names it. Importing this module d
 
 import importlib
 import pathlib
-from collections.abc import Iterable
 from typing import Any, ClassVar, Protocol
 
 import pandas as pd
@@ -42,16 +41,6 @@ class Figure(Protocol):
 
     def text(self, data: pd.DataFrame) -> str:
         """The finding in words, computed from the table."""
-
-
-def files() -> list[str]:
-    """The names of the files, whatever is in them."""
-    return sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
-
-
-def names(without: Iterable[str] = ()) -> list[str]:
-    """The figures there are, less some, in the order in which they stand on a page."""
-    return sorted(set(files()) - {*without}, key=lambda name: (load(name).place, name))
 
 
 def load(name: str) -> Figure:

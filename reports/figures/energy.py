@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from reports import rows, style, wording
+from reports import dots, rows, style, wording
 from reports.style import Style
 
 METRICS = {"decode_joules_per_token": "decoding", "training_joules_per_token": "training"}
@@ -50,8 +50,7 @@ class Figure:
     def _panel(self, axes: Any, group: pd.DataFrame, style_: Style) -> None:
         for row, line in enumerate(group.to_dict("records")):
             look, beside = style_[line["series"]], (1.02, row)
-            if pd.notna(line["low"]):
-                axes.plot([line["low"], line["high"]], [row, row], color=look.colour, linewidth=5, alpha=0.3)
+            dots.bar(axes, row, line, look)
             if pd.notna(line["joules_per_token"]):
                 axes.plot(line["joules_per_token"], row, marker=look.marker, markersize=7, color=look.colour)
             axes.annotate(_said(line), beside, xycoords=("axes fraction", "data"), va="center", fontsize=8.5)

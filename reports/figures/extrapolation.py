@@ -15,8 +15,7 @@ class Figure:
     note = "Held-out text; the dashed line is the training length. Means over seeds with 95% intervals by Student's t."
 
     def data(self, result_set: Any) -> pd.DataFrame | None:
-        told = language.values(result_set)
-        told = told[told["bucket"].isna() & told["length"].notna()]
+        told = language.at_lengths(result_set)
         if told["length"].nunique() < 2:
             return None
         table = language.by_label(told, "value", ["length", "training_sequence_length"])

@@ -12,10 +12,7 @@ from reports.style import Style
 class Figure:
     title = "How much does the choice of the decay γ matter?"
     place = 11
-    note = (
-        "Bits per byte, lower is better. Dots are seeds, the large marker their mean, the bar its 95% interval by "
-        "Student's t over seeds."
-    )
+    note = dots.NOTE
 
     def data(self, result_set: Any) -> pd.DataFrame | None:
         points = rows.of_measure(result_set, "language")
@@ -25,9 +22,7 @@ class Figure:
         told = told.assign(gamma=told["point"].map(points.set_index("point")["option.gamma"])).dropna(subset="gamma")
         if told["gamma"].nunique() < 2:
             return None
-        table = language.by_label(told, "bits_per_byte", ["gamma"]).sort_values("bits_per_byte", ignore_index=True)
-        each = told.groupby("label")["bits_per_byte"].agg(lambda part: " ".join(f"{value:.6g}" for value in part))
-        return table.assign(each_seed=table["series"].map(each))
+        return language.best_first(told, ["gamma"])
 
     def draw(self, data: pd.DataFrame, style: Style) -> Drawing:
         return dots.draw(data, style, "bits_per_byte", "bits per byte of held-out text (lower is better)", name="gamma")

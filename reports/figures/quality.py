@@ -12,21 +12,16 @@ from reports.style import Style
 class Figure:
     title = "Which model predicts held-out text best under this budget?"
     place = 10
-    note = (
-        "Bits per byte, lower is better. Dots are seeds, the large marker their mean, the bar its 95% interval by "
-        "Student's t over seeds."
-    )
+    note = dots.NOTE
 
     def data(self, result_set: Any) -> pd.DataFrame | None:
         told = language.headline(result_set)
         if told.empty:
             return None
-        table = language.by_label(told, "bits_per_byte").sort_values("bits_per_byte", ignore_index=True)
-        each = told.groupby("label")["bits_per_byte"].agg(lambda part: " ".join(f"{value:.6g}" for value in part))
+        table = language.best_first(told)
         rate = language.rates(result_set)
         tokens = told.groupby("label")["training_tokens"].max()
         return table.assign(
-            each_seed=table["series"].map(each),
             learning_rate=table["series"].map(rate).astype(float),
             training_tokens=table["series"].map(tokens),
         )
