@@ -8,7 +8,8 @@ one point: the next run takes it out before it writes.
 import dataclasses
 from collections.abc import Mapping
 
-from harness.csvfile import ELSEWHERE, Sheet
+from harness.cells import ELSEWHERE
+from harness.csvfile import Sheet
 from harness.errors import UserError, listed
 from harness.tables import TABLES
 

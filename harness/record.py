@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness import csvfile, damage, planned
+from harness import cells, csvfile, damage, planned
 from harness.csvfile import Sheet
 from harness.errors import UserError, nearest, relative, shown
 from harness.tables import TABLES
@@ -94,7 +94,7 @@ def training_bytes(folder: pathlib.Path) -> dict[str, int]:
     if not path.exists():
         return {}
     try:
-        told = json.loads(csvfile.text_of(path, fix))
+        told = json.loads(cells.text_of(path, fix))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: this is no JSON ({error}); {fix}") from None
     sizes = list(told.values()) if isinstance(told, dict) else [told]
@@ -114,7 +114,7 @@ def read_all(folder: pathlib.Path) -> dict[str, Sheet]:
 
     They are read at once and checked then: a run that writes meanwhile is seen amid one point at most.
     """
-    texts = {name: csvfile.text_of(folder / f"{name}.csv") for name in TABLES}
+    texts = {name: cells.text_of(folder / f"{name}.csv") for name in TABLES}
     return {name: csvfile.parse(folder / f"{name}.csv", name, text) for name, text in texts.items()}
 
 

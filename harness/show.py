@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pandas as pd
 from rich.console import Console
 
-from harness import csvfile, document, filters, measures, plan, record, summary, terminal
+from harness import cells, document, filters, measures, plan, record, summary, terminal
 from harness.errors import UserError, listed, unknown
 from harness.point import Point
 from harness.tables import TABLES
@@ -89,7 +89,7 @@ def _kept(found: list[pd.DataFrame], only: Sequence[str]) -> list[pd.DataFrame]:
     if not only:
         return found
     rows = [
-        types.SimpleNamespace(**{key: csvfile.value(row[key]) for key in filters.KEYS}, point=(i, row["point"]))
+        types.SimpleNamespace(**{key: cells.value(row[key]) for key in filters.KEYS}, point=(i, row["point"]))
         for i, points in enumerate(found)
         for row in points.astype(object).to_dict("records")
     ]

@@ -4,7 +4,7 @@ import dataclasses
 import datetime
 from typing import Any
 
-from harness import budget, csvfile, measures, plan, predict, tables, worker
+from harness import budget, cells, csvfile, measures, plan, predict, tables, worker
 from harness.measures import DISAGREE, FormsDisagree
 from harness.point import Point, digest
 from harness.sources import code_hash
@@ -61,7 +61,7 @@ class Sweep:
         machines = writer.environments.set_index("environment")["machine"]
         for row in writer.points.astype(object).to_dict("records"):
             key = self._key(row["configuration"], row["code"], machines[row["environment"]])
-            told = {field.name: csvfile.value(row[field.name]) for field in dataclasses.fields(Done)}
+            told = {field.name: cells.value(row[field.name]) for field in dataclasses.fields(Done)}
             self._done.setdefault(key, []).append(Done(**told | {"reason": told["reason"] or ""}))
 
     def run(self, point: Point) -> Outcome | None:

@@ -1,0 +1,92 @@
+"""The text of a CSV file as cells, and cells as values of a type and back; every complaint with its line and a fix."""
+
+import csv
+import pathlib
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from harness.errors import UserError, shown
+
+ELSEWHERE = "nothing was changed; restore the file (as `git restore` does), or move its folder away, or use --out"
+
+
+def value(cell: Any) -> Any:
+    """A cell of a table that was read, None where it is empty."""
+    return None if pd.isna(cell) else cell
+
+
+def cell(value: Any) -> str:
+    """A value as text: empty for None, floats in the shortest form that reads back the same, lists with commas."""
+    if value is None or value is pd.NA:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return ",".join(map(cell, value))
+    return repr(value) if isinstance(value, float) else " ".join(str(value).split())
+
+
+def text_of(path: pathlib.Path, fix: str = ELSEWHERE) -> str:
+    """What a file holds; nothing where it is not there. Raises UserError, with the fix, where it cannot be read."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        return ""
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: byte {error.start} is not UTF-8 text; {fix}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}; {fix}") from None
+
+
+def lines(text: str) -> tuple[list[str], str, int]:
+    """The whole lines of a file, what stands after the last one, and how many they are with blank ones at the end."""
+    *lines, cut = [part.removesuffix("\r") for part in text.split("\n")]
+    written = len(lines)
+    while lines and not lines[-1]:  # an editor's blank line at the end
+        del lines[-1]
+    return lines, cut, written
+
+
+def rows(lines: Iterable[str], path: pathlib.Path, fix: str, first: int = 1) -> list[list[str]]:
+    """Lines as cells. Raises UserError, with the line, where one is none; the first of them is line `first`."""
+    rows = []
+    for number, told in enumerate(lines, first):
+        try:
+            rows.append(next(csv.reader([told], strict=True), []))
+        except csv.Error as error:
+            raise UserError(f"{path}:{number}: this is no line of CSV ({error}); {fix}") from None
+    return rows
+
+
+def check_commas(path: pathlib.Path, lines: list[str], fix: str) -> None:
+    if lines and ";" in lines[0] and "," not in lines[0]:
+        told = "semicolons separate its columns, where commas must: so a spreadsheet saves it in German and some other"
+        raise UserError(f"{path}:1: {told} languages, and numbers with a comma, 0,5 for 0.5; {fix}")
+
+
+def check_sizes(path: pathlib.Path, header: list[str], rows: list[list[str]], fix: str) -> None:
+    for number, row in enumerate(rows, 2):
+        if len(row) != len(header):
+            raise UserError(f"{path}:{number}: {len(row)} cells, but the header names {len(header)}; {fix}")
+
+
+def typed(texts: list[str], kind: str, what: str, path: pathlib.Path, fix: str = ELSEWHERE) -> Any:
+    """One column's cells as values of its type."""
+    pattern, convert, words = {
+        "int64": (r"-?\d+", int, "a whole number"),
+        "Int64": (r"-?\d+", int, "a whole number"),
+        "float64": (r"-?\d.*", float, "a number"),
+    }.get(kind, (r"(?s).*", str, "text"))
+    values: list[Any] = []
+    for number, text in enumerate(texts, 2):
+        try:
+            values.append(None if text == "" else convert(re.fullmatch(pattern, text)[0]))  # type: ignore[index]
+        except (TypeError, ValueError, OverflowError):
+            raise UserError(f"{path}:{number}: {what}: found {shown(text)}, expected {words}; {fix}") from None
+    dtype: Any = {"int64": "Int64" if None in values else "int64", "Int64": "Int64", "float64": "float64"}.get(
+        kind, "str"
+    )
+    return pd.array(values, dtype=dtype)
