@@ -80,8 +80,9 @@ def _lost(points: Sheet, sheet: Sheet, name: str) -> set[str]:
             where = f"{points.path.name}:{known.index(owner) + 2}"
             told = f"found a row of point {row}, expected one of {owner} ({where}): rows were removed, added or sorted"
             raise UserError(f"{sheet.path}:{i + 2}: {told}; {ELSEWHERE}")
+    whole = set(known)
     for i, row in enumerate(found[len(owners) :], len(owners)):
-        if row in set(known):
+        if row in whole:
             raise UserError(f"{sheet.path}:{i + 2}: one row more of point {row} than points.csv counts; {ELSEWHERE}")
     lost = set(owners[len(found) :])
     if lost and lost != {known[-1]}:

@@ -224,23 +224,3 @@ def gammas(device: str = "cpu-made-up") -> ResultSet:
             role = "trial" if seed == 0 else "chosen"
             made.language(label, seed, 1e-3, value + 0.009 * seed, role, option_gamma=gamma, option_gate="True")
     return made.build()
-
-
-def known(device: str = "cpu-made-up") -> ResultSet:
-    """The harness on work whose answer is known, joules, and forms beside float64: time 0.2% over, memory 3%; AFT's
-    failed."""
-    made = Builder("known", device, "How far off is the harness itself?")
-    point = made.point("self_test", "retnet", timing_ended="precision", throttled="no", clock_mhz=2100.0)
-    for metric, error in (("time_error", 0.002), ("memory_error", 0.03)):
-        made.samples(point, metric, [error * (1 + 0.01 * repeat) for repeat in range(-2, 3)])
-    cell = {"batch_size": 4, "sequence_length": 128}
-    for label, joules in (("retnet", 0.2), ("transformer", 0.3)):
-        point = made.point("energy", label, timing_ended="deadline", throttled="thermal", clock_mhz=1900.0, **cell)
-        made.samples(point, "decode_joules_per_token", [joules, 1.1 * joules, 1.2 * joules])
-        made.samples(point, "training_joules_per_token", [joules / 50])
-    made.point("energy", "aft", "error", "the counter went backwards", **cell)
-    point = made.point("forms", "retnet", dtype="bfloat16")
-    for kind, eps in (("output", 1.0), ("state", 0.5), ("gradient", 1.5)):
-        made.samples(point, f"{kind}_error", [eps / 128])
-    made.point("forms", "aft", "error", "in bfloat16: output_error", dtype="bfloat16")
-    return made.build()

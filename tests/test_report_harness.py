@@ -7,7 +7,8 @@ import pytest
 
 from harness import measures
 from reports import figures, provenance, rooms, rows, sections, style
-from tests.report_data import Builder, known, triangle
+from tests.known_data import known
+from tests.report_data import Builder, triangle
 
 
 def test_the_error_of_the_harness_stands_beside_its_bound() -> None:

@@ -17,8 +17,9 @@ import pytest
 import models
 import reports
 from reports import figures, rooms, sections, wording
+from tests.known_data import known
 from tests.paper_data import fig6, operations, table4
-from tests.report_data import Builder, ResultSet, gammas, known, triangle
+from tests.report_data import Builder, ResultSet, gammas, triangle
 
 ROOT = pathlib.Path(__file__).parent.parent
 NASTY = "retnet gamma=<b>\"&'x</b>"
