@@ -37,13 +37,13 @@ def draw(results: pathlib.Path, out: pathlib.Path) -> int:
 
 def unusable() -> dict[str, str]:
     """Files of figures and claims that are not whole, each with a line that says what it lacks."""
-    from reports import broken, claims, figures, rooms
+    from reports import broken, claims, figures, packages
 
     told = {}
-    for kind, room in (("figure", figures), ("claim", claims)):
-        for name in rooms.files(room):
+    for kind, package in (("figure", figures), ("claim", claims)):
+        for name in packages.files(package):
             try:
                 plugins.check_named(kind, [name])
             except UserError as error:
-                told[broken.file(room, name)] = str(error)
+                told[broken.file(package, name)] = str(error)
     return told

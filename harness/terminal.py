@@ -172,9 +172,9 @@ def _figures() -> Table:
     made = table("Figures", "name", "question")
     titles: dict[str, Any] = {}
     if (document.FOLDER.parent / "reports" / "figures").is_dir():
-        from reports import figures, rooms
+        from reports import figures, packages
 
-        titles = {name: figures.load(name).title for name in rooms.names(figures)}
+        titles = {name: figures.load(name).title for name in packages.names(figures)}
     for name, title in titles.items():
         made.add_row(name, title)
     return made

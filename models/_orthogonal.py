@@ -1,14 +1,18 @@
-"""Initial values of RWKV: orthogonal matrices and zeros."""
+"""Initial values of RWKV: orthogonal matrices and zeros.
+
+Letters: N rows and D columns of a matrix.
+"""
 
 import math
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from models._state import state_dtype
 
 
-def orthogonal_(matrix: Tensor, gain: float) -> None:
+def orthogonal_(matrix: Float[Tensor, "N D"], gain: float) -> None:
     """By way of float32 at least: torch finds none in bfloat16. On a CPU by one thread.
 
     Several wait for each other at every column, 25 times as long in all where another program has one of two cores.
@@ -21,8 +25,10 @@ def orthogonal_(matrix: Tensor, gain: float) -> None:
         torch.set_num_threads(threads)
 
 
-def start(drawn: list[Tensor], zeroed: list[Tensor], declared: bool) -> None:
-    """Orthogonal matrices, scaled up where rows outnumber columns, and zeros; as published, no scale and no zeros."""
+def initialise_(drawn: list[Tensor], zeroed: list[Tensor], declared: bool) -> None:
+    """`declared`, as the authors say it: orthogonal, scaled up where rows outnumber columns, and zeros. Else as they
+    published it: all orthogonal, without a scale. See `init` in models/rwkv.py.
+    """
     for matrix in (*drawn, *zeroed):
         orthogonal_(matrix, math.sqrt(max(matrix.shape[0] / matrix.shape[1], 1)) if declared else 1.0)
     for matrix in zeroed if declared else []:

@@ -27,7 +27,7 @@ from torch.nn import functional as F
 from models import _decoding, _gate, _wkv
 from models._cost import Chosen, CommonOptions, Count, Shape
 from models._lm import LanguageModel, Operation
-from models._orthogonal import orthogonal_, start
+from models._orthogonal import initialise_, orthogonal_
 from models._state import Call, LayerState
 from models._token_shift import blends
 from models._traffic import Traffic, average_traffic
@@ -72,7 +72,7 @@ class TimeMixing(nn.Module):
         blend = (h / width) ** rest
         self.mix.copy_(torch.stack((blend, blend + 0.3 * depth, (h / width) ** (0.5 * rest))))
         key, value, receptance = self.into.weight.chunk(3)
-        start([value], [key, receptance, self.out.weight], declared)
+        initialise_([value], [key, receptance, self.out.weight], declared)
 
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
         if call.continues(x, state):
@@ -129,7 +129,7 @@ class ChannelMixing(nn.Module):
     def initialise(self, depth: float, rest: float, declared: bool) -> None:
         width = self.mix.shape[1]
         self.mix.copy_((torch.arange(width) / width) ** rest)
-        start([self.key.weight], [self.receptance.weight, self.out.weight], declared)
+        initialise_([self.key.weight], [self.receptance.weight, self.out.weight], declared)
 
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
         if call.continues(x, state):

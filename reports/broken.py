@@ -4,9 +4,10 @@ import dataclasses
 import pathlib
 import traceback
 from collections.abc import Callable
-from typing import Any, TypeVar
+from types import ModuleType
+from typing import TypeVar
 
-from reports import rooms
+from reports import packages
 
 Made = TypeVar("Made")
 
@@ -22,32 +23,32 @@ class Failed:
     text: str
 
 
-def file(room: Any, name: str) -> str:
-    """A file of a room as it is named to people."""
-    return f"{room.__name__.replace('.', '/')}/{name}.py"
+def file(package: ModuleType, name: str) -> str:
+    """A file of a package as it is named to people."""
+    return f"{package.__name__.replace('.', '/')}/{name}.py"
 
 
-def of(room: Any, account: Account) -> dict[str, str]:
-    """The files of a room that are on the account, and their names."""
-    return {file(room, name): name for name in rooms.files(room) if file(room, name) in account}
+def of(package: ModuleType, account: Account) -> dict[str, str]:
+    """The files of a package that are on the account, and their names."""
+    return {file(package, name): name for name in packages.files(package) if file(package, name) in account}
 
 
-def tried(room: Any, name: str, make: Callable[[], Made], account: Account | None) -> Made | Failed:
+def tried(package: ModuleType, name: str, make: Callable[[], Made], account: Account | None) -> Made | Failed:
     """What `make` gives by the file of that name. Where it raises, this goes on the account; without one it raises."""
     try:
         return make()
     except Exception as error:  # whatever its author has written
         if account is None:
             raise
-        text = _line(room, name, error)
-        account.setdefault(file(room, name), text)
+        text = _line(package, name, error)
+        account.setdefault(file(package, name), text)
         return Failed(text)
 
 
-def _line(room: Any, name: str, error: Exception) -> str:
+def _line(package: ModuleType, name: str, error: Exception) -> str:
     """The file with its last line that the error came through, or else the place that raised it at the end."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame.lineno for frame in frames if pathlib.Path(frame.filename) == room.FOLDER / f"{name}.py"]
+    own = [frame.lineno for frame in frames if pathlib.Path(frame.filename) == package.FOLDER / f"{name}.py"]
     place = f"{frames[-1].filename.removeprefix(f'{ROOT}/')}:{frames[-1].lineno}"
     told = f"raised {type(error).__name__}: {' '.join(str(error).split())[:MOST]}"
-    return f"{file(room, name)}:{own[-1]}: {told}" if own else f"{file(room, name)}: {told} ({place})"
+    return f"{file(package, name)}:{own[-1]}: {told}" if own else f"{file(package, name)}: {told} ({place})"

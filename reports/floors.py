@@ -24,7 +24,7 @@ def caution(result_set: Any, *measures: str) -> str:
         below = whole[whole[rows.SHARE] > MOST.get(measure, 1.0)]
         if len(below):
             parts.append(_of_measure(measure, below, int(whole[rows.SHARE].notna().sum())))
-            points.append(rows.behind(result_set.points, below))
+            points.append(_finished(result_set, below))
     if not parts:
         return ""
     names = sorted(set(pd.concat(points)["environment"].str[:SHORT]))
@@ -38,10 +38,15 @@ def caution(result_set: Any, *measures: str) -> str:
 
 def environments(result_set: Any) -> set[str]:
     """Those on whose peaks some share of the floor rests."""
-    finished = result_set.points[result_set.points["status"] == "ok"]
     tables = [rows.floor(result_set, measure) for measure in _rated(result_set)]
     shares = [table[table[rows.SHARE].notna()] for table in tables if table is not None]
-    return {where for share in shares for where in rows.behind(finished, share)["environment"]}
+    return {where for share in shares for where in _finished(result_set, share)["environment"]}
+
+
+def _finished(result_set: Any, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of points.csv that gave the lines of a table their values; a failed seed stands behind a line too."""
+    points = rows.behind(result_set.points, table)
+    return points[points["status"] == "ok"]
 
 
 def _rated(result_set: Any) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from reports import broken, claims, corners, figures, provenance, rooms, rows, sections
+from reports import broken, claims, corners, figures, packages, provenance, rows, sections
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
 
@@ -70,7 +70,7 @@ def _device(one: Any) -> dict[str, Any]:
 def _experiments(told: list[Any], unusable: broken.Account, account: broken.Account | None) -> dict[str, str]:
     pages = {}
     left = broken.of(figures, unusable)
-    names = rooms.names(figures, left.values())
+    names = packages.names(figures, left.values())
     for experiment in sorted({one.experiment for one in told}):
         sets = [one for one in told if one.experiment == experiment]
         devices = []
@@ -121,7 +121,7 @@ def _corners(one: Any, key: str) -> dict[str, Any]:
 def _claims(told: list[Any], unusable: broken.Account, account: broken.Account | None) -> dict[str, str]:
     left = broken.of(claims, unusable)
     ledger = []
-    for name in rooms.names(claims, left.values()):
+    for name in packages.names(claims, left.values()):
         found = [_finding(name, one, account) for one in told]
         findings = [finding for finding in found if finding is not None]
         verdicts = [str(finding["verdict"]) for finding in findings]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reports import claims, figures, intervals, rooms
+from reports import claims, figures, intervals, packages
 from reports.claims import CONTRADICTED, MIXED, SUPPORTED, UNTESTABLE, _evidence, _slopes
 from reports.rows import LAUNCHES
 from tests import claim_cases, claim_verdicts, paper_data
@@ -37,7 +37,7 @@ def test_verdict(name: str, rows: Made, verdict: str) -> None:
 
 def test_every_claim_can_go_either_way() -> None:
     one_way = {"hardware": {SUPPORTED}, "family_tree": set()}  # no card of another maker contradicts; no table decides
-    for name in rooms.names(claims):
+    for name in packages.names(claims):
         reached = {verdict for case, _, verdict in CASES if case == name}
         assert one_way.get(name, {SUPPORTED, CONTRADICTED}) <= reached, name
     assert {verdict for _, _, verdict in CASES} == set(claims.VERDICTS)
@@ -46,11 +46,11 @@ def test_every_claim_can_go_either_way() -> None:
 def test_a_result_set_without_the_rows_says_nothing() -> None:
     for rows in (lambda made: None, speeds("noop", aft=1.0), on("NVIDIA H200")):
         told = made(rows)
-        assert [name for name in rooms.names(claims) if claims.load(name).judge(told) is not None] == []
+        assert [name for name in packages.names(claims) if claims.load(name).judge(told) is not None] == []
 
 
 def test_claims_tell_their_source_and_rule() -> None:
-    for name in rooms.names(claims):
+    for name in packages.names(claims):
         claim = claims.load(name)
         assert re.search(r"arXiv \d{4}\.\d{5}", claim.published), name
         assert claim.statement.endswith("."), name
@@ -59,7 +59,7 @@ def test_claims_tell_their_source_and_rule() -> None:
 
 @pytest.mark.parametrize("folder", [claims, figures])
 def test_every_file_has_a_place_of_its_own(folder: Any) -> None:
-    places = [folder.load(name).place for name in rooms.names(folder)]
+    places = [folder.load(name).place for name in packages.names(folder)]
     assert len(set(places)) == len(places), sorted(places)
 
 

@@ -6,14 +6,14 @@ import itertools
 import pytest
 import torch
 
-from tests import decode_kernels, programs
+from tests import decode_kernels, programs, step_kernels
 from tests.programs import COMPILED, on_a_gpu
 
 INTERPRETED = 1e-6
 NAMES = [
     *(f"read, {name}" for name in decode_kernels.READS),
     *(f"write, {name}" for name in decode_kernels.WRITES),
-    *decode_kernels.STEPS,
+    *step_kernels.STEPS,
     "far out",
 ]
 
@@ -32,6 +32,14 @@ def test_interpreted_programs_are_exact(interpreted, case):
 def test_an_interpreted_step_rounds_as_torch_does(interpreted):
     assert len(interpreted["rounding"]) == 12
     assert set(interpreted["rounding"].values()) == {0.0}
+
+
+@pytest.mark.parametrize("case", step_kernels.ROUNDED)
+def test_an_interpreted_state_in_passes_is_right(interpreted, case):
+    """To a neighbour: within a step of 2^-8 of the exact one."""
+    found = interpreted[f"rounded, {case}"]
+    assert found["o"] <= INTERPRETED, "read before it is rounded"
+    assert 1e-4 < found["state"] < 2**-8
 
 
 def test_interpreted_choices_are_the_first_of_the_largest(interpreted):
@@ -77,22 +85,22 @@ def test_compiled_maps_are_right(case, size, dtype):
 @on_a_gpu
 @pytest.mark.parametrize("dtype", COMPILED, ids=str)
 @pytest.mark.parametrize("sizes", [(32, 40), (256, 512), (64, 108)], ids=str)
-@pytest.mark.parametrize("case", decode_kernels.STEPS)
+@pytest.mark.parametrize("case", step_kernels.STEPS)
 def test_compiled_steps_are_right(case, sizes, dtype):
-    case = dataclasses.replace(decode_kernels.STEPS[case], K=sizes[0], V=sizes[1])
-    found = decode_kernels.step_errors(case, "cuda", dtype)
+    case = dataclasses.replace(step_kernels.STEPS[case], K=sizes[0], V=sizes[1])
+    found = step_kernels.step_errors(case, "cuda", dtype)
     assert {name: error for name, error in found.items() if not error <= 1e-5} == {}, "all of it is in float32"
 
 
 @on_a_gpu
-@pytest.mark.parametrize("case", [decode_kernels.Step(B=8, K=128, V=256), decode_kernels.Step(B=300, K=192, V=300)])
+@pytest.mark.parametrize("case", [step_kernels.Step(B=8, K=128, V=256), step_kernels.Step(B=300, K=192, V=300)])
 def test_a_state_in_bfloat16_is_rounded_up_or_down(case):
     """To a neighbour: within a step of 2^-8 of the exact one; and evenly, so that the mean is right."""
-    found = decode_kernels.step_errors(case, "cuda", torch.bfloat16, torch.bfloat16)
+    found = step_kernels.step_errors(case, "cuda", torch.bfloat16, torch.bfloat16)
     assert found["o"] <= 1e-5, "read before it is rounded"
     assert 1e-3 < found["state"] < 2**-8
 
 
 @on_a_gpu
 def test_a_compiled_step_rounds_as_torch_does():
-    assert set(decode_kernels.rounding_errors("cuda").values()) == {0.0}
+    assert set(step_kernels.rounding_errors("cuda").values()) == {0.0}

@@ -101,6 +101,7 @@ def test_only_environments_of_such_rows_are_named() -> None:
     made.rows["environments"] = [made._environment(), made._environment() | {"environment": other}]
     made.speed("training", "retnet", 64, 2, 1e5, repeats=1, environment=other)
     made.speed("training", "rwkv", 64, 2, 10.0, repeats=1)
+    made.point("training", "retnet", "oom", "no room", sequence_length=64, batch_size=2, seed=1)
     assert f"Either the peaks of environment {other[:6]} were measured too low" in floors.caution(made.build())
     made.speed("training", "aft", 64, 2, 1e5, repeats=1)
     both = " and ".join(sorted([other[:6], made.environment[:6]]))

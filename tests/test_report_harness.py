@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from harness import measures
-from reports import figures, provenance, rooms, rows, sections, style
+from reports import figures, packages, provenance, rows, sections, style
 from tests.known_data import known
 from tests.report_data import Builder, triangle
 
@@ -142,7 +142,7 @@ def test_figures_read_only_what_a_measure_gives(monkeypatch: pytest.MonkeyPatch)
         return real(result_set, points, metric)
 
     monkeypatch.setattr(rows, "samples_of", spied)
-    for name in rooms.names(figures):
+    for name in packages.names(figures):
         figures.load(name).data(triangle(models=("retnet",)))
     assert len(read) > 10
     assert read <= {metric for name in measures.names() for metric in measures.load(name).metrics}

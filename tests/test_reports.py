@@ -16,7 +16,7 @@ import pytest
 
 import models
 import reports
-from reports import figures, rooms, sections, wording
+from reports import figures, packages, sections, wording
 from tests.known_data import known
 from tests.paper_data import fig6, operations, table4
 from tests.report_data import Builder, ResultSet, gammas, triangle
@@ -234,7 +234,7 @@ def test_pages_are_the_same_in_every_process(
 
 def test_every_figure_is_drawn_somewhere_and_asks_a_question() -> None:
     made = sets()
-    for name in rooms.names(figures):
+    for name in packages.names(figures):
         plan = figures.load(name)
         assert plan.title.endswith("?"), name
         assert any(plan.data(one) is not None for one in made), f"no made-up result set has rows for {name}"
@@ -244,7 +244,7 @@ def test_a_figure_is_added_by_a_file(tmp_path: pathlib.Path, monkeypatch: pytest
     (tmp_path / "lonely.py").write_text((figures.FOLDER / "prefill.py").read_text().replace("How long", "Why so long"))
     monkeypatch.setattr(figures, "FOLDER", tmp_path)
     monkeypatch.setattr(figures, "__path__", [str(tmp_path)])
-    assert rooms.names(figures) == ["lonely"]
+    assert packages.names(figures) == ["lonely"]
     drawn = sections.figure("lonely", triangle(), "key")
     assert drawn is not None
     assert drawn.title.startswith("Why so long")

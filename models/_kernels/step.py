@@ -6,16 +6,17 @@ Letters: B batch, H heads, K size of a query or key head, P = K/2 pairs, V size 
 import torch
 import triton
 import triton.language as tl
-from jaxtyping import Float
+from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
+from models import _rounding
 from models._kernels import bucket, early
 from models._portions import Portions
 
 WARPS = 4
 MANY = 2**25  # numbers of a state from which on programs hold more, and a rounded one is read in passes
 PASSES = (32, 128, 4, 3)  # of a rounded state: keys and values of a pass, warps, passes on their way
-FIRST, SECOND = tl.constexpr(0x7FEB352D), tl.constexpr(0x846CA68B)  # of `models._rounding`
+FIRST, SECOND, STEP = (tl.constexpr(number & 0xFFFFFFFF) for number in (*_rounding.FACTORS, _rounding.STEP))
 
 
 @triton.jit
@@ -82,6 +83,23 @@ def _query_and_key(at, key_step, turn, turn_step, factor, rk, keys, BK: tl.const
     return q, k
 
 
+@triton.jit
+def _in_passes(at_state, at, key_step, turn, turn_step, factor, v, gamma, decay, product, pairs, rk, values,
+               K: tl.constexpr, V: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, DITHER: tl.constexpr,
+               STAGES: tl.constexpr):  # fmt: skip
+    """Writes the state and returns what is read from it, BK keys in a pass while the next are on their way."""
+    terms = tl.zeros((BK, BV), tl.float32)
+    for first in tl.range(0, K, BK, num_stages=STAGES):
+        keys = first + rk < K
+        inside = keys[:, None] & values[None, :]
+        S = tl.load(at_state + first * V, inside, 0.0).to(tl.float32)
+        q, k = _query_and_key(at, key_step, turn, turn_step, factor, first + rk, keys, BK)
+        S = _advanced(S, k, v, gamma, decay)
+        terms += S * q[:, None]
+        _kept(S, at_state + first * V, inside, product + tl.cast(first, tl.uint32) * pairs * FIRST, DITHER, BK, BV)
+    return tl.sum(terms, 0)
+
+
 @triton.jit(do_not_specialize=["H", "TILES"])
 def step(qkv, turn, gamma, state, o, position, row, turn_steps, factor, H, TILES, K: tl.constexpr, V: tl.constexpr,
          BK: tl.constexpr, BV: tl.constexpr, DITHER: tl.constexpr, EARLY: tl.constexpr, EAGER: tl.constexpr,
@@ -115,7 +133,7 @@ def step(qkv, turn, gamma, state, o, position, row, turn_steps, factor, H, TILES
     pairs: tl.constexpr = (V + 1) // 2
     product = 0
     if DITHER:
-        place = (bh * K * pairs + iv * (BV // 2) + tl.load(position) * 0x9E3779B1).to(tl.uint32)
+        place = (bh * K * pairs + iv * (BV // 2) + tl.load(position) * STEP).to(tl.uint32)
         product = (place + (rk[:, None] * pairs + tl.arange(0, BV // 2)[None, :]).to(tl.uint32)) * FIRST
     if BK >= K:
         q, k = _query_and_key(at, H * K, turn, turn_steps[0], factor, rk, keys, BK)
@@ -127,16 +145,10 @@ def step(qkv, turn, gamma, state, o, position, row, turn_steps, factor, H, TILES
         if not EAGER:
             _kept(S, at_state, keys[:, None] & values[None, :], product, DITHER, BK, BV)
     else:
-        terms = tl.zeros((BK, BV), tl.float32)
-        for first in tl.range(0, K, BK, num_stages=STAGES):
-            keys = first + rk < K
-            inside = keys[:, None] & values[None, :]
-            S = tl.load(at_state + first * V, inside, 0.0).to(tl.float32)
-            q, k = _query_and_key(at, H * K, turn, turn_steps[0], factor, first + rk, keys, BK)
-            S = _advanced(S, k, v, gamma, decay)
-            terms += S * q[:, None]
-            _kept(S, at_state + first * V, inside, product + tl.cast(first, tl.uint32) * pairs * FIRST, DITHER, BK, BV)
-        read = tl.sum(terms, 0)
+        read = _in_passes(
+            *(at_state, at, H * K, turn, turn_steps[0], factor, v, gamma, decay, product, pairs, rk, values),
+            *(K, V, BK, BV, DITHER, STAGES),
+        )
         tl.store(at_o, read, values)
     if DITHER:
         _lose(read != read, values, at_state, rk, K, V, BK)
@@ -144,20 +156,22 @@ def step(qkv, turn, gamma, state, o, position, row, turn_steps, factor, H, TILES
 
 def step_(
     qkv: Float[Tensor, "B M"],
-    turn: Tensor | None,
+    turn: Complex[Tensor, "2 _ P"] | None,
     factor: float,
     gamma: Float[Tensor, "H 1 1"] | None,
     state: Float[Tensor, "B H K V"],
-    position: Tensor | None = None,
+    position: Int[Tensor, "*any"] | None = None,
     alone: int = Portions.state,
 ) -> Float[Tensor, "B H V"]:
     """`_retention.step_` of queries, keys and values as a projection gives them, side by side; overwrites `state`.
 
     `turn` complex [2, B or 1, K/2] rotates q and k and scales k; without it `factor` scales k. A state in bfloat16 is
-    rounded up or down by chance, as the first of `position`, on the device, decides. Of one sequence a program holds
-    `alone` numbers of the state at most.
+    rounded up or down by chance, as the first of `position`, on the device, decides: ValueError where there is none. Of
+    one sequence a program holds `alone` numbers of the state at most.
     """
     B, H, K, V = state.shape
+    if state.dtype == torch.bfloat16 and position is None:
+        raise ValueError("a state in bfloat16 is rounded by chance: give the position of the token, which decides")
     o = torch.empty(B, H, V, dtype=torch.float32, device=state.device)
     dither = state.dtype == torch.bfloat16
     BK, BV, warps, stages = cut(state, alone)
@@ -184,7 +198,10 @@ def held(state: Float[Tensor, "B H K V"]) -> int:
 
 
 def cut(state: Float[Tensor, "B H K V"], alone: int) -> tuple[int, int, int, int]:
-    """Keys and values that a program takes at once, its warps, and passes on their way."""
+    """Keys and values that a program takes at once, its warps, and passes on their way.
+
+    On an H200 a rounded state of 64 sequences takes 81 us a layer in these passes and 100 at once; in float32 131.
+    """
     B, _, K, V = state.shape
     BK, BV = bucket(K, 16), bucket(V, 16)
     if state.dtype == torch.bfloat16 and state.numel() >= MANY:
