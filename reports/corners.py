@@ -91,7 +91,26 @@ def _speed(result_set: Any, name: str) -> tuple[pd.DataFrame, str]:
     lines = [_fastest(str(label), group, name) for label, group in here.groupby("label", sort=True)]
     table = pd.DataFrame(lines)
     table[f"{name}_ratio"] = table[VALUES[name]] / table[VALUES[name]].max()
-    return table, _cell_text(points, cell, ran, WEIGHTS if name == "training" else "")
+    text = _cell_text(points, cell, ran, WEIGHTS if name == "training" else "")
+    return table, text + _at_the_shortest(told, ran, cell, points)
+
+
+def _at_the_shortest(told: pd.DataFrame, ran: pd.DataFrame, cell: Any, points: pd.DataFrame) -> str:
+    """The same corners at the shortest length that as many ran, where the lengths decide who is how far behind."""
+    same = ran[(ran["label"] == cell["label"]) & (ran["sequence_length"] < cell["sequence_length"])]
+    if same.empty:
+        return ""
+    other = same["batch_size"] != cell["batch_size"]
+    shortest = same.assign(other=other).sort_values(["sequence_length", "other", "batch_size"]).iloc[0]
+    here = rows.alike(told, shortest[CELL])
+    speeds = here.fillna({"form": ""}).groupby(["label", "form"])["value"].median().groupby("label").max()
+    models = points.drop_duplicates("label").set_index("label")["model"].to_dict()
+    parts = [
+        f"{wording.title(label, models[label])} {ratio:.2f}"
+        for label, ratio in (speeds / speeds.max()).to_dict().items()
+    ]
+    place = f"length {wording.number(shortest['sequence_length'])}, batch {wording.number(shortest['batch_size'])}"
+    return f"; at {place} it would be {wording.listed(parts)}"
 
 
 def _fastest(label: str, group: pd.DataFrame, name: str) -> dict[str, Any]:

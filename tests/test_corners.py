@@ -63,6 +63,20 @@ def test_corners_stand_at_the_longest_length_and_largest_batch_that_most_ran() -
     assert list(found.table["training_ratio"]) == pytest.approx([1, 2 / 3])
 
 
+def test_what_the_corners_would_be_at_the_shortest_length_is_told() -> None:
+    """Of a label's fastest form, and with the batch of the corner where that was run."""
+    made = corner_set()
+    for label, speed in (("retnet", 8.0), ("rwkv", 10.0)):
+        made.speed("training", label, 16, 2, speed)
+        made.speed("training", label, 16, 8, 7.0)
+        made.speed("training", label, 24, 2, 3.0)
+    made.speed("training", "retnet", 16, 2, 9.0, form="other")
+    found = corners.measure(made.build())
+    assert found is not None
+    assert found.where["training"].endswith("; at length 16, batch 2 it would be RetNet 0.90 and RWKV-4 1.00")
+    assert "it would be" not in found.where["decode"]
+
+
 def test_every_larger_cell_that_was_passed_over_is_told() -> None:
     made = corner_set()
     for label in ("retnet", "rwkv"):

@@ -7,6 +7,7 @@ from reports import claims, figures
 from reports.claims import CONTRADICTED, MIXED, SUPPORTED, _evidence, _factors, factor_eager_training
 from reports.rows import UNGRAPHED
 from tests.paper_data import GOOD, NAIVE, fig6, shares, table4
+from tests.report_data import Builder
 
 pytestmark = pytest.mark.usefixtures("launches_show")
 
@@ -104,3 +105,20 @@ def test_a_rule_states_the_numbers_that_it_judges_by():
     finding = claims.load("factor_eager_training").judge(table4())
     assert finding is not None
     assert finding.text.endswith(", where 6.8 are claimed.")
+
+
+def test_memory_of_training_is_that_of_the_variant_that_trains_fastest():
+    builder = Builder()
+    told = {
+        "retnet recompute=true": (50.0, 90.0),
+        "retnet recompute=false": (70.0, 120.0),
+        "transformer": (60.0, 100.0),
+    }
+    for label, (speed, size) in told.items():
+        point = builder.point("training", label, sequence_length=1024, batch_size=2)
+        builder.samples(point, "tokens_per_second", [speed])
+        builder.samples(point, "peak_bytes", [size])
+    finding = claims.load("training_memory").judge(builder.build())
+    assert finding is not None
+    assert finding.verdict == CONTRADICTED, finding.text
+    assert list(finding.table["series"]) == ["retnet recompute=false", "transformer"]

@@ -18,6 +18,7 @@ from reports.rows import CELL
 
 SEEDS = 3  # the fewest that a claim about prediction rests on
 MARGIN = 0.1  # ratios of two speeds, measured twice on one machine, have moved by 6%
+SPEED = "tokens_per_second"
 IN_ONE = "interval over repeats in one process"
 LAUNCH_RULE = (
     f"What was {rows.UNGRAPHED} decides nothing, unless it wins against a model that had one and is claimed to be "
@@ -95,19 +96,23 @@ def unless_launches(
 
 def ratio(
     result_set: Any, measure: str, metric: str, models: tuple[str, str], least: int = 0, batch: str = "largest",
-    better: str = "higher", margin: float = 0.0, counted: bool = False,
+    better: str = "higher", margin: float = 0.0, counted: bool = False, fastest: bool = False,
 ) -> Finding | None:  # fmt: skip
     """Judges `first / second` against 1 and a margin at the longest length that both ran, at least `least`, and there
-    the largest (or smallest) batch. Bytes are `counted`, not timed, and have no interval."""
+    the largest (or smallest) batch. Bytes are `counted`, not timed, and have no interval. Of several variants of a
+    model it takes the one with the best metric, or the `fastest`: its memory is the price of that speed."""
     told = measured(result_set, measure, metric)
     told = told[told["model"].isin(models)]
+    speeds = measured(result_set, measure, SPEED) if fastest else told.iloc[:0]
 
     def judge(told: pd.DataFrame) -> Finding | None:
         cell = _common(told, least, batch)
         if cell is None:
             return None
         here = rows.alike(told, cell[CELL])
-        parts = [entry(here, model, better) for model in models]
+        quick = [entry(rows.alike(speeds, cell[CELL]), model)["point"] for model in models]
+        own = [here[here["point"].isin(points)] if len(points) else here for points in quick]
+        parts = [entry(told, model, better) for told, model in zip(own, models, strict=True)]
         value, low, high = intervals.ratio(parts[0]["value"], parts[1]["value"])
         text = f"{' over '.join(wording.title(model, model) for model in models)}{_place(cell)}: "
         text += f"{metric.replace('_', ' ')} {wording.interval(value, low, high)} times"
