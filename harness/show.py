@@ -36,7 +36,7 @@ SOMETIMES = {  # told where they differ within some label, and what their column
 
 def tell(place: pathlib.Path | None, results: pathlib.Path, only: Sequence[str]) -> None:
     """Prints a section per results folder. Raises UserError where there are none, or the filters keep nothing."""
-    from reports import floors, rows
+    from reports import busy, floors, rows
 
     out = terminal.console()
     out.width = min(out.width, WIDE)
@@ -51,7 +51,7 @@ def tell(place: pathlib.Path | None, results: pathlib.Path, only: Sequence[str])
         out.print()
         for measure, points in one.points.groupby("measure", sort=False):
             _tell(one, str(measure), points, out)
-        if caution := floors.caution(one):
+        for caution in filter(None, (busy.caution(one.points), floors.caution(one))):
             out.print(caution, "", sep="\n")
 
 

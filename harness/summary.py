@@ -7,6 +7,7 @@ from harness import measures, plan, record, terminal
 from harness.measures import Metric
 from harness.quantity import tell_bytes
 from harness.tables import STATUSES
+from reports import busy
 
 NOTHING = "-"
 
@@ -28,6 +29,8 @@ def tell(results: record.ResultSet, configurations: list[str], console: Console)
     for i, (label, rows) in enumerate(models):
         table.add_row(str(label), counted(rows["status"]), *(cells[i] for cells in columns.values()))
     console.print(table)
+    if told := busy.caution(points):
+        console.print(told, style="yellow")
 
 
 def counted(statuses: pd.Series) -> str:

@@ -4,10 +4,9 @@ from typing import Any
 
 import pandas as pd
 
-from reports import budget, floors, machines, rows, sections, sizes, unrun, wording
+from reports import budget, busy, floors, machines, rows, sections, sizes, unrun, wording
 
 GAUGES = {"clock_mhz": ("clock", "MHz"), "power_watts": ("power", "W"), "temperature_celsius": ("temperature", "°C")}
-BUSY_SHARE = 0.1  # of the processors, as `doctor` has it
 ENDS = ("precision", "seconds", "samples", "deadline")
 
 
@@ -85,7 +84,7 @@ def cautions(result_set: Any) -> list[str]:
     points = rows.current(result_set.points)
     launched = rows.launched(result_set, points[points["status"] == "ok"])
     told = [sizes.left_out(result_set), budget.one(result_set).caution, launched, machines.compared(result_set)]
-    told.append(floors.caution(result_set))
+    told += [busy.caution(points), floors.caution(result_set)]
     return [each for each in told if each]
 
 
@@ -115,9 +114,9 @@ def _others(read: pd.Series) -> str:
     """Who else computed; empty where no row has it: it is a later column."""
     if read.empty:
         return ""
-    busy = int((read > BUSY_SHARE).sum())
+    many = int((read > busy.SHARE).sum())
     told = f" Of the processors' time others used {read.median():.1%} at the median, {read.max():.1%} at most"
-    return f"{told}; of {wording.counted(busy, 'point')} more than {BUSY_SHARE:.0%}." if busy else f"{told}."
+    return f"{told}; of {wording.counted(many, 'point')} more than {busy.SHARE:.0%}." if many else f"{told}."
 
 
 def _throttled(timed: pd.DataFrame) -> str:

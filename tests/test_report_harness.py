@@ -170,3 +170,9 @@ def test_a_reading_that_was_not_taken_is_not_a_no() -> None:
     assert provenance.timing(made.build()).endswith(" others used 2.0% at the median, 2.0% at most.")
     made.speed("training", "transformer", 64, 2, 9.0, timing_ended="seconds", others_share=0.3)
     assert provenance.timing(made.build()).endswith(" at the median, 30.0% at most; of 1 point more than 10%.")
+    told = [each for each in provenance.cautions(made.build()) if each.startswith("Others used")]
+    assert len(told) == 1
+    assert "while 1 of 2 points was timed, 30% at most (training of Transformer): these times are not" in told[0]
+    on_a_gpu = Builder()
+    on_a_gpu.speed("training", "aft", 64, 2, 9.0, timing_ended="seconds", others_share=0.3, device="cuda")
+    assert not [each for each in provenance.cautions(on_a_gpu.build()) if each.startswith("Others used")]

@@ -81,7 +81,8 @@ def test_the_harness_is_right_about_what_is_known():
 def test_a_run_ends_with_the_errors_and_not_with_a_speed_alone():
     """In columns of their own; those that this device does not have are left out."""
     row = {"configuration": "c", "point": "p", "measure": "self_test", "label": "retnet", "status": "ok", "role": None}
-    points = pd.DataFrame([row | dict.fromkeys(("width", "layers", "heads"), 3) | {"training_sequence_length": None}])
+    row |= dict.fromkeys(("width", "layers", "heads"), 3) | {"training_sequence_length": None, "device": "cpu"}
+    points = pd.DataFrame([row | {"model": "retnet", "timing_ended": "precision", "others_share": 0.1}])
     points = pd.concat([points, points.assign(configuration="d", point="q", measure="training")])
     values = {"time_error": [3e-5, 2e-5, 9.0], "memory_error": [-0.01], "product_flops_per_second": [1e9]}
     samples = [{"metric": name, "value": value} for name, each in values.items() for value in each]
@@ -93,6 +94,9 @@ def test_a_run_ends_with_the_errors_and_not_with_a_speed_alone():
     assert measured == [*["self_test"] * 3, "training"]
     assert head == ["model", "points", "time_error", "memory_error", "product_flops_per_second, FLOP/s", "tokens/s"]
     assert told == ["retnet", "2 ok", "3e-05", "-0.01", "1,000,000,000", "7"]
+    points.loc[points["point"] == "q", "others_share"] = 0.51
+    summary.tell(results, ["c", "d"], Console(file=out, width=200))
+    assert "while 1 of 2 points was timed, 51% at most (training of RetNet)" in out.getvalue()
 
 
 def test_a_stopwatch_that_is_off_is_told(only_tiny, monkeypatch):
