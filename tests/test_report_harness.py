@@ -1,11 +1,13 @@
 """What the pages say of the harness itself: its error on known work, joules, and how its timing went."""
 
+import ast
+import inspect
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from harness import measures
+from harness import doctor, measures, tables, timing
 from reports import figures, provenance, rooms, rows, sections, style
 from tests.known_data import known
 from tests.report_data import Builder, triangle
@@ -170,3 +172,18 @@ def test_a_reading_that_was_not_taken_is_not_a_no() -> None:
     assert provenance.timing(made.build()).endswith(" others used 2.0% at the median, 2.0% at most.")
     made.speed("training", "transformer", 64, 2, 9.0, timing_ended="seconds", others_share=0.3)
     assert provenance.timing(made.build()).endswith(" at the median, 30.0% at most; of 1 point more than 10%.")
+
+
+def test_the_pages_know_every_word_of_the_tables_and_the_share_that_is_busy() -> None:
+    """The pages read results alone, and so repeat what the harness has."""
+    assert provenance.BUSY_SHARE == doctor.BUSY_SHARE
+    why = ast.walk(ast.parse(inspect.getsource(timing._ended)))
+    words = {
+        each.value
+        for node in why
+        if isinstance(node, ast.Return)
+        for each in ast.walk(node)
+        if isinstance(each, ast.Constant) and isinstance(each.value, str)
+    }
+    assert words == set(tables.ENDS) == set(provenance.ENDS)
+    assert set(tables.STATUSES) == set(rows.SEVERITY) == set(rows.STATUS_TEXT)
