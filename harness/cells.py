@@ -1,4 +1,7 @@
-"""The text of a CSV file as cells, and cells as values of a type and back; every complaint with its line and a fix."""
+"""The text of a CSV file, read whole, as cells, and cells as values of a type and back.
+
+Every complaint names the file, the line and a fix, `ELSEWHERE` where nothing better is known.
+"""
 
 import csv
 import pathlib
@@ -13,20 +16,20 @@ from harness.errors import UserError, shown
 ELSEWHERE = "nothing was changed; restore the file (as `git restore` does), or move its folder away, or use --out"
 
 
-def value(cell: Any) -> Any:
+def value(read: Any) -> Any:
     """A cell of a table that was read, None where it is empty."""
-    return None if pd.isna(cell) else cell
+    return None if pd.isna(read) else read
 
 
-def cell(value: Any) -> str:
+def cell(given: Any) -> str:
     """A value as text: empty for None, floats in the shortest form that reads back the same, lists with commas."""
-    if value is None or value is pd.NA:
+    if given is None or given is pd.NA:
         return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple):
-        return ",".join(map(cell, value))
-    return repr(value) if isinstance(value, float) else " ".join(str(value).split())
+    if isinstance(given, bool):
+        return str(given).lower()
+    if isinstance(given, list | tuple):
+        return ",".join(map(cell, given))
+    return repr(given) if isinstance(given, float) else " ".join(str(given).split())
 
 
 def text_of(path: pathlib.Path, fix: str = ELSEWHERE) -> str:
@@ -43,38 +46,40 @@ def text_of(path: pathlib.Path, fix: str = ELSEWHERE) -> str:
 
 def lines(text: str) -> tuple[list[str], str, int]:
     """The whole lines of a file, what stands after the last one, and how many they are with blank ones at the end."""
-    *lines, cut = [part.removesuffix("\r") for part in text.split("\n")]
-    written = len(lines)
-    while lines and not lines[-1]:  # an editor's blank line at the end
-        del lines[-1]
-    return lines, cut, written
+    *whole, cut = [part.removesuffix("\r") for part in text.split("\n")]
+    written = len(whole)
+    while whole and not whole[-1]:  # an editor's blank line at the end
+        del whole[-1]
+    return whole, cut, written
 
 
-def rows(lines: Iterable[str], path: pathlib.Path, fix: str, first: int = 1) -> list[list[str]]:
+def rows(told: Iterable[str], path: pathlib.Path, fix: str, first: int = 1) -> list[list[str]]:
     """Lines as cells. Raises UserError, with the line, where one is none; the first of them is line `first`."""
-    rows = []
-    for number, told in enumerate(lines, first):
+    found = []
+    for number, line in enumerate(told, first):
         try:
-            rows.append(next(csv.reader([told], strict=True), []))
+            found.append(next(csv.reader([line], strict=True), []))
         except csv.Error as error:
             raise UserError(f"{path}:{number}: this is no line of CSV ({error}); {fix}") from None
-    return rows
+    return found
 
 
-def check_commas(path: pathlib.Path, lines: list[str], fix: str) -> None:
-    if lines and ";" in lines[0] and "," not in lines[0]:
-        told = "semicolons separate its columns, where commas must: so a spreadsheet saves it in German and some other"
-        raise UserError(f"{path}:1: {told} languages, and numbers with a comma, 0,5 for 0.5; {fix}")
+def check_commas(path: pathlib.Path, told: list[str], fix: str) -> None:
+    """Raises UserError where semicolons separate the columns that the first of these lines names."""
+    if told and ";" in told[0] and "," not in told[0]:
+        why = "semicolons separate its columns, where commas must: so a spreadsheet saves it in German and some other"
+        raise UserError(f"{path}:1: {why} languages, and numbers with a comma, 0,5 for 0.5; {fix}")
 
 
-def check_sizes(path: pathlib.Path, header: list[str], rows: list[list[str]], fix: str) -> None:
-    for number, row in enumerate(rows, 2):
+def check_sizes(path: pathlib.Path, header: list[str], below: list[list[str]], fix: str) -> None:
+    """Raises UserError, with the line, for a row below the header that has more cells than it, or fewer."""
+    for number, row in enumerate(below, 2):
         if len(row) != len(header):
             raise UserError(f"{path}:{number}: {len(row)} cells, but the header names {len(header)}; {fix}")
 
 
-def typed(texts: list[str], kind: str, what: str, path: pathlib.Path, fix: str = ELSEWHERE) -> Any:
-    """One column's cells as values of its type."""
+def typed(texts: list[str], kind: str, column: str, path: pathlib.Path, fix: str = ELSEWHERE) -> Any:
+    """One column's cells as values of its type. Raises UserError, with the line, for one that is none."""
     pattern, convert, words = {
         "int64": (r"-?\d+", int, "a whole number"),
         "Int64": (r"-?\d+", int, "a whole number"),
@@ -85,7 +90,8 @@ def typed(texts: list[str], kind: str, what: str, path: pathlib.Path, fix: str =
         try:
             values.append(None if text == "" else convert(re.fullmatch(pattern, text)[0]))  # type: ignore[index]
         except (TypeError, ValueError, OverflowError):
-            raise UserError(f"{path}:{number}: {what}: found {shown(text)}, expected {words}; {fix}") from None
+            told = f"column {column}: found {shown(text)}, expected {words}"
+            raise UserError(f"{path}:{number}: {told}; {fix}") from None
     dtype: Any = {"int64": "Int64" if None in values else "int64", "Int64": "Int64", "float64": "float64"}.get(
         kind, "str"
     )

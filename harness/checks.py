@@ -178,4 +178,4 @@ def longest(settings: "Settings") -> int:
 
 def decoded(measure: measures.Measure) -> int:
     """Tokens that the measure decodes one by one after a sequence; 0 for most."""
-    return getattr(measure, "decoded_tokens", 0)
+    return int(measures.stated(measure, "decoded_tokens"))

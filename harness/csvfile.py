@@ -85,7 +85,7 @@ def plain(path: pathlib.Path, kinds: Mapping[str, str], fix: str) -> pd.DataFram
         raise UserError(f"{path}:1: the columns stand in another order than {','.join(kinds)}; {fix}")
     cells.check_sizes(path, header, rows, fix)
     typed = {
-        column: cells.typed([row[at] for row in rows], kind, f"column {column}", path, fix)
+        column: cells.typed([row[at] for row in rows], kind, column, path, fix)
         for at, (column, kind) in enumerate(kinds.items())
     }
     return pd.DataFrame(typed)
@@ -166,7 +166,7 @@ def _frame(path: pathlib.Path, name: str, header: list[str], rows: list[list[str
     for at, column in enumerate(header):
         texts = [row[at] for row in rows]
         kind = "str" if column.startswith(OPTION) else str(schema[column].dtype)
-        told[column] = cells.typed(texts, kind, f"column {column}", path)
+        told[column] = cells.typed(texts, kind, column, path)
     for column in LATER.get(name, ()):
-        told.setdefault(column, cells.typed([""] * len(rows), str(schema[column].dtype), f"column {column}", path))
+        told.setdefault(column, cells.typed([""] * len(rows), str(schema[column].dtype), column, path))
     return _validated(name, pd.DataFrame(told), path)

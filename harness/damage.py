@@ -131,7 +131,6 @@ def _notes(sheet: Sheet, counts: list[bool]) -> list[str]:
 
 
 def _lines(numbers: list[int]) -> str:
-    if len(numbers) == 1:
-        return f"line {numbers[0]}"
-    whole = numbers == list(range(numbers[0], numbers[-1] + 1))
-    return f"lines {numbers[0]} to {numbers[-1]}" if whole else f"lines {', '.join(map(str, numbers))}"
+    """What is not counted is of one point, so its lines follow one another."""
+    first, last = numbers[0], numbers[-1]
+    return f"line {first}" if first == last else f"lines {first} to {last}"

@@ -22,6 +22,7 @@ from harness.peaks import peaks
 from harness.point import DEVICES, digest
 
 NO_NAME = r"\((?:R|TM|C)\)|@.*|\bCPU\b|\b\d+-Core Processor\b"  # what processors' names hold besides
+SOURCES = ("models", "harness", "experiments")  # a tree is dirty where something in these differs from its commit
 SAME_MACHINE = (  # what else must be equal before one machine's results stand for another's
     *("device_name", "cpu", "cores", "threads", "memory_bytes", "device_memory_bytes", "operating_system", "python"),
     *("torch", "blas", "cuda", "driver", "triton", "governor", "power_limit_watts"),
@@ -141,10 +142,10 @@ def _host() -> str:
 
 
 def commit() -> dict[str, str | None]:
-    """The commit of the harness, where its folder is a git checkout, and whether its sources differ from it."""
+    """The commit of the harness, where its folder is a git checkout, and whether `SOURCES` differ from it."""
     if _output("git", "-C", str(ROOT), "rev-parse", "--show-toplevel") != str(ROOT):
         return {"commit": None, "dirty": None}
-    changed = _output("git", "-C", str(ROOT), "status", "--porcelain", "--", "models", "harness", "experiments")
+    changed = _output("git", "-C", str(ROOT), "status", "--porcelain", "--", *SOURCES)
     commit = _output("git", "-C", str(ROOT), "rev-parse", "--verify", "--quiet", "HEAD")
     return {"commit": commit or None, "dirty": "true" if changed else "false"}
 

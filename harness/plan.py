@@ -138,7 +138,7 @@ def _axes(experiment: Experiment, device: str, given: MeasureEntry) -> list[list
     """The values of each of SEQUENCE_FACTORS, and of the learning rate, that a measure turns through."""
     measure, axes = measures.load(given.name), []
     for name in SEQUENCE_FACTORS:
-        if name == "dtype" and device in getattr(measure, "every_dtype_on", ()):
+        if name == "dtype" and device in measures.stated(measure, "every_dtype_on"):
             axes.append(_dtypes(experiment, given.name))
         else:
             axes.append(_values(experiment, given, name))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from harness import csvfile
+from harness import cells, csvfile
 from harness.errors import UserError
 from harness.point import Point
 
@@ -29,6 +29,7 @@ TYPES = {
     "role": "str", "learning_rate": "float64",
 }  # fmt: skip
 RATE = "learning_rate"
+USAGE = "usage: python -m harness.planned FOLDER [EXPERIMENT.yaml], such as results/triangle/cpu-intel-xeon"
 
 
 def rows(seeds: Sequence[int], points: Iterable[Point]) -> Iterator[dict[str, Any]]:
@@ -58,7 +59,7 @@ def counted(seeds: Sequence[int], points: Sequence[Point]) -> str:
     return f"{told}, among them {' and '.join(among)}" if among else told
 
 
-def unknown(folder: pathlib.Path, experiment: "Experiment") -> int:
+def lacking(folder: pathlib.Path, experiment: "Experiment") -> int:
     """How many points an experiment plans that the plan kept in a results folder does not have.
 
     Raises UserError where the folder cannot be read.
@@ -69,14 +70,22 @@ def unknown(folder: pathlib.Path, experiment: "Experiment") -> int:
     if not path.exists() or devices.empty:
         return 0
     told = rows(experiment.seeds, plan.points(experiment, str(devices.iloc[-1])))
-    return len(merged(path, told).splitlines()) - len(path.read_text(encoding="utf-8").splitlines())
+    return len(set(_lines(told)) - set(_known(path)))
 
 
 def merged(path: pathlib.Path, told: Iterable[Mapping[str, Any]]) -> str:
     """The file with these rows added, each once."""
     load(path.parent)  # refuses what is no such file
-    known = path.read_text(encoding="utf-8").splitlines() if path.exists() else [",".join(TYPES)]
-    return "".join(f"{line}\n" for line in dict.fromkeys([*known, *(csvfile.line(list(TYPES), row) for row in told)]))
+    return "".join(f"{line}\n" for line in dict.fromkeys([*_known(path), *_lines(told)]))
+
+
+def _known(path: pathlib.Path) -> list[str]:
+    """The lines that `load` reads, blank ones at the end left out; the header where there is no file."""
+    return cells.lines(cells.text_of(path))[0] or [",".join(TYPES)]
+
+
+def _lines(told: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    return (csvfile.line(list(TYPES), row) for row in told)
 
 
 def load(folder: pathlib.Path) -> pd.DataFrame:
@@ -89,23 +98,34 @@ def load(folder: pathlib.Path) -> pd.DataFrame:
 
 
 def keep(folder: pathlib.Path, experiment: "Experiment") -> None:
-    """Keeps the plan of an experiment beside results that there are."""
-    from harness import plan
+    """Keeps the plan of an experiment beside results that there are. Raises UserError where there are none."""
+    from harness import plan, record
     from harness.writer import Writer
 
+    devices = record.load(folder).points["device"]  # a writer would make the folder
+    if devices.empty:
+        raise UserError(
+            f"{folder}: its tables hold no row yet; `python -m harness run` keeps a plan with its first one"
+        )
     with Writer(folder) as writer:
-        if writer.points.empty:
-            raise UserError(f"{folder}: there are no results in it")
-        device = str(writer.points["device"].iloc[-1])
-        writer.planned(rows(experiment.seeds, plan.points(experiment, device)))
+        writer.planned(rows(experiment.seeds, plan.points(experiment, str(devices.iloc[-1]))))
+
+
+def main() -> None:
+    from harness import experiment, record
+
+    given = sys.argv[1:]
+    if not 1 <= len(given) <= 2 or given[0].startswith("-"):
+        print(USAGE, file=sys.stderr)
+        sys.exit(2)
+    place, *files = map(pathlib.Path, given)
+    try:
+        record.load(place)  # first: settings are missed where there are no results
+        keep(place, experiment.load(files[0] if files else place / record.SETTINGS))
+    except UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":
-    from harness import record
-    from harness.experiment import load as load_experiment
-
-    place, *files = map(pathlib.Path, sys.argv[1:])
-    try:
-        keep(place, load_experiment(files[0] if files else place / record.SETTINGS))
-    except UserError as error:
-        sys.exit(f"Error: {error}")
+    main()

@@ -42,7 +42,7 @@ def memory_bytes(point: Point) -> float:
         return cost.training(job(point), machine).memory_bytes
     if not measure.factors:
         return OWN_SIZES_BYTES
-    if getattr(measure, "reads_context", False):
+    if measures.stated(measure, "reads_context"):
         return cost.context_bytes(job(point), machine)
     phase = cost.decode if _stepping(measure) else cost.prefill
     return phase(job(point), machine).memory_bytes
@@ -57,18 +57,18 @@ def job(point: Point) -> Job:
         dtype = "bfloat16" if training.autocast else dtype
     form = None if checks.decoded(measure) else point.form
     autocast = training is not None and training.autocast
-    graph = point.device == "cuda" and bool(getattr(measure, "captured", False))
+    graph = point.device == "cuda" and bool(measures.stated(measure, "captured"))
     return Job(models.load(point.model), point.shape, chosen, batch, length, dtype, form, autocast, graph=graph)
 
 
 def _optimises(measure: Measure) -> bool:
     """Whether it times whole optimiser steps."""
-    return bool(getattr(measure, "optimises", False))
+    return bool(measures.stated(measure, "optimises"))
 
 
 def _stepping(measure: Measure) -> int:
     """Models that read the whole sequence token by token; 0 for most."""
-    return int(getattr(measure, "stepping_models", 0))
+    return int(measures.stated(measure, "stepping_models"))
 
 
 def _trained(point: Point, training: Training, machine: Machine) -> float:
@@ -88,7 +88,7 @@ def _measured(point: Point, measure: Measure, asked: Job, machine: Machine) -> f
     before = cost.prefill(asked, machine).seconds if decoded else 0.0
     call = decoded * cost.decode(asked, machine).seconds if decoded else phase(asked, machine).seconds
     if not any(metric.unit == "ms" for metric in measure.metrics.values()):
-        return UNTIMED_PASSES * call + getattr(measure, "least_seconds", 0.0)
+        return UNTIMED_PASSES * call + float(measures.stated(measure, "least_seconds"))
     return before + _stopwatch(call, point.repeats)
 
 

@@ -40,7 +40,7 @@ def counted(statuses: pd.Series) -> str:
 
 
 def _headlines(measure: str) -> list[tuple[str, Metric]]:
-    """The first metric of which more or less is better, and those before it, which the measure is more for.
+    """The metrics that a measure states first, up to one of which more or less is better: what it is for comes first.
 
     The forms have none: they agree, or their status says it.
     """

@@ -175,7 +175,7 @@ TABLES: dict[str, pa.DataFrameSchema] = {
             "peak_flops_float16": _number("the same in float16", "FLOP/s"),
             "peak_bytes_per_second": _number("measured: a copy, bytes read and written", "bytes/s"),
             "commit": _text("of the harness", empty=True),
-            "dirty": _text("true where the tree had uncommitted changes", empty=True),
+            "dirty": _text("true where models, harness or experiments differed from that commit", empty=True),
         },
         unique=["environment"],
     ),

@@ -18,6 +18,7 @@ import torch
 import models
 from harness import graphs, sizes
 from harness.decoding import Decoder
+from harness.errors import unknown
 from models._lm import LanguageModel
 from models._portions import DEFAULT, TABLE, Portions
 
@@ -104,6 +105,11 @@ def best(name: str, given: dict[str, Any]) -> tuple[str, Portions]:
 
 
 def main() -> None:
+    for name in sys.argv[1:]:
+        if name not in models.names():
+            sys.exit(f"Error: {unknown('model', name, models.names())}")
+    if not torch.cuda.is_available():
+        sys.exit("Error: there is no CUDA device on this machine, and portions are found on one; run this where one is")
     print(f"# {torch.cuda.get_device_name()}", file=sys.stderr)
     for name in sys.argv[1:] or models.names():
         for given in models.load(name).tuned:

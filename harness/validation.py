@@ -49,7 +49,7 @@ def _outgrown(asked: Experiment, results: pathlib.Path) -> Iterator[str]:
     """A line for each folder of its results whose plan lacks some of its points: they are data, and keep their own."""
     for path in sorted(results.glob(f"{asked.name}/*/{planned.FILE}")):
         try:
-            more = planned.unknown(path.parent, asked)
+            more = planned.lacking(path.parent, asked)
         except UserError as error:
             yield str(error)
             continue

@@ -10,9 +10,10 @@ def tell(asked: bool) -> None:
     if not asked:
         return
     from harness import machine
+    from harness.errors import listed
 
     found = machine.commit()
-    changed = " and uncommitted changes" if found["dirty"] == "true" else ""
+    changed = f" and uncommitted changes in {listed(machine.SOURCES)}" if found["dirty"] == "true" else ""
     commit = f", commit {found['commit'][:10]}{changed}" if found["commit"] else ""
     print(f"{PACKAGE} {machine.version(PACKAGE) or '(not installed)'}{commit}")
     raise typer.Exit

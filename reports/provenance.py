@@ -67,7 +67,7 @@ def device_name(result_set: Any) -> str:
 
 
 def dirty(told: pd.DataFrame) -> bool:
-    """Whether a tree with uncommitted changes made rows of these environments."""
+    """Whether sources that differ from their commit made rows of these environments."""
     return bool((told["dirty"].astype(str).str.lower() == "true").any())
 
 

@@ -68,7 +68,7 @@ def test_a_context_holds_no_more_than_a_prompt_read_at_once_but_its_state_twice(
 def test_measures_say_whether_they_read_a_context(name):
     measure = measures.load(name)
     reads = "bench.context(" in inspect.getsource(inspect.getmodule(type(measure)))
-    assert getattr(measure, "reads_context", False) == reads
+    assert measures.stated(measure, "reads_context") == reads
 
 
 # Training --------------------------------------------------------------------------------------------------------

@@ -52,6 +52,8 @@ def test_the_version_names_the_package_and_the_commit(typed, monkeypatch):
     monkeypatch.setattr(machine, "version", lambda package: {project()["project"]["name"]: "1.2.3"}[package])
     assert typed("--version") == (0, "impossible-triangle 1.2.3, commit 3ec3559f00\n", "")
     held["dirty"] = "true"
-    assert typed("--version")[1].endswith(", commit 3ec3559f00 and uncommitted changes\n")
+    assert typed("--version")[1].endswith(
+        ", commit 3ec3559f00 and uncommitted changes in models, harness, experiments\n"
+    )
     held["commit"] = held["dirty"] = None
     assert typed("--version")[1] == "impossible-triangle 1.2.3\n"

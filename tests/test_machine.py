@@ -151,8 +151,9 @@ def test_the_commit_is_the_checkout_s(monkeypatch, tmp_path):
 
     monkeypatch.setattr(machine, "ROOT", tmp_path.resolve())
     assert machine.commit() == {"commit": None, "dirty": None}
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "one.py").write_text("a = 1\n")
+    for name in machine.SOURCES:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "one.py").write_text("a = 1\n")
     git("init", "--quiet")
     git("add", ".")
     git("commit", "--quiet", "-m", "first")
@@ -160,8 +161,14 @@ def test_the_commit_is_the_checkout_s(monkeypatch, tmp_path):
     (tmp_path / "results" / "points.csv").write_text("written by the run itself")
     clean = machine.commit()
     assert (len(clean["commit"]), clean["dirty"]) == (40, "false")
-    (tmp_path / "models" / "one.py").write_text("a = 2\n")
-    assert machine.commit() == {"commit": clean["commit"], "dirty": "true"}
+    for name in machine.SOURCES:
+        (tmp_path / name / "one.py").write_text("a = 2\n")
+        assert machine.commit() == {"commit": clean["commit"], "dirty": "true"}
+        git("checkout", "--quiet", name)
+    assert machine.commit() == clean
+    checked = " or ".join(", ".join(machine.SOURCES).rsplit(", ", 1))
+    described = tables.TABLES["environments"].columns["dirty"].description
+    assert described == f"true where {checked} differed from that commit", "and no more is said than is looked at"
 
 
 # Sources ---------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import models
-from harness import agreement, corpus, measures
+from harness import agreement, corpus, measures, plugins
 from harness.bench import Bench
 from harness.measures import NotApplicable, Progress, Sample, largest_batch, self_test
 from harness.measures.decode import Measure as Decode
@@ -97,6 +97,8 @@ def test_what_a_measure_states(name):
     assert set(measure.factors) <= set(SEQUENCE_FACTORS)
     assert measure.trains in (True, False)
     assert measure.reads_corpus in (True, False)
+    assert {each for each in dir(measure) if each[0] != "_"} <= {*plugins._required("measure"), *measures.OPTIONAL}
+    assert all(type(measures.stated(measure, each)) is type(other) for each, other in measures.OPTIONAL.items())
 
 
 @every_measure

@@ -65,6 +65,9 @@ def test_a_plan_that_cannot_be_read_is_refused(folder):
             assert str(refused.value).endswith(fix)
     (folder / planned.FILE).write_text(f"{header}\r\n{row}\r\n\r\n")
     assert list(record.load(folder).planned["batch_size"]) == [2], "line ends of another system and blank ones"
+    more = planned.merged(folder / planned.FILE, planned.rows((0,), [point(batch_size=5)]))
+    (folder / planned.FILE).write_text(more)
+    assert list(record.load(folder).planned["batch_size"]) == [2, 5], "added behind them"
 
 
 def test_the_plan_of_kept_settings_can_be_written_later(folder):
@@ -77,6 +80,28 @@ def test_the_plan_of_kept_settings_can_be_written_later(folder):
     assert after.points.equals(before.points)
     with pytest.raises(UserError, match="there are no results in it"):
         planned.keep(folder.with_name("another"), asked)
+    assert not folder.with_name("another").exists()
+
+
+def test_what_is_no_results_folder_is_refused_and_not_made(tmp_path, monkeypatch, capsys):
+    asked, typo, empty = tmp_path / "asked.yaml", tmp_path / "typo", tmp_path / "empty"
+    asked.write_text(SMALL, encoding="utf-8")
+    commit(empty)
+    for words, told in {
+        (): "usage: python -m harness.planned FOLDER [EXPERIMENT.yaml]",
+        ("--help",): "usage: ",
+        (typo, asked, asked): "usage: ",
+        (typo,): f"Error: {typo}: there are no results in it; name a folder such as results/",
+        (typo, asked): f"Error: {typo}: there are no results in it; name a folder such as results/",
+        (empty, asked): f"Error: {empty}: its tables hold no row yet; `python -m harness run` keeps a plan",
+    }.items():
+        monkeypatch.setattr("sys.argv", ["planned", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            planned.main()
+        said = capsys.readouterr().err
+        assert (ended.value.code, said.count("\n")) == (2, 1)
+        assert said.startswith(told)
+    assert not typo.exists()
 
 
 def test_the_readme_of_the_results_names_the_file_and_its_columns():

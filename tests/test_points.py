@@ -166,7 +166,7 @@ def test_what_a_gpu_replays_is_guessed_without_its_launches(name):
     measure = measures.load(name)
     code = inspect.getsource(inspect.getmodule(type(measure)))
     replays = re.search(r"[.]captured\b|[.]stepper\(|training[.]train\(", code) is not None
-    assert getattr(measure, "captured", False) == replays
+    assert measures.stated(measure, "captured") == replays
     if "batch_size" in measure.factors:
         given = of(points(f"measures=[{name}]", "limits={}"), name)[0]
         assert not predict.job(given).graph

@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 
 from harness.errors import UserError, nearest
+from harness.machine import SOURCES
 
 PREFIX = "throughput-gate-"
 SECONDS = 120.0  # for one call of git
@@ -32,7 +33,7 @@ class Tree:
     path: pathlib.Path
     asked: str  # as the user named it
     commit: str
-    dirty: bool = False  # whether its files differ from the commit's
+    dirty: bool = False  # whether files below `SOURCES` differ from the commit's
 
     @property
     def told(self) -> str:
@@ -93,7 +94,7 @@ def _check(root: pathlib.Path) -> None:
 def _head(root: pathlib.Path, head: str | None, commits: dict[str, str], made: dict[str, pathlib.Path]) -> Tree:
     if head is not None:
         return Tree(made["head"], head, commits["head"])
-    changed = _asked(root, "status", "--porcelain", "--untracked-files=all", "--", "models", "harness", "experiments")
+    changed = _asked(root, "status", "--porcelain", "--untracked-files=all", "--", *SOURCES)
     return Tree(root, HERE, resolve(root, "HEAD", "head"), bool(changed))
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import importlib
 import pathlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from harness.point import Point
 
@@ -65,15 +65,7 @@ class FormsDisagree(Failure):
 
 
 class Measure(Protocol):
-    """What a file in this folder holds.
-
-    One that decodes tokens one by one after `sequence_length` also states how many, as `decoded_tokens`; one that reads
-    the sequence itself token by token, how many models do so, as `stepping_models`; one that takes whole optimiser
-    steps in training's place states `optimises = True`; one that reads a context in pieces (`bench.context`),
-    `reads_context = True`; one whose work a GPU replays as a captured graph, `captured = True`; one that takes its time
-    whatever the model, its `least_seconds`; one that on some devices runs in every dtype that the others have, these
-    devices as `every_dtype_on`.
-    """
+    """What a file in this folder holds. It may also state what `OPTIONAL` names, and nothing else that is public."""
 
     title: ClassVar[str]
     metrics: ClassVar[dict[str, Metric]]  # those that it is for come first; units stand in the names too
@@ -82,6 +74,23 @@ class Measure(Protocol):
     reads_corpus: ClassVar[bool]
 
     def run(self, point: Point, bench: "Bench") -> Iterator[Sample | Progress]: ...
+
+
+OPTIONAL: dict[str, Any] = {  # what holds of a measure that does not state it; `stated` reads it
+    "decoded_tokens": 0,  # that it decodes one by one after `sequence_length`
+    "stepping_models": 0,  # that read the sequence itself token by token
+    "optimises": False,  # whether it takes whole optimiser steps in training's place
+    "reads_context": False,  # whether it reads a context in pieces, by `bench.context`
+    "captured": False,  # whether a GPU replays its work as a captured graph
+    "least_seconds": 0.0,  # that it takes whatever the model
+    "every_dtype_on": (),  # devices on which it runs in every dtype that the other measures have
+}
+
+
+def stated(measure: Measure, name: str) -> Any:
+    """What a measure states of one of `OPTIONAL`, or else what holds then. Raises KeyError for any other name."""
+    default = OPTIONAL[name]
+    return getattr(measure, name, default)
 
 
 def names() -> list[str]:
