@@ -69,10 +69,11 @@ def test_a_context_holds_no_more_than_a_prompt_read_at_once_but_its_state_twice(
 
 
 @pytest.mark.parametrize("name", measures.names())
-def test_measures_say_whether_they_read_a_context(name):
+def test_measures_say_whether_they_read_a_context_and_take_optimiser_steps(name):
     measure = measures.load(name)
-    reads = "bench.context(" in inspect.getsource(inspect.getmodule(type(measure)))
-    assert getattr(measure, "reads_context", False) == reads
+    code = inspect.getsource(inspect.getmodule(type(measure)))
+    assert getattr(measure, "reads_context", False) == ("bench.context(" in code)
+    assert getattr(measure, "optimises", False) == ("bench.stepper(" in code)
 
 
 # Training --------------------------------------------------------------------------------------------------------

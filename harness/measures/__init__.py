@@ -69,10 +69,10 @@ class Measure(Protocol):
 
     One that decodes tokens one by one after `sequence_length` also states how many, as `decoded_tokens`; one that reads
     the sequence itself token by token, how many models do so, as `stepping_models`; one that takes whole optimiser
-    steps in training's place states `optimises = True`; one that reads a context in pieces (`bench.context`),
-    `reads_context = True`; one whose work a GPU replays as a captured graph, `captured = True`; one that takes its time
-    whatever the model, its `least_seconds`; one that on some devices runs in every dtype that the others have, these
-    devices as `every_dtype_on`.
+    steps (`bench.stepper`) states `optimises = True`; one that reads a context in pieces (`bench.context`),
+    `reads_context = True`, and one that does both, one after the other, states both; one whose work a GPU replays as a
+    captured graph, `captured = True`; one that takes its time whatever the model, its `least_seconds`; one that on some
+    devices runs in every dtype that the others have, these devices as `every_dtype_on`.
     """
 
     title: ClassVar[str]
