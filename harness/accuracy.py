@@ -18,6 +18,7 @@ from harness.errors import UserError
 from harness.hardware import Machine
 from harness.job import Job
 from models._cost import Shape
+from reports import rows
 
 MS = 1000.0  # in a second
 KEPT = ("measure", "model", "label", "batch_size", "sequence_length")
@@ -50,7 +51,7 @@ def load(results: pathlib.Path) -> pd.DataFrame:
 
 def of(result_set: record.ResultSet) -> list[dict[str, Any]]:
     """The lines of one results folder."""
-    points = record.current(result_set.points)
+    points = rows.current(result_set.points)
     points = points[(points["status"] == "ok") & points["batch_size"].notna() & points["sequence_length"].notna()]
     samples = result_set.samples[result_set.samples["metric"].isin(PREDICTED)]
     medians = samples.groupby(["point", "metric"])["value"].median()

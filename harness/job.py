@@ -114,13 +114,13 @@ def context_memory(job: Job) -> dict[str, float]:
     A state that a pass replaces is there twice meanwhile, before and after; one that it writes in its place is not.
     """
     held, piece = inference_memory(job), min(contexts.piece(job.sequences, job.length), job.length)
-    replaced = job.kind.state_passes(job.options) > 1
+    placed = job.stepped or job.kind.steps_in_place(job.options)
     read = live_memory(job, job.sequences * piece, job.length)
     decoded = live_memory(job, job.sequences, 1)
     again = {"state": 2 * held["state"]}
     moments = (
-        held | read | (again if replaced and piece < job.length else {}),
-        held | decoded | (again if replaced and not job.stepped else {}),
+        held | read | ({} if piece == job.length or job.kind.pieces_in_place(job.shape, job.options) else again),
+        held | decoded | ({} if placed else again),
     )
     return max(moments, key=lambda moment: sum(moment.values()))
 

@@ -38,14 +38,15 @@ def memory_bytes(point: Point) -> float:
     if point.not_applicable:
         return 0.0
     measure, machine = measures.load(point.measure), hardware.here(point.device)
-    if point.training is not None or _optimises(measure):
-        return cost.training(job(point), machine).memory_bytes
-    if not measure.factors:
+    if point.training is None and not measure.factors:
         return OWN_SIZES_BYTES
-    if measures.stated(measure, "reads_context"):
-        return cost.context_bytes(job(point), machine)
+    asked = job(point)
+    optimises = point.training is not None or _optimises(measure)
+    trained = cost.training(asked, machine).memory_bytes if optimises else 0.0
+    if optimises or _reads(measure):
+        return max(trained, cost.context_bytes(asked, machine) if _reads(measure) else 0.0)
     phase = cost.decode if _stepping(measure) else cost.prefill
-    return phase(job(point), machine).memory_bytes
+    return phase(asked, machine).memory_bytes
 
 
 def job(point: Point) -> Job:
@@ -62,8 +63,13 @@ def job(point: Point) -> Job:
 
 
 def _optimises(measure: Measure) -> bool:
-    """Whether it times whole optimiser steps."""
+    """Whether it takes whole optimiser steps."""
     return bool(measures.stated(measure, "optimises"))
+
+
+def _reads(measure: Measure) -> bool:
+    """Whether it reads a context in pieces."""
+    return bool(measures.stated(measure, "reads_context"))
 
 
 def _stepping(measure: Measure) -> int:
@@ -84,9 +90,11 @@ def _measured(point: Point, measure: Measure, asked: Job, machine: Machine) -> f
     decoded, stepping = checks.decoded(measure), _stepping(measure)
     if stepping:
         return stepping * asked.length * cost.decode(asked, machine).seconds
-    phase = cost.training if _optimises(measure) else cost.prefill
-    before = cost.prefill(asked, machine).seconds if decoded else 0.0
-    call = decoded * cost.decode(asked, machine).seconds if decoded else phase(asked, machine).seconds
+    read = cost.prefill(asked, machine).seconds
+    step = cost.training(asked, machine).seconds if _optimises(measure) else 0.0
+    before = read if decoded else 0.0
+    once = step + (0.0 if step and not _reads(measure) else read)
+    call = decoded * cost.decode(asked, machine).seconds if decoded else once
     if not any(metric.unit == "ms" for metric in measure.metrics.values()):
         return UNTIMED_PASSES * call + float(measures.stated(measure, "least_seconds"))
     return before + _stopwatch(call, point.repeats)

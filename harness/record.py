@@ -104,11 +104,6 @@ def training_bytes(folder: pathlib.Path) -> dict[str, int]:
     return dict(told)
 
 
-def current(points: pd.DataFrame) -> pd.DataFrame:
-    """The rows that hold now: the last one of each configuration."""
-    return points.drop_duplicates("configuration", keep="last").reset_index(drop=True)
-
-
 def read_all(folder: pathlib.Path) -> dict[str, Sheet]:
     """The four files, each checked by itself.
 

@@ -8,14 +8,14 @@ from harness.measures import Metric
 from harness.quantity import tell_bytes
 from harness.tables import STATUSES
 from reports import busy
+from reports.rows import current
 
 NOTHING = "-"
 
 
 def tell(results: record.ResultSet, configurations: list[str], console: Console) -> None:
     """Prints one line per model over the points of these configurations."""
-    points = record.current(results.points)
-    points = points[points["configuration"].isin(configurations)]
+    points = current(results.points[results.points["configuration"].isin(configurations)])
     heads = [(measure, *head) for measure in dict.fromkeys(points["measure"]) for head in _headlines(measure)]
     models = list(points.groupby("label", sort=False))
     columns: dict[str, list[str]] = {}

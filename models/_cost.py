@@ -107,7 +107,18 @@ class Cost:
         """How often a decode step reads or writes the whole state; `least`: read and written once."""
         return 2.0 if least else 3.0
 
+    @classmethod
+    def steps_in_place(cls, options: Chosen) -> bool:
+        """Whether a decode step by torch's operators overwrites the state, else another takes its place."""
+        return False
+
     # What follows from it ---------------------------------------------------------------------------------------
+
+    @classmethod
+    def pieces_in_place(cls, shape: Shape, options: Chosen) -> bool:
+        """The same of several tokens after others: where a step does, and each token has slots of its own to write."""
+        one, two = (cls.layer_state_bytes(shape, options, 1, capacity, 4) for capacity in (1, 2))
+        return one < two and cls.steps_in_place(options)
 
     @classmethod
     def parameters_count(cls, shape: Shape, options: Chosen) -> int:

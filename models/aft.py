@@ -84,12 +84,9 @@ class Mixer(nn.Module):
         """The weighted averages of v at each token."""
         if self.variant == "simple":
             return simple(k, v, call, state, self.implementation)
-        if self.variant != "conv" and call.seen + k.shape[1] > self.biases.max_length:
-            raise ValueError(
-                f"a sequence of {call.seen + k.shape[1]} tokens has no position biases in AFT-{self.variant} with "
-                f"max_length {self.biases.max_length}; set shape.max_length to the longest sequence, or the variant "
-                f"to conv or simple"
-            )
+        if self.variant != "conv" and (end := call.seen + k.shape[1]) > (most := self.biases.max_length):
+            told = f"a sequence of {end} tokens has no position biases in AFT-{self.variant} with max_length {most}"
+            raise ValueError(f"{told}; set shape.max_length to the longest sequence, or the variant to conv or simple")
         if self.variant == "full":
             return _window.full(self.biases, k, v, call, state)
         row = call.shared()[self.layer] if call.shared else None
@@ -137,7 +134,6 @@ class Model(LanguageModel):
     citation = "Zhai et al. 2021, arXiv:2105.14103"
     forms = ("recurrent", "parallel", "chunkwise", "scan")
     default_form = "chunkwise"
-
     Options = Options
 
     def build_mixer(self, layer: int) -> nn.Module:
@@ -248,3 +244,7 @@ class Model(LanguageModel):
             return 2.0 if options.variant == "simple" else 1.0 if least else 3.0
         kept = options.window - 1  # rows of keys and values; the sums are as much as one more
         return (kept + (kept > 0) + 2) / (kept + 1) if least else 6.0
+
+    @classmethod
+    def steps_in_place(cls, options: Chosen) -> bool:
+        return options.variant == "full"

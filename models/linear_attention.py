@@ -100,8 +100,8 @@ class LinearAttention(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
         options, shared = self.options, call.shared
-        if call.continues(x, state):
-            return self.step(x, shared, state)
+        if call.continues(x, state):  # overwriting it, in few operations: in a small model their overhead counts
+            return self.out.forward(self.averages(self.into.forward(x), shared, state))
         how = self.implementation if call.form == "chunkwise" else "torch"
         qk, v = projected(x, self.into.weight, self.parts)
         qk, v = qk.unflatten(-1, (-1, self.K)), v.unflatten(-1, (-1, self.V))
@@ -131,10 +131,6 @@ class LinearAttention(nn.Module):
         if new is not None:
             state["S"] = new
         return y.transpose(1, 2)
-
-    def step(self, x: Float[Tensor, "B 1 D"], shared: Shared, state: LayerState) -> Float[Tensor, "B 1 D"]:
-        """`forward` of one token, overwriting the state, in few operations: in a small model their overhead counts."""
-        return self.out.forward(self.averages(self.into.forward(x), shared, state))
 
     def averages(self, qkv: Float[Tensor, "B 1 N"], shared: Shared, state: LayerState) -> Float[Tensor, "B 1 _"]:
         B, H = len(qkv), self.heads
@@ -247,3 +243,7 @@ class Model(LanguageModel):
     def mixer_traffic(cls, shape: Shape, options: Chosen, form: str, length: int, backward: bool = False) -> Traffic:
         heads = shape.heads, *sizes(shape, options)[1:]
         return retention_traffic(form, length, shape.width, *heads, options.chunk_size, backward)
+
+    @classmethod
+    def steps_in_place(cls, options: Chosen) -> bool:
+        return True

@@ -35,7 +35,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     "torchscale": {"value_factor": 1.6875, "gamma": "torchscale", "ffn": "swiglu"},
     "paper": {"value_factor": 2.0, "gamma": "paper", "ffn": "gelu"},
 }
-
 ANGLES = {"retnet": _rotary.retnet_angles, "rope": _rotary.rope_angles}
 
 
@@ -132,8 +131,7 @@ class Retention(nn.Module):
         qk, v, *gate = self.into.forward(x).to(S.dtype).split([2 * x.shape[2], *self.parts[2:]], 2)
         qk = qk.contiguous().view(B, 2, H, self.K).view(turn.dtype)  # as complex numbers, if they are to be rotated
         q, k = (qk * (turn if turn.dim() == 3 else turn.squeeze(2).transpose(0, 1))).view(S.dtype).unbind(1)
-        logit, gamma = self.gamma_logit, call.shared.gamma
-        gamma = gamma if logit is None else logit.to(S.dtype).sigmoid()[:, None, None]
+        gamma = call.shared.gamma if (logit := self.gamma_logit) is None else logit.to(S.dtype).sigmoid()[:, None, None]
         o = _retention.step_(q, k, v.view(B, H, self.V), gamma, S)
         if S is not held:
             held.copy_(_rounding.dithered(S, call.last))
@@ -181,9 +179,8 @@ class Model(LanguageModel):
     @torch.no_grad()
     def initialise(self) -> None:
         """As the authors' code; feed-forwards keep nn.Linear's own values."""
-        for module in self.modules():
-            if isinstance(module, Retention):
-                module.initialise()
+        for mixer in (module for module in self.modules() if isinstance(module, Retention)):
+            mixer.initialise()
         for weight in (self.embedding.weight, self.head.weight):
             nn.init.normal_(weight, std=self.shape.width**-0.5)
 
@@ -207,14 +204,13 @@ class Model(LanguageModel):
 
     @classmethod
     def default_ffn_width(cls, width: int, options: Chosen) -> int:
-        """The preset's: 1.6875 D or 2 D, as its values."""
-        return round(width * PRESETS[options.preset]["value_factor"])
+        return round(width * PRESETS[options.preset]["value_factor"])  # as the preset's values
 
     @classmethod
     def mixer_count(cls, shape: Shape, options: Chosen) -> Count:
         heads, K, V = sizes(shape, options)
-        wide = (3 if options.gate else 2) * V  # values, output, gate
-        return Count(shape.width * heads * (2 * K + wide), heads if options.gamma == "learned" else 0)
+        wide = 2 * K + (3 if options.gate else 2) * V  # queries, keys; values, output, gate
+        return Count(shape.width * heads * wide, heads if options.gamma == "learned" else 0)
 
     @classmethod
     def mixing_flops(cls, shape: Shape, options: Chosen, form: str, length: int, context: int = 0) -> int:
@@ -233,6 +229,10 @@ class Model(LanguageModel):
     @classmethod
     def state_passes(cls, options: Chosen, least: bool = False) -> float:
         return 2.0 if least else 3.0 if options.gamma == "none" else 5.0  # decayed, added to, read
+
+    @classmethod
+    def steps_in_place(cls, options: Chosen) -> bool:
+        return True
 
     @classmethod
     def check(cls, shape: Shape, options: Chosen) -> None:

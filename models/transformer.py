@@ -236,3 +236,7 @@ class Model(LanguageModel):
     def state_passes(cls, options: Chosen, least: bool = False) -> float:
         """The cache is read; a concatenated one is copied before that."""
         return 3.0 if options.cache == "concatenated" and not least else 1.0
+
+    @classmethod
+    def steps_in_place(cls, options: Chosen) -> bool:
+        return options.cache == "preallocated"

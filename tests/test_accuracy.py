@@ -7,7 +7,7 @@ import pytest
 
 from harness import accuracy, cost, hardware, record
 from harness.errors import UserError
-from reports import figures, sections
+from reports import figures, rows, sections
 from tests.report_data import triangle
 
 CPU = "cpu-intel-xeon-processor-2-cores"
@@ -24,10 +24,24 @@ def lines(measured):
 
 
 def test_every_point_that_can_be_predicted_is(lines, measured):
-    points = record.current(measured.points)
+    points = rows.current(measured.points)
     wanted = points[points["measure"].isin(["training", "decode", "memory"]) & (points["status"] == "ok")]
     assert len(lines) == wanted["measure"].map({"training": 2, "decode": 1, "memory": 2}).sum() > 0
     assert set(lines["metric"]) == {"step_ms", "peak_bytes", "token_ms", "peak_resident_bytes", "state_bytes"}
+
+
+def test_rows_that_were_run_again_count_no_more(lines, measured):
+    """Of the same factors the last alone, whatever else their configurations hold."""
+    again = measured.points.assign(
+        point="again " + measured.points["point"], configuration="other " + measured.points["configuration"]
+    )
+    samples = measured.samples.assign(point="again " + measured.samples["point"])
+    twice = dataclasses.replace(
+        measured,
+        points=pd.concat([measured.points, again], ignore_index=True),
+        samples=pd.concat([measured.samples, samples], ignore_index=True),
+    )
+    assert pd.DataFrame(accuracy.of(twice)).equals(lines)
 
 
 def test_states_are_predicted_exactly(lines):

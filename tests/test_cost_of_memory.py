@@ -46,14 +46,18 @@ def test_scores_that_are_written_out_pass_in_both_formats():
 
 
 def test_a_state_that_is_replaced_is_there_twice():
-    """A cache that grows in its place is not, nor a state that is made by one piece and changed by programs."""
+    """A cache that grows in its place is not, nor a state that is made by one piece and overwritten by steps."""
     placed, copied = (context("transformer", 8, 8192, **each)["state"] for each in ({}, NAIVE))
     assert (placed, copied) == (32 * GIB, 64 * GIB)
     short, long = (retnet(batch=8, length=length) for length in (1024, 65_536))
     for asked, times in ((short, 1), (long, 2)):
         assert context_memory(cost.placed(asked, H200))["state"] == times * state_bytes(asked)
-    token = job("retnet", SMALL, batch=2, length=1, dtype="float32")
-    assert context_memory(token)["state"] == 2 * state_bytes(token), "by operators, which make another"
+    for model, options, copies in (("retnet", {}, 1), ("aft", {"variant": "full"}, 1), ("aft", {}, 2), ("rwkv", {}, 2)):
+        token = job(model, SMALL, batch=2, length=1, dtype="float32", options=options)
+        assert context_memory(token)["state"] == copies * state_bytes(token), f"{model} by operators"
+    many = dataclasses.replace(SMALL, max_length=2**20)
+    pieces = job("aft", many, batch=16, length=32_768, options={"variant": "full"})
+    assert context_memory(pieces)["state"] == state_bytes(pieces)
 
 
 @pytest.mark.parametrize("case", cases(), ids=label)
@@ -65,10 +69,11 @@ def test_a_context_holds_no_more_than_a_prompt_read_at_once_but_its_state_twice(
 
 
 @pytest.mark.parametrize("name", measures.names())
-def test_measures_say_whether_they_read_a_context(name):
+def test_measures_say_whether_they_read_a_context_and_take_optimiser_steps(name):
     measure = measures.load(name)
-    reads = "bench.context(" in inspect.getsource(inspect.getmodule(type(measure)))
-    assert measures.stated(measure, "reads_context") == reads
+    code = inspect.getsource(inspect.getmodule(type(measure)))
+    assert measures.stated(measure, "reads_context") == ("bench.context(" in code)
+    assert measures.stated(measure, "optimises") == ("bench.stepper(" in code)
 
 
 # Training --------------------------------------------------------------------------------------------------------

@@ -6,6 +6,8 @@ import torch
 import models
 from tests.contract import BATCH, LENGTH, SHAPE, every_case, flop_counter, tokens
 
+WHERE = {1: "a step", 4: "a piece"}  # by tokens
+
 
 @every_case
 def test_parameters_are_counted_exactly(case):
@@ -70,3 +72,19 @@ def test_state_bytes_are_the_live_tensors(case):
             _, state = model.step(tokens(batch)[:, 0], state)
             held = capacity if ("cache", "concatenated") not in case.changed else LENGTH + 1
             assert state.nbytes == case.kind.state_bytes(SHAPE, case.options, batch, held)
+
+
+@every_case
+@pytest.mark.parametrize("more", WHERE, ids=WHERE.get)
+def test_a_state_is_overwritten_where_that_is_stated(case, more):
+    """All of it, else none is told to be; in memory reserved for what is still to come."""
+    model = case.build(dtype=torch.float32)
+    stated = case.kind.steps_in_place(case.options) if more == 1 else case.kind.pieces_in_place(SHAPE, case.options)
+    with torch.no_grad():
+        _, state = model.prefill(tokens(), capacity=LENGTH + 1 + more)
+        _, state = model.step(tokens()[:, 0], state)
+        before = list(state.tensors())  # alive meanwhile, so that no other takes their place
+        places = [tensor.data_ptr() for tensor in before]
+        given = tokens(length=more, seed=2)
+        _, state = model.step(given[:, 0], state) if more == 1 else model.prefill(given, state=state)
+        assert ([tensor.data_ptr() for tensor in state.tensors()] == places) == stated

@@ -94,13 +94,6 @@ def test_rows_that_break_the_schema_are_not_written(folder):
     assert contents(folder) == before
 
 
-def test_the_last_row_of_a_configuration_holds(folder):
-    commit(folder, 4)
-    points = record.load(folder).points
-    points["configuration"] = ["c1", "c2", "c1", "c3"]
-    assert list(record.current(points)["point"]) == [f"{number:016x}" for number in (2, 3, 4)]
-
-
 def test_all_folders_are_found_in_order(folder):
     shutil.copytree(folder, folder.with_name("another-device"))
     shutil.copytree(folder, folder.parents[1] / "a_sweep" / "nvidia-made-up")

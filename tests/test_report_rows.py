@@ -41,6 +41,16 @@ def test_the_last_row_of_a_configuration_counts() -> None:
     assert list(rows.current(made.build().points)["point"])[-1] == again
 
 
+def test_the_last_row_of_the_same_factors_counts_whatever_its_configuration() -> None:
+    made = Builder()
+    first, other = (made.point("training", "retnet", sequence_length=length, batch_size=2) for length in (64, 128))
+    last = made.point("training", "retnet", sequence_length=64, batch_size=2, ffn_width=251)
+    points = made.build().points
+    assert points["configuration"].is_unique
+    assert first in set(points["point"])
+    assert list(rows.current(points)["point"]) == [other, last]
+
+
 def test_looks_follow_the_model_and_not_the_order() -> None:
     table = pd.DataFrame({"series": ["rwkv", "retnet gamma=none", "retnet"], "model": ["rwkv", "retnet", "retnet"]})
     looks = style.looks(table)

@@ -13,6 +13,7 @@ from harness import machine, record, worker
 from harness import sweep as sweeps
 from harness.errors import UserError
 from harness.writer import Writer
+from reports import rows
 from tests.fakes import point
 from tests.sweeping import counted, gone, until
 from tests.tree import ROOT
@@ -38,7 +39,7 @@ def test_fresh_runs_everything_again_and_keeps_what_was(sweep, tmp_path):
     assert into.read_text().split() == ["0", "1", "2"] * 2
     assert second.points[:3].equals(first.points)
     assert second.points["point"].is_unique
-    assert list(record.current(second.points)["point"]) == list(second.points["point"][3:])
+    assert list(rows.current(second.points)["point"]) == list(second.points["point"][3:])
 
 
 @pytest.mark.parametrize("change", ["code", "machine", "configuration"])

@@ -238,6 +238,12 @@ def test_the_table_at_the_end_shows_what_the_best_rate_gave():
     assert list(summary._tuned(samples[:0], rows)["point"]) == ["a", "b", "c"]
 
 
+def test_the_table_at_the_end_counts_no_point_twice(sweep):
+    """Of the same factors the last row that is asked for, not one of other settings that ran since."""
+    for asked in ([point(), point(ffn_width=21)], [point()]):
+        assert "1 ok" in sweep(*asked)[1].splitlines()[-3]
+
+
 def test_the_table_at_the_end_shows_one_number_per_point(sweep):
     """Of a point's values at several lengths, and of parts of them, the one at the length that it was trained on."""
     _, told = sweep(trial(1e-3, measure="lengths"))

@@ -79,7 +79,7 @@ class Measure(Protocol):
 OPTIONAL: dict[str, Any] = {  # what holds of a measure that does not state it; `stated` reads it
     "decoded_tokens": 0,  # that it decodes one by one after `sequence_length`
     "stepping_models": 0,  # that read the sequence itself token by token
-    "optimises": False,  # whether it takes whole optimiser steps in training's place
+    "optimises": False,  # whether it takes whole optimiser steps, by `bench.stepper`
     "reads_context": False,  # whether it reads a context in pieces, by `bench.context`
     "captured": False,  # whether a GPU replays its work as a captured graph
     "least_seconds": 0.0,  # that it takes whatever the model

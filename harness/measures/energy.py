@@ -33,6 +33,7 @@ class Measure:
     reads_corpus = False
     captured = True
     reads_context = True
+    optimises = True
     least_seconds = 2 * WINDOWS * WINDOW_SECONDS
 
     def run(self, point: Point, bench: "Bench") -> Iterator[Sample | Progress]:

@@ -33,7 +33,7 @@ class Measure:
     trains = False
     reads_corpus = False
     captured = True
-    optimises = True  # times whole optimiser steps
+    optimises = True
 
     def run(self, point: Point, bench: "Bench") -> Iterator[Sample | Progress]:
         from harness import stepping
