@@ -10,6 +10,7 @@ import pytest
 from harness import csvfile, record, tables
 from harness.errors import UserError
 from harness.writer import Writer
+from reports import rows
 from tests.folders import ENVIRONMENT, FILES, commit, contents, row, sample
 
 # Writing and reading ---------------------------------------------------------------------------------------------
@@ -144,14 +145,23 @@ def test_the_readme_has_the_columns_as_they_are():
     assert tables.described(text.replace("| `status` | text |", "| `status` | word |")) == text
 
 
-def test_the_readme_s_way_to_read_the_tables_works(folder, monkeypatch, capsys):
+def test_the_readme_s_ways_to_read_the_tables_give_what_the_pages_show(monkeypatch, capsys):
+    """On committed results, where rows were run again."""
     blocks = re.findall(r"```python\n(.+?)```", tables.README.read_text(encoding="utf-8"), re.DOTALL)
     assert len(blocks) == 2
-    monkeypatch.chdir(folder)
-    exec(blocks[0].replace("results/triangle/cpu-intel-xeon-processor-2-cores", str(folder)), found := {})
-    assert len(found["results"].samples) == 6
-    exec(blocks[1], {})
-    assert "a, b   token_ms    0.666667" in capsys.readouterr().out
+    monkeypatch.chdir(tables.README.parents[1])
+    exec(blocks[0], with_us := {})
+    assert with_us["rows"].current(with_us["results"].points).shape[0] < with_us["results"].points.shape[0]
+    monkeypatch.chdir(re.search(r'"(results/.*)"', blocks[0])[1])
+    exec(blocks[1], without_us := {})
+    assert set(without_us["same"].split()) == set(rows.SAME_POINT) | {"learning_rate", "role"}
+    shown = rows.summary(with_us["results"], "training", "tokens_per_second")
+    assert len(shown) > 5
+    keys = ["label", "sequence_length", "batch_size"]
+    found = without_us["told"].query("measure == 'training'").groupby(keys)["value"].median()
+    told = shown.set_index(["series", "sequence_length", "batch_size"])["tokens_per_second"]
+    assert found.to_dict() == pytest.approx(told.to_dict())
+    assert "training  aft" in re.sub(" +", "  ", capsys.readouterr().out)
 
 
 def test_every_description_is_there():
