@@ -13,6 +13,7 @@ from rich.console import Console
 from harness import measures, summary, telemetry, worker
 from harness.bench import Bench
 from harness.measures import NotApplicable, self_test
+from reports.rows import SAME_POINT
 from tests import tiny
 from tests.test_measures import measured, point, timing, values
 
@@ -80,7 +81,8 @@ def test_the_harness_is_right_about_what_is_known():
 
 def test_a_run_ends_with_the_errors_and_not_with_a_speed_alone():
     """In columns of their own; those that this device does not have are left out."""
-    row = {"configuration": "c", "point": "p", "measure": "self_test", "label": "retnet", "status": "ok", "role": None}
+    row = dict.fromkeys((*SAME_POINT, "learning_rate"))
+    row |= {"configuration": "c", "point": "p", "measure": "self_test", "label": "retnet", "status": "ok", "role": None}
     row |= dict.fromkeys(("width", "layers", "heads"), 3) | {"training_sequence_length": None, "device": "cpu"}
     points = pd.DataFrame([row | {"model": "retnet", "timing_ended": "precision", "others_share": 0.1}])
     points = pd.concat([points, points.assign(configuration="d", point="q", measure="training")])
