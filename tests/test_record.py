@@ -18,7 +18,8 @@ from tests.folders import ENVIRONMENT, FILES, commit, contents, row, sample
 def test_what_is_written_reads_back(folder):
     results = record.load(folder)
     assert (results.experiment, results.device, results.question) == ("tried", "cpu-made-up", "Is it so?")
-    assert results.settings == {"seeds": [0]}
+    shape = {"width": 24, "layers": 2, "heads": 3}
+    assert results.settings == {"models": ["retnet"], "shape": shape, "measures": ["noop"], "seeds": [0]}
     assert results.notes == ()
     assert list(results.points["point"]) == [f"{number:016x}" for number in (1, 2, 3)]
     assert list(results.points["label"]) == ["a, b"] * 3
