@@ -13,7 +13,7 @@ import pandas as pd
 
 from harness.errors import UserError, shown
 
-ELSEWHERE = "nothing was changed; restore the file (as `git restore` does), or move its folder away, or use --out"
+ELSEWHERE = "nothing was changed; restore the file (as `git restore` does), move its folder away, or `run` with --out"
 
 
 def value(read: Any) -> Any:

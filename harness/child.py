@@ -19,6 +19,7 @@ from harness.measures import DIVERGED, Failure, Measure, NotApplicable, Progress
 from harness.point import Point
 from harness.telemetry import Circumstances
 
+ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 ROOT = pathlib.Path(__file__).parent.parent
 NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")  # in torch's RuntimeErrors
 ADVICE = "If reserved but unallocated memory"  # what torch goes on with, once it has said what was asked for
@@ -44,8 +45,8 @@ class BadValue(Failure):
 
 def main(connection: Connection, output: str, work: Callable[..., Iterable[Any]], arguments: tuple[Any, ...]) -> None:
     """Runs `work(*arguments)`, whose items are the rows. What it prints goes to the file `output`."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for name in ENDING:  # Ctrl-C and SIGHUP may reach the whole group; the parent decides
+        signal.signal(name, signal.SIG_DFL if name is signal.SIGTERM else signal.SIG_IGN)
     try:
         _print_to(output)
     except FileNotFoundError:  # the sweep was stopped while this process started

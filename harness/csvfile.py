@@ -21,6 +21,7 @@ from harness.tables import LATER, TABLES, VERSION
 
 OPTION = "option."
 MOST_COMPLAINTS = 5
+NEVER_NEGATIVE = ("s", "ms", "ns", "tokens/s")  # units of samples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,4 +170,16 @@ def _frame(path: pathlib.Path, name: str, header: list[str], rows: list[list[str
         told[column] = cells.typed(texts, kind, column, path)
     for column in LATER.get(name, ()):
         told.setdefault(column, cells.typed([""] * len(rows), str(schema[column].dtype), column, path))
-    return _validated(name, pd.DataFrame(told), path)
+    frame = _validated(name, pd.DataFrame(told), path)
+    if name == "samples":
+        _check_signs(path, frame)
+    return frame
+
+
+def _check_signs(path: pathlib.Path, samples: pd.DataFrame) -> None:
+    """Raises UserError for a negative value of what is a time or a rate; differences and errors may be so."""
+    wrong = samples[samples["unit"].isin(NEVER_NEGATIVE) & (samples["value"] < 0)]
+    if not wrong.empty:
+        at, unit, value = wrong.index[0], wrong["unit"].iloc[0], float(wrong["value"].iloc[0])
+        told = f"{path}:{at + 2}: column value: found {value!r}, expected at least 0, for its unit is {unit}"
+        raise UserError(f"{told}; {ELSEWHERE}")

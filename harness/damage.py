@@ -96,11 +96,15 @@ def _without_environment(sheets: Mapping[str, Sheet]) -> set[str]:
     points, environments = sheets["points"], sheets["environments"]
     missing = ~points.frame["environment"].isin(environments.frame["environment"])
     lost = set(points.frame["point"][missing])
+    named, held = list(points.frame["environment"].drop_duplicates()), list(environments.frame["environment"])
+    if lost and not held:
+        told = f"{_state(environments)}, but {points.path.name} names rows of it"
+        raise UserError(f"{environments.path}: {told}; {ELSEWHERE}")
     if lost and (missing.all() or missing[:-1].any()):
-        at = int(missing.to_numpy().argmax())
-        told = f"column environment: {points.frame['environment'][at]} has no row in {environments.path.name}"
-        told += f": those of {_share(lost, points)} are missing"
-        raise UserError(f"{points.path}:{at + 2}: {told}; {KILLED}; {ELSEWHERE}")
+        count, at = len(set(named) & set(held)), int(missing.to_numpy().argmax())
+        told = f"{'it ends after' if held == named[: len(held)] else 'it holds'} {count} of the {len(named)} rows that"
+        told += f" {points.path.name} names: those of {_share(lost, points)} are missing, first of line {at + 2}"
+        raise UserError(f"{environments.path}: {told}; {KILLED}; {ELSEWHERE}")
     return lost
 
 

@@ -1,6 +1,6 @@
 """An experiment file as plain data, with the place of every key: what no schema can tell once YAML is read.
 
-Numbers and words are those of YAML 1.2's core schema: 3e-4 is a number, `no` and `on` are words, 010 is not octal.
+Numbers and words are those of YAML 1.2's core schema: 3e-4 is a number, `no` and `on` are words, and so is 010.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from harness.errors import Problem, UserError, listed, refuse, relative, shown
+from harness.errors import Problem, UserError, listed, named, refuse, relative, shown
 
 Path = tuple[str | int, ...]  # of a key: ("models", 1, "gamma")
 PLAIN = ("tag:yaml.org,2002:seq", "tag:yaml.org,2002:map")  # tags of lists and mappings
@@ -41,7 +41,7 @@ class Document:
 
 def tell(path: Path) -> str:
     """models[1].gamma"""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{named(part, 60)}" for part in path).lstrip(".")
 
 
 class Loader(yaml.SafeLoader):
@@ -164,13 +164,13 @@ def _text(path: pathlib.Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file{_nearest_file(path)}") from None
+        raise UserError(f"{named(path)}: there is no such file{_nearest_file(path)}") from None
     except IsADirectoryError:
         raise UserError(f"{path}: this is a folder; name one experiment file in it") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: this is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+        raise UserError(f"{named(path)}: cannot be read: {error.strerror}") from None
 
 
 def _nearest_file(path: pathlib.Path) -> str:
@@ -183,7 +183,7 @@ def _nearest_file(path: pathlib.Path) -> str:
 
 def _set(document: Document, override: str) -> None:
     """Applies one `--set key=value`: a dotted path, list positions as .1 or [1], the value in YAML."""
-    flag = f"--set {override}"
+    flag = f"--set {named(override)}"
     key, equals, text = override.partition("=")
     parts = [part for part in re.split(r"[.\[\]]+", key.strip()) if part]
     if not equals or not parts:

@@ -57,9 +57,15 @@ def listed(names: Iterable[Any]) -> str:
 def unknown(kind: str, given: Any, allowed: Iterable[Any]) -> str:
     """Such as: unknown model 'retnt'; allowed are aft, retnet; did you mean 'retnet'?"""
     allowed = list(allowed)
-    guess = nearest(given, allowed)
+    guess = nearest(given, allowed) or nearest(pathlib.PurePath(str(given)).stem, allowed)  # of a file, its name
     hint = f"; did you mean {guess!r}?" if guess else ""
-    return f"unknown {kind} {given!r}; allowed are {listed(allowed)}{hint}"
+    return f"unknown {kind} {shown(given)}; allowed are {listed(allowed)}{hint}"
+
+
+def named(name: Any, most: int = 200) -> str:
+    """A name as it was typed; as `shown` where it is long, or would break the line."""
+    text = str(name)
+    return text if text.isprintable() and len(text) <= most else shown(text)
 
 
 def relative(path: pathlib.Path) -> pathlib.Path:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from harness import quantity
-from harness.errors import UserError, listed, unknown
+from harness.errors import UserError, listed, named, unknown
 from harness.plan import FORMS
 from harness.point import Point
 
@@ -22,11 +22,11 @@ def only(found: list[Point], filters: Iterable[str], seeds: Sequence[int] = ()) 
     for text in filters:
         key, value = _pair(text)
         if key == "seed" and not seeds:
-            raise UserError(f"--only {text}: a seed can be chosen of an experiment that is run; leave it out")
+            raise UserError(f"--only {named(text)}: a seed can be chosen of an experiment that is run; leave it out")
         there = sorted({getattr(point, key) for point in found} - {None}) if key != "seed" else sorted(seeds)
         meant = quantity.plain(value) if all(isinstance(each, int) for each in there) else value
         if meant not in map(str, there):
-            raise UserError(f"--only {text}: {unknown(key, value, map(str, there))}")
+            raise UserError(f"--only {named(text)}: {unknown(key, value, map(str, there))}")
         wanted.setdefault(key, set()).add(meant)
 
     def keeps(point: Point) -> bool:
@@ -37,7 +37,9 @@ def only(found: list[Point], filters: Iterable[str], seeds: Sequence[int] = ()) 
     kept = [point for point in found if keeps(point)]
     asked_forms = FORMS in wanted.get("measure", {FORMS} if set(wanted) <= set(OF_ENTRIES) else set())
     if wanted and all(point.measure == FORMS for point in kept) and not asked_forms:
-        raise UserError(f"--only {listed(filters)}: no point has all of these{SEEDLESS if 'seed' in wanted else ''}")
+        raise UserError(
+            f"--only {listed(map(named, filters))}: no point has all of these{SEEDLESS if 'seed' in wanted else ''}"
+        )
     return kept
 
 
@@ -51,5 +53,5 @@ def _pair(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals or key not in KEYS:
         told = unknown("filter", key, KEYS) if equals else "write it as key=value, such as --only model=retnet"
-        raise UserError(f"--only {text}: {told}")
+        raise UserError(f"--only {named(text)}: {told}")
     return key, value

@@ -10,7 +10,7 @@ from rich.table import Table
 
 import models
 from harness import accuracy, cost, document, foresight, hardware, quantity, sizes
-from harness.errors import UserError, listed, unknown
+from harness.errors import UserError, listed, named, unknown
 from harness.hardware import Machine
 from harness.job import Job
 from harness.quantity import tell_bytes, tell_count
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # As an experiment file has them, and of devices far more than anybody joins.
 MOST = {"parameters": 10**13, "layers": 512, "width": 65_536, "heads": 4_096, "vocabulary": 2**20}
 MOST |= {"length": 2**24, "batch": 2**24, "devices": 2**20, "tensor-parallel": 2**20}
+LEAST = {"vocabulary": 2}
 MEMORY = ("weights", "gradients", "moments", "activations", "state", "workspace")
 NOTE = (
     "Times of one optimiser step, of one batch of prompts and of one decode step; floor: what no kernel can go below.\n"
@@ -144,10 +145,10 @@ def _options(request: Request) -> dict[str, Any]:
     for text in request.given:
         key, equals, value = text.partition("=")
         if not equals or not key:
-            raise UserError(f"--set {text}: write it as key=value, such as --set preset=paper")
+            raise UserError(f"--set {named(text)}: write it as key=value, such as --set preset=paper")
         if not value.strip():
             raise UserError(f"--set {text}: there is no value; write --set {key}=null where you mean none")
-        found[key], _ = document.parse(value, "", f"--set {text}")
+        found[key], _ = document.parse(value, "", f"--set {named(text)}")
     return found
 
 
@@ -158,8 +159,9 @@ def _count(flag: str, text: str | None) -> int | None:
         value = quantity.count(text)
     except ValueError as error:
         raise UserError(f"--{flag}: {error}") from None
-    if not 1 <= value <= MOST[flag]:
-        raise UserError(f"--{flag}: {text} is out of range; allowed is 1 to {MOST[flag]:,}")
+    least = LEAST.get(flag, 1)
+    if not least <= value <= MOST[flag]:
+        raise UserError(f"--{flag}: {text} is out of range; allowed is {least} to {MOST[flag]:,}")
     return value
 
 

@@ -16,9 +16,9 @@ MOST = 10**30  # no size comes near it, and a float still holds it
 PATTERN = re.compile(r"\s*([+-]?(?:\d[\d_]*)?(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*([a-zA-Z]*)\s*")
 
 
-def number(given: Any) -> float:
+def number(given: Any, allowed: str = "a number such as 3e-4, 0.1 or 2M (k, M, B, T)") -> float:
     """A finite number: 3e-4, 0.1, 2M."""
-    return float(_scaled(given, THOUSANDS, "a number such as 3e-4, 0.1 or 2M (k, M, B, T)"))
+    return float(_scaled(given, THOUSANDS, allowed))
 
 
 def count(given: Any) -> int:
@@ -64,6 +64,9 @@ def _scaled(given: Any, units: dict[str, int], allowed: str) -> float:
             raise ValueError(f"{shown(given)} has the unknown unit {unit!r}; allowed is {allowed}{hint}")
     if not math.isfinite(value * factor):
         raise no_number
+    if isinstance(given, str) and (led := re.match(r"\s*[+-]?0+(?=\d)", given)):
+        plain = given[led.end() :].strip()
+        raise ValueError(f"{shown(given)} begins with a 0, which makes it octal to some; write {shown(plain)}")
     exact = round(value * factor, 6)  # 1.1M is not 1100000.0000000002
     return exact if abs(exact) >= 1 else value * factor
 

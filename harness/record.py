@@ -9,10 +9,12 @@ import pandas as pd
 
 from harness import cells, csvfile, damage, planned
 from harness.csvfile import Sheet
-from harness.errors import UserError, nearest, relative, shown
+from harness.errors import UserError, listed, nearest, relative, shown
 from harness.tables import TABLES
 
 SETTINGS, TEXTS = "experiment.yaml", "texts.json"
+WHOLE = ("models", "shape", "measures")  # keys that every experiment has
+ANEW = "restore it (as `git restore` does), or remove it: the next run writes it anew"
 FOLDER = pathlib.Path(__file__).parent.parent / "results"
 
 
@@ -90,17 +92,17 @@ def _not_results(path: pathlib.Path) -> str:
 
 def training_bytes(folder: pathlib.Path) -> dict[str, int]:
     """How many bytes of each text there are to train on, by its hash; training tokens over these are passes over it."""
-    path, fix = folder / TEXTS, "restore it (as `git restore` does), or remove it: the next run writes it anew"
+    path = folder / TEXTS
     if not path.exists():
         return {}
     try:
-        told = json.loads(cells.text_of(path, fix))
+        told = json.loads(cells.text_of(path, ANEW))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: this is no JSON ({error}); {fix}") from None
+        raise UserError(f"{path}: this is no JSON ({error}); {ANEW}") from None
     sizes = list(told.values()) if isinstance(told, dict) else [told]
     wrong = [size for size in sizes if type(size) is not int or size < 1]
     if wrong:
-        raise UserError(f"{path}: found {shown(wrong[0])}, expected the bytes of each text by its hash; {fix}")
+        raise UserError(f"{path}: found {shown(wrong[0])}, expected the bytes of each text by its hash; {ANEW}")
     return dict(told)
 
 
@@ -117,14 +119,14 @@ def _settings(path: pathlib.Path) -> tuple[str, dict[str, Any]]:
     """The question and the resolved experiment; both empty where the file is gone."""
     from harness import document
 
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    if not path.exists():
         return "", {}
-    except UnicodeDecodeError as error:
-        fix = "restore it, or remove it: the next run writes it anew"
-        raise UserError(f"{path}: this is not UTF-8 text (byte {error.start}); {fix}") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    data, _ = document.parse(text, str(path))
-    return document.question(text, str(path)), data or {}
+    text = cells.text_of(path, ANEW)
+    try:
+        data, _ = document.parse(text, str(path))
+    except UserError as error:
+        raise UserError(f"{error}; {ANEW}") from None
+    given = data if isinstance(data, dict) else {}
+    if missing := [key for key in WHOLE if not given.get(key)]:
+        raise UserError(f"{path}: this is no whole experiment, it lacks {listed(missing)}; {ANEW}")
+    return document.question(text, str(path)), given

@@ -37,8 +37,8 @@ def run(
     of their series that ran out of memory are rows without being tried. Of `text`, the folder keeps how much there is
     to train on, and what the experiment plans: `whole`, where `points` are only some of it. What trains does so at
     `seeds`, where these are given instead of the experiment's.
-    Raises UserError where the folder cannot be written or is damaged, and KeyboardInterrupt on Ctrl-C or SIGTERM; by
-    then the point in flight is stopped, and every finished one is kept.
+    Raises UserError where the folder cannot be written or is damaged, and KeyboardInterrupt on Ctrl-C, SIGTERM or
+    SIGHUP; by then the point in flight is stopped, and every finished one is kept.
     """
     console = console or terminal.console()
     with worker.interruptible():

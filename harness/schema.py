@@ -32,6 +32,11 @@ def _within(parse: Callable[[Any], Any], least: float, most: float, words: str =
     return BeforeValidator(check)
 
 
+def _share(least: float, words: str) -> BeforeValidator:
+    """At most 1; `words` say what is allowed, for people write percents."""
+    return _within(lambda given: quantity.number(given, words), least, 1, words)
+
+
 def _one_of(kind: str, allowed: Callable[[], Any]) -> AfterValidator:
     def check(given: str) -> str:
         if given not in allowed():
@@ -57,8 +62,8 @@ def _several(given: list[Any]) -> list[Any]:
 def _listed(given: Any) -> Any:
     """One seed is a list of one: a bare 3 would be read as three of them."""
     if not isinstance(given, list):
-        fix = f"write [{shown(given)}] for this one seed, or name each, such as [0, 1, 2] for three seeds"
-        raise ValueError(f"{shown(given)} is not a list: {fix}")
+        one = f"write [{shown(given)}] for this one seed, or " if isinstance(given, int) else ""
+        raise ValueError(f"{shown(given)} is not a list: {one}name each, such as [0, 1, 2] for three seeds")
     return given
 
 
@@ -76,7 +81,7 @@ Wide = Annotated[int, _within(quantity.count, 1, 2**20)]
 Dtype = Annotated[Text, _one_of("dtype", lambda: DTYPES)]
 Seed = Annotated[int, _within(quantity.count, 0, 2**31 - 1)]
 Rate = Annotated[float, _within(quantity.number, 1e-9, 10, "above 0, at most 10")]
-Share = Annotated[float, _within(quantity.number, 0, 1)]
+Share = Annotated[float, _share(0, "0 to 1, such as 0.1 for 10%")]
 Beta = Annotated[float, _within(quantity.number, 0, 0.999999, "0 to below 1")]
 
 
@@ -199,7 +204,7 @@ class Settings(Part):
     sweep: Sweep = Sweep()
     measures: Annotated[list[Annotated[MeasureEntry, _named("measure", measures.names)]], SOME]
     repeats: Annotated[int, _within(quantity.count, 1, 1_000)] = 5
-    precision: Annotated[float, _within(quantity.number, 1e-4, 1)] = 0.02
+    precision: Annotated[float, _share(1e-4, "0.0001 to 1, such as 0.02 for 2%")] = 0.02
     seeds: Annotated[list[Seed], BeforeValidator(_listed), SEVERAL] = [0]
     corpus: Annotated[Text, BeforeValidator(_pair)] | None = None
     training: Training | None = None

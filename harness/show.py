@@ -5,6 +5,7 @@ metrics that the measure lists first, and the share of the floor where the pages
 is below its floor. Rows that hold now count.
 """
 
+import csv
 import dataclasses
 import pathlib
 import statistics
@@ -17,7 +18,7 @@ import pandas as pd
 from rich.console import Console
 
 from harness import cells, document, filters, measures, plan, record, summary, terminal
-from harness.errors import UserError, listed, unknown
+from harness.errors import UserError, listed, named, unknown
 from harness.point import Point
 from harness.tables import TABLES
 
@@ -62,17 +63,15 @@ def folders(place: pathlib.Path | None, results: pathlib.Path) -> list[pathlib.P
     """
     if place is None:
         return record.folders(results)
+    fix = "name a folder such as results/<experiment>, an experiment's file, or neither for all results"
     if place.is_dir():
-        for below in ("", "*/", "*/*/"):
-            if found := sorted({path.parent for name in TABLES for path in place.glob(f"{below}{name}.csv")}):
-                return found
-        fix = "name a folder such as results/<experiment>, an experiment's file, or neither for all results"
+        if found := _below(place, results):
+            return found
         raise UserError(f"{place}: there are no results in this folder; {fix}")
     name = place.stem if place.suffix in (".yaml", ".yml") else str(place)
     if place.is_file() and name != place.stem:
-        raise UserError(
-            f"{place}: this is no experiment, whose name ends in .yaml; name a folder such as {place.parent}"
-        )
+        fix = f"name a folder such as {place.parent}" if _below(place.parent, results) else fix
+        raise UserError(f"{named(place)}: this is no experiment, whose name ends in .yaml; {fix}")
     there = record.folders(results)
     if found := [folder for folder in there if folder.parent.name == name]:
         return found
@@ -81,7 +80,25 @@ def folders(place: pathlib.Path | None, results: pathlib.Path) -> list[pathlib.P
         fix = f"`python -m harness run {place}` makes some, and --results names another folder to look in"
         told = f"there are no results of this experiment in {results}, but of {listed(known)}"
         raise UserError(f"{place}: {told}; {fix}")
-    raise UserError(f"{place}: there is no such folder or file; {unknown('experiment', name, known)}")
+    raise UserError(f"{named(place)}: there is no such folder or file; {unknown('experiment', name, known)}")
+
+
+def _below(place: pathlib.Path, results: pathlib.Path) -> list[pathlib.Path]:
+    """The results folders that a folder is or holds: it is one device's, one experiment's, or holds experiments."""
+    for below in ("", "*/", "*/*/"):
+        if found := sorted({path.parent for name in TABLES for path in place.glob(f"{below}{name}.csv")}):
+            ours = below != "*/*/" or place.resolve().is_relative_to(results.resolve())
+            return [folder for folder in found if ours or _of_experiment(folder)]
+    return []
+
+
+def _of_experiment(folder: pathlib.Path) -> bool:
+    """Whether its first point is of the experiment that the folder around it is called: a foreign one is not."""
+    try:
+        with (folder / "points.csv").open(encoding="utf-8", errors="replace", newline="") as file:
+            return next(csv.DictReader(file), {}).get("experiment") == folder.resolve().parent.name
+    except (OSError, csv.Error):
+        return False
 
 
 def _kept(found: list[pd.DataFrame], only: Sequence[str]) -> list[pd.DataFrame]:
@@ -98,7 +115,7 @@ def _kept(found: list[pd.DataFrame], only: Sequence[str]) -> list[pd.DataFrame]:
     if not of_entries and f"measure={plan.FORMS}" not in only:
         kept = [row for row in kept if row.measure != plan.FORMS]
     if not kept:
-        raise UserError(f"--only {listed(only)}: no row has all of these; leave one out")
+        raise UserError(f"--only {listed(map(named, only))}: no row has all of these; leave one out")
     points = {cast(Any, row).point for row in kept}
     return [each[[(i, point) in points for point in each["point"]]] for i, each in enumerate(found)]
 

@@ -8,15 +8,22 @@ import pathlib
 import sys
 from collections.abc import Iterable, Iterator
 
-from harness import experiment, foresight, plan, planned, predict
+from harness import experiment, foresight, plan, planned, predict, record
 from harness.errors import UserError
 from harness.experiment import Experiment
 from harness.point import DEVICES, Point
 from harness.quantity import tell_bytes
 
+DEFAULT = pathlib.Path("results")  # which a new clone may lack
+
 
 def refused(files: Iterable[pathlib.Path], results: pathlib.Path) -> int:
-    """Prints what there is to say of each file, and returns how many of them cannot be run."""
+    """Prints what there is to say of each file, and returns how many of them cannot be run.
+
+    Raises UserError where a folder of results is named that is none.
+    """
+    if results != DEFAULT and not results.is_dir():
+        record.folders(results)  # tells which is meant
     bad = 0
     for file in files:
         try:

@@ -128,8 +128,8 @@ def start(
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Ctrl-C, unless it is ignored, and SIGTERM raise KeyboardInterrupt within, so that it can be brought to an end."""
-    before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+    """Ctrl-C, SIGTERM and SIGHUP, unless ignored, raise KeyboardInterrupt within: it can be brought to an end."""
+    before = {name: signal.getsignal(name) for name in child.ENDING}
     for name, told in before.items():
         if told is not signal.SIG_IGN:
             signal.signal(name, signal.default_int_handler)

@@ -14,6 +14,7 @@ ENVIRONMENT = {
     "threads": 2,
     "memory_bytes": 2**34,
 }
+SETTINGS = "# Is it so?\nmodels: [retnet]\nshape: {width: 24, layers: 2, heads: 3}\nmeasures: [noop]\nseeds: [0]\n"
 FILES = ("points", "samples", "curves", "environments")
 
 
@@ -51,7 +52,7 @@ def commit(folder, *numbers, options=None, samples=2, steps=2, environment="e" *
 def filled(folder: pathlib.Path) -> pathlib.Path:
     """Three points."""
     commit(folder, 1, 2, 3)
-    (folder / record.SETTINGS).write_text("# Is it so?\nseeds: [0]\n", encoding="utf-8")
+    (folder / record.SETTINGS).write_text(SETTINGS, encoding="utf-8")
     return folder
 
 

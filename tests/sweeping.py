@@ -15,6 +15,7 @@ from harness import measures, record, run, worker
 from harness import sweep as sweeps
 from harness.point import Point
 from tests.fakes import Fake, point
+from tests.folders import SETTINGS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Experiment:
     seeds: tuple[int, ...] = (0,)
 
     def dump(self) -> str:
-        return f"# {self.question}\nseeds: {list(self.seeds)}\n"
+        return SETTINGS.replace("Is it so?", self.question)
 
 
 def code_hash(model: str, measure: str) -> str:

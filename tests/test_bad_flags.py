@@ -29,6 +29,28 @@ def test_override_is_told_by_its_flag(override, told, tmp_path):
     assert all(part in message for part in told), message
 
 
+@pytest.mark.parametrize("name", ["ret\nnet", "m" * 5000])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("predict", "NAME"),
+        ("predict", "retnet", "--parameters", "125M", "--machine", "NAME"),
+        ("predict", "retnet", "--parameters", "125M", "--set", "NAME"),
+        ("run", "experiments/smoke.yaml", "--dry-run", "--set", "models=['NAME']"),
+        ("run", "experiments/smoke.yaml", "--dry-run", "--set", "NAME=1"),
+        ("run", "experiments/smoke.yaml", "--dry-run", "--only", "model=NAME"),
+        ("validate", "NAME.yaml"),
+        ("show", "NAME"),
+    ],
+    ids=" ".join,
+)
+def test_a_name_that_is_long_or_breaks_the_line_is_shortened(words, name, typed):
+    code, _, told = typed(*(word.replace("NAME", name) for word in words))
+    assert code == 2
+    assert len(told.splitlines()) == 1
+    assert len(told) < 700
+
+
 def test_what_a_flag_repeats_is_told_by_line_and_flag(tmp_path):
     path = written(tmp_path, GOOD.replace("{name: transformer, implementation: eager}", "aft"))
     told = "models[1]: this is the same as models[0] (--set models.0=aft); remove one of them"

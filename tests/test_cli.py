@@ -176,6 +176,8 @@ def test_validate_tells_of_each_file(small, typed, tmp_path):
     assert printed.startswith(f"{small}: ok, 4 planned points; ")
     assert told.startswith(f"{bad}:2: models[0]: unknown model 'atf'")
     assert typed("validate", small)[0] == 0
+    code, _, told = typed("validate", small, "--results", small.with_name("nowhere"))
+    assert (code, "nowhere: there " in told) == (2, True)
 
 
 def test_report_draws_what_the_results_hold(typed, monkeypatch, tmp_path):

@@ -61,7 +61,8 @@ def test_environments_cut_in_the_middle_are_refused(folder):
     before = (folder / "environments.csv").read_bytes()
     for cut in (1, 40, len(before.splitlines(keepends=True)[-1])):
         (folder / "environments.csv").write_bytes(before[:-cut])
-        told = "points.csv:5: column environment: f+ has no row in environments.csv: those of 2 of 5 points are missing"
+        told = "environments.csv: it ends after 1 of the 2 rows that points.csv names"
+        told += ": those of 2 of 5 points are missing, first of line 5"
         assert re.search(f"{told}; {KILLED}", refusal(folder))
 
 

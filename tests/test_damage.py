@@ -154,8 +154,9 @@ DAMAGE = {
         lambda text: text + text.splitlines(True)[-1],
         r"samples.csv:8: one row more of point 0+3",
     ),
-    "an environment removed": ("environments", without_line(2), r"points.csv:2: column environment: e+ has no row"),
-    "half an environment": ("environments", lambda text: text[:-5], r"points.csv:2: column environment: e+ has no row"),
+    "an environment removed": ("environments", without_line(2), r"environments.csv: it holds no row, but points.csv "),
+    "half an environment": ("environments", lambda text: text[:-5], r"environments.csv: it holds no row, but points"),
+    "another environment": ("environments", lambda text: text.replace("ee", "ff"), r"environments.csv: .* 0 of the 1 "),
     "bytes that are no text": ("points", None, r"points.csv: byte \d+ is not UTF-8 text"),
 }
 
@@ -171,7 +172,7 @@ def test_damage_is_named_and_nothing_is_changed(folder, damage):
             use(folder)
         assert re.search(message, str(told.value)), str(told.value)
         assert str(folder) in str(told.value)
-        assert "--out" in str(told.value)
+        assert str(told.value).endswith("move its folder away, or `run` with --out")
     assert contents(folder) == before
 
 

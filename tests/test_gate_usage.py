@@ -101,7 +101,7 @@ def test_a_folder_without_git_is_bad_usage_and_the_command_line_says_so_without_
         assert "Traceback" not in told
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_leaves_no_worktree_and_no_process(still, how):
     process = started(still, "experiments/tiny.yaml", "--base", "HEAD", start_new_session=True)
     try:

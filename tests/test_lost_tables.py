@@ -6,7 +6,7 @@ from harness import planned, record
 from harness.damage import OWNED
 from harness.errors import UserError
 from harness.writer import Writer
-from tests.folders import commit, contents
+from tests.folders import SETTINGS, commit, contents
 
 
 @pytest.mark.parametrize("left", [None, "", "\n", "schema,poi"])
@@ -61,7 +61,7 @@ STATES = {
         ("points", r"points.csv: STATE, but there are 6 rows of samples.csv, 6 rows of curves.csv"),
         ("samples", r"samples.csv: STATE, but points.csv counts 6 rows of it"),
         ("curves", r"curves.csv: STATE, but points.csv counts 6 rows of it"),
-        ("environments", r"points.csv:2: column environment: e+ has no row in environments.csv"),
+        ("environments", r"environments.csv: STATE, but points.csv names rows of it"),
     ],
 )
 def test_a_table_that_is_gone_is_refused_and_nothing_is_changed(folder, name, told, left):
@@ -87,6 +87,22 @@ def test_semicolons_of_a_spreadsheet_are_told(folder, name):
     with pytest.raises(UserError, match=f"^{path}:1: semicolons separate its columns, where commas must") as refused:
         record.load(folder)
     assert "git restore" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "left",
+    ["", "\n", "# Q?\n", "# Q?\nfoo: 1\n", "foo: 1\n", "# Q?\n- models\n", SETTINGS.partition("measures")[0],
+     "# Q?\nmodels: [", "# Q?\nmodels: []\nshape: {width: 24}\nmeasures: [noop]\n", "\udcff"],
+)  # fmt: skip
+def test_settings_that_are_no_whole_experiment_are_refused(folder, left):
+    path = folder / record.SETTINGS
+    path.write_text(left, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(UserError, match=f"^{path}: ?") as refused:
+        record.load(folder)
+    assert str(refused.value).endswith("or remove it: the next run writes it anew")
+    assert "write it there" not in str(refused.value)
+    path.unlink()
+    assert record.load(folder).settings == {}
 
 
 @pytest.mark.parametrize(("name", "fix"), [("planned.csv", "python -m harness.planned"), ("texts.json", "remove it")])

@@ -149,6 +149,7 @@ def test_validate_and_a_dry_run_count_what_the_pages_do(typed, tmp_path, monkeyp
 def test_validate_tells_what_results_were_not_planned_with(typed, tmp_path):
     asked, place = tmp_path / "asked.yaml", tmp_path / "results" / "asked" / "cpu-made-up"
     asked.write_text(SMALL, encoding="utf-8")
+    (tmp_path / "results").mkdir()
     assert typed("validate", asked, "--results", tmp_path / "results")[2] == ""
     commit(place, 1)
     planned.keep(place, experiment.load(asked))

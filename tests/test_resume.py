@@ -12,7 +12,7 @@ import pytest
 from harness import machine, record, worker
 from harness import sweep as sweeps
 from harness.errors import UserError
-from harness.writer import Writer
+from harness.writer import LOCK, Writer
 from reports import rows
 from tests.fakes import point
 from tests.sweeping import counted, gone, until
@@ -141,7 +141,7 @@ run.run(Experiment(), counted(sys.argv[2], 6), pathlib.Path(sys.argv[1]), "cpu")
 """
 
 
-@pytest.mark.parametrize("name", ["SIGKILL", "SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGINT", "SIGTERM", "SIGHUP"])
 def test_an_interrupted_sweep_goes_on_where_it_was(sweep, environment, tmp_path, name):
     into, folder = tmp_path / "counts", tmp_path / "tried" / machine.slug(environment, "cpu")
     asked = [sys.executable, "-c", SCRIPT, str(tmp_path), str(into), json.dumps(environment)]
@@ -154,6 +154,7 @@ def test_an_interrupted_sweep_goes_on_where_it_was(sweep, environment, tmp_path,
     assert ("KeyboardInterrupt" in error) == (name != "SIGKILL")
     assert len(started) >= 2  # the server and the point's process, which end with the sweep
     until(lambda: gone(started))
+    assert (folder / LOCK).exists() == (name == "SIGKILL")
     before = len(record.load(folder).points)
     results, told = sweep(*counted(into, 6))
     assert before in (2, 3)

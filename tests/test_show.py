@@ -138,6 +138,25 @@ def test_what_is_not_there_is_told(results, refused, monkeypatch):
     assert told.startswith("--only batch_size=16, label=aft: no")
 
 
+def test_a_copy_of_results_is_shown_and_a_foreign_tree_is_not(results, typed, refused, monkeypatch):
+    """Outside of --results: there a folder two levels above a table may be anything."""
+    monkeypatch.chdir(results)
+    commit(results.parent / "copy" / "tried" / "cpu-made-up", 1)
+    assert "tried, cpu-made-up" in typed("show", "../copy")[1]
+    monkeypatch.chdir(results / "one" / "cpu-made-up")
+    told = refused("show", "../..")
+    assert told.startswith("../..: there are no results in this folder; name a folder such as")
+    assert "one, cpu-made-up" in typed("show", "../..", "--results", results)[1]
+
+
+def test_a_folder_is_named_only_where_results_are_in_it(results, refused, monkeypatch):
+    monkeypatch.chdir(results.parent)
+    (results.parent / "README.md").write_text("no experiment")
+    assert refused("show", "README.md").startswith(
+        "README.md: this is no experiment, whose name ends in .yaml; name a folder such as results/<experiment>"
+    )
+
+
 def test_filters_keep_rows_of_every_folder(results, typed):
     _, printed, _ = typed("show", "--results", results, "--only", "batch_size=16", "--only", "batch_size=2")
     assert [line[1] for line in table(printed, "decode")] == ["2x128", "2x128", "16x128"]

@@ -90,8 +90,8 @@ def decided(asked: Asked, console: Console) -> dict[str, Any]:
 def gate(asked: Asked, console: Console, root: pathlib.Path = ROOT) -> dict[str, Any]:
     """Compares the two revisions and returns all that was found, as `report.data` describes it.
 
-    Raises UserError for a mistake of the user's, and KeyboardInterrupt on Ctrl-C or SIGTERM. Whatever happens, nothing
-    is left running and no worktree is left behind.
+    Raises UserError for a mistake of the user's, and KeyboardInterrupt on Ctrl-C, SIGTERM or SIGHUP. Whatever happens,
+    nothing is left running and no worktree is left behind.
     """
     began = time.monotonic()
     asked.check()

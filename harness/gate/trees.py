@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 
+from harness import child
 from harness.errors import UserError, nearest
 from harness.machine import SOURCES
 
@@ -118,8 +119,8 @@ def _remove_dead(root: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def _interruptible_once() -> Iterator[None]:
-    """Ctrl-C and SIGTERM end what is within; a second one, that would stop the tidying up after the first, does not."""
-    signals = (signal.SIGINT, signal.SIGTERM)
+    """Ctrl-C, SIGTERM and SIGHUP, unless ignored, end what is within; a second one does not stop the tidying up."""
+    signals = [each for each in child.ENDING if signal.getsignal(each) is not signal.SIG_IGN]
 
     def interrupt(*_: Any) -> None:
         for each in signals:
