@@ -110,7 +110,7 @@ def _at_the_shortest(told: pd.DataFrame, ran: pd.DataFrame, cell: Any, points: p
         for label, ratio in (speeds / speeds.max()).to_dict().items()
     ]
     place = f"length {wording.number(shortest['sequence_length'])}, batch {wording.number(shortest['batch_size'])}"
-    return f"; at {place} it would be {wording.listed(parts)}"
+    return f"; at {place} this corner would be {wording.listed(parts)}"
 
 
 def _fastest(label: str, group: pd.DataFrame, name: str) -> dict[str, Any]:

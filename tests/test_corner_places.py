@@ -31,8 +31,8 @@ def test_what_the_corners_would_be_at_the_shortest_length_is_told() -> None:
     made.speed("training", "retnet", 16, 2, 9.0, form="other")
     found = corners.measure(made.build())
     assert found is not None
-    assert found.where["training"].endswith("; at length 16, batch 2 it would be RetNet 0.90 and RWKV-4 1.00")
-    assert "it would be" not in found.where["decode"]
+    assert found.where["training"].endswith("; at length 16, batch 2 this corner would be RetNet 0.90 and RWKV-4 1.00")
+    assert "would be" not in found.where["decode"]
 
 
 def test_every_larger_cell_that_was_passed_over_is_told() -> None:
