@@ -49,6 +49,7 @@ def cases() -> list[Callable[[], Any]]:
         mixer_kernels,
         retention_kernels,
         row_kernels,
+        step_kernels,
         totals_kernels,
         wkv_kernels,
     )
@@ -57,7 +58,7 @@ def cases() -> list[Callable[[], Any]]:
     tables = [
         (decode_kernels.read_errors, decode_kernels.READS),
         (decode_kernels.write_errors, decode_kernels.WRITES),
-        (decode_kernels.step_errors, decode_kernels.STEPS),
+        (step_kernels.step_errors, step_kernels.STEPS),
         *((module.errors, module.CASES) for module in (*with_cases, wkv_kernels)),
     ]
     found: list[Callable[[], Any]] = [
@@ -70,7 +71,8 @@ def cases() -> list[Callable[[], Any]]:
     passes = row_kernels.turn_errors, row_kernels.gate_errors, row_kernels.quotient_errors, wkv_kernels.shift_errors
     choices = decode_kernels.likeliest_errors, decode_kernels.angle_errors
     found += [lambda made=made: made("cpu", DTYPE) for made in (*passes, *choices)]
-    found.append(decode_kernels.rounding_errors)
+    found.append(step_kernels.rounding_errors)
+    found += [lambda case=case: step_kernels.rounded_errors(case) for case in step_kernels.ROUNDED.values()]
     Case = retention_kernels.Case
     for K, V in (*plans.SPECIALISED, (256, 432)):  # several walks, states kept on the way, and as models are trained
         for case in (

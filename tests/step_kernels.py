@@ -100,6 +100,7 @@ def in_passes() -> Iterator[None]:
         step.MANY = many
 
 
+@poisoned()
 def rounded_errors(case: Step, device: str = "cpu") -> dict[str, float]:
     with in_passes():
         return step_errors(case, device, held=torch.bfloat16)

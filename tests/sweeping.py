@@ -27,7 +27,7 @@ class Experiment:
     seeds: tuple[int, ...] = (0,)
 
     def dump(self) -> str:
-        return SETTINGS.replace("Is it so?", self.question)
+        return SETTINGS.replace("Is it so?", self.question).replace("seeds: [0]", f"seeds: {list(self.seeds)}")
 
 
 def code_hash(model: str, measure: str) -> str:
