@@ -109,8 +109,7 @@ def _at_the_shortest(told: pd.DataFrame, ran: pd.DataFrame, cell: Any, points: p
         f"{wording.title(label, models[label])} {ratio:.2f}"
         for label, ratio in (speeds / speeds.max()).to_dict().items()
     ]
-    place = f"length {wording.number(shortest['sequence_length'])}, batch {wording.number(shortest['batch_size'])}"
-    return f"; at {place} this corner would be {wording.listed(parts)}"
+    return f"; at {_place(shortest)} this corner would be {wording.listed(parts)}"
 
 
 def _fastest(label: str, group: pd.DataFrame, name: str) -> dict[str, Any]:
@@ -126,8 +125,7 @@ def _fastest(label: str, group: pd.DataFrame, name: str) -> dict[str, Any]:
 
 
 def _cell_text(points: pd.DataFrame, cell: Any, ran: pd.DataFrame, of: str) -> str:
-    length, batch = wording.number(cell["sequence_length"]), wording.number(cell["batch_size"])
-    text = f"length {length}, batch {batch}, {cell['dtype']}{of}"
+    text = f"{_place(cell)}, {cell['dtype']}{of}"
     text += f", where {cell['label']} of {points['label'].nunique()} models ran"
     over = [_passed_text(line, cell, ran) for line in _passed(points, cell)]
     return text + (f"; passed over: {wording.listed(over)}" if over else "")
@@ -144,8 +142,11 @@ def _passed(points: pd.DataFrame, cell: Any) -> list[dict]:
 def _passed_text(line: dict, cell: Any, ran: pd.DataFrame) -> str:
     count = rows.alike(ran, line)["label"].sum()
     dtype = "" if line["dtype"] == cell["dtype"] else f", {line['dtype']}"
-    place = f"length {wording.number(line['sequence_length'])}, batch {wording.number(line['batch_size'])}{dtype}"
-    return f"{place} ({count or 'none'} ran)"
+    return f"{_place(line)}{dtype} ({count or 'none'} ran)"
+
+
+def _place(cell: Any) -> str:
+    return f"length {wording.number(cell['sequence_length'])}, batch {wording.number(cell['batch_size'])}"
 
 
 def _quality(result_set: Any) -> tuple[pd.DataFrame, str]:
