@@ -118,8 +118,9 @@ def step(qkv, turn, gamma, state, o, position, row, turn_steps, factor, H, TILES
     keys, values = rk < K, rv < V
     at_state = state + bh.to(tl.int64) * K * V + rk[:, None] * V + rv[None, :]
     at_o = o + bh.to(tl.int64) * V + rv
+    inside = keys[:, None] & values[None, :]
     if BK >= K:
-        S = tl.load(at_state, keys[:, None] & values[None, :], 0.0).to(tl.float32)
+        S = tl.load(at_state, inside, 0.0).to(tl.float32)
     if EARLY:
         tl.extra.cuda.gdc_wait()
     at = qkv + b.to(tl.int64) * row
@@ -139,11 +140,11 @@ def step(qkv, turn, gamma, state, o, position, row, turn_steps, factor, H, TILES
         q, k = _query_and_key(at, H * K, turn, turn_steps[0], factor, rk, keys, BK)
         S = _advanced(S, k, v, gamma, decay)
         if EAGER:
-            _kept(S, at_state, keys[:, None] & values[None, :], product, DITHER, BK, BV)
+            _kept(S, at_state, inside, product, DITHER, BK, BV)
         read = tl.sum(S * q[:, None], 0)
         tl.store(at_o, read, values)
         if not EAGER:
-            _kept(S, at_state, keys[:, None] & values[None, :], product, DITHER, BK, BV)
+            _kept(S, at_state, inside, product, DITHER, BK, BV)
     else:
         read = _in_passes(
             *(at_state, at, H * K, turn, turn_steps[0], factor, v, gamma, decay, product, pairs, rk, values),
