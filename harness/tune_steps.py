@@ -4,7 +4,8 @@
     python -m harness.tune_steps retnet rwkv      these
 
 A whole decode step of one sequence is timed, as the measure `decode` times it: captured as a graph. What each place of
-a layer holds is changed by itself, all candidates beside what is best so far, in turns, until a round changes nothing.
+a layer holds and whether caches let go of it first are changed by themselves, all candidates beside what is best so
+far, in turns, until a round changes nothing.
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ from harness import graphs, sizes
 from harness.decoding import Decoder
 from harness.errors import unknown
 from models._lm import LanguageModel
-from models._portions import DEFAULT, TABLE, Portions
+from models._portions import DEFAULT, TABLE, Portion, Portions
 
 WIDTH = 2048
 ASKED = sizes.Asked(parameters=1_300_000_000, layers=24, width=WIDTH, heads=8, vocabulary=256, max_length=8300)
@@ -82,6 +83,17 @@ def medians(steppers: dict[Portions, Callable[[], float]]) -> dict[Portions, flo
     return {row: statistics.median(each) for row, each in times.items()}
 
 
+def others(row: Portions, place: str) -> list[Portion]:
+    """What else a place could hold: so many numbers, or the same ones let go of sooner or later."""
+    now: Portion = getattr(row, place)
+    sizes = NUMBERS if place == "state" else WEIGHTS
+    return [*(now._replace(most=size) for size in sizes), now._replace(once=not now.once)]
+
+
+def told(portion: Portion) -> str:
+    return f"Portion({portion.most}{', once=True' if portion.once else ''})"
+
+
 @torch.inference_mode()
 def best(name: str, given: dict[str, Any]) -> tuple[str, Portions]:
     """The row of a model with these options, and what was found along the way on stderr."""
@@ -92,13 +104,12 @@ def best(name: str, given: dict[str, Any]) -> tuple[str, Portions]:
     for _ in range(ROUNDS):
         before = row
         for place in places:
-            tried = NUMBERS if place == "state" else WEIGHTS
-            rows = dict.fromkeys([row, *(dataclasses.replace(row, **{place: size}) for size in tried)])
+            rows = dict.fromkeys([row, *(dataclasses.replace(row, **{place: each}) for each in others(row, place))])
             found = medians({each: stepper(model, each) for each in rows})
             quickest = min(found, key=lambda each: found[each])
             row = quickest if found[quickest] < LESS * found[row] else row
-            told = ", ".join(f"{getattr(each, place)}: {time:.4f}" for each, time in found.items())
-            print(f"# {model.layers_title} {place} {told} ms", file=sys.stderr, flush=True)
+            times = ", ".join(f"{told(getattr(each, place))}: {time:.4f}" for each, time in found.items())
+            print(f"# {model.layers_title} {place} {times} ms", file=sys.stderr, flush=True)
         if row == before:
             break
     return model.layers_title, row
@@ -114,8 +125,8 @@ def main() -> None:
     for name in sys.argv[1:] or models.names():
         for given in models.load(name).tuned:
             title, row = best(name, given)
-            told = (f"{place}={size}" for place, size in vars(row).items() if size != getattr(DEFAULT, place))
-            print(f'    ("{title}", {WIDTH}): Portions({", ".join(told)}),', flush=True)
+            parts = (f"{place}={told(each)}" for place, each in vars(row).items() if each != getattr(DEFAULT, place))
+            print(f'    ("{title}", {WIDTH}): Portions({", ".join(parts)}),', flush=True)
 
 
 if __name__ == "__main__":

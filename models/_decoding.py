@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from models import _kernels
 from models._norm import RMSNorm
-from models._portions import HELD
+from models._portions import WHOLE, Portion
 
 FEW_TOKENS = 256  # that `embedded` looks up by an index
 
@@ -40,12 +40,12 @@ def read(
     norm: Norm,
     weight: Float[Tensor, "_ D"],
     act: str | None = None,
-    most: int = HELD,
+    portion: Portion = WHOLE,
 ) -> tuple[Float[Tensor, "B 1 D"], Float[Tensor, "B N"]]:
     """x + delta, and act(weight norm(x + delta)), the norm an RMS norm or a layer norm."""
     from models._kernels import skinny
 
-    x, y = skinny.read(x[:, 0], delta, norm.weight, norm.eps, weight, act, getattr(norm, "bias", None), most)
+    x, y = skinny.read(x[:, 0], delta, norm.weight, norm.eps, weight, act, getattr(norm, "bias", None), portion)
     return x.unsqueeze(1), y
 
 
@@ -58,7 +58,7 @@ def write(
     eps: float = 0.0,
     opened: Float[Tensor, "B D"] | None = None,
     moved: Moved = None,
-    most: int = HELD,
+    portion: Portion = WHOLE,
 ) -> Pair:
     """x and what to add: weight times a, or times silu(gate) a, where `heads` is not 0 after an RMS norm of each.
 
@@ -66,7 +66,7 @@ def write(
     """
     from models._kernels import skinny
 
-    x, parts = skinny.write(x[:, 0], a, weight, gate, heads, eps, opened, moved, most)
+    x, parts = skinny.write(x[:, 0], a, weight, gate, heads, eps, opened, moved, portion)
     return x.unsqueeze(1), parts
 
 
@@ -78,12 +78,12 @@ def shifted(
     held: Float[Tensor, "B D"],
     weight: Float[Tensor, "_ D"],
     second: Float[Tensor, "_ D"] | None = None,
-    most: int = HELD,
+    portion: Portion = WHOLE,
 ) -> tuple[Float[Tensor, "B 1 D"], list[Tensor], Moved]:
     """x + delta, and maps of blends of its norm with that of the token before: see `models._kernels.shifted`."""
     from models._kernels import shifted
 
-    x, outputs, moved = shifted.read(x[:, 0], delta, norm, mix, held, weight, second, most)
+    x, outputs, moved = shifted.read(x[:, 0], delta, norm, mix, held, weight, second, portion)
     return x.unsqueeze(1), outputs, moved
 
 

@@ -32,7 +32,7 @@ class FeedForward(nn.Module):
         self, x: Float[Tensor, "B 1 D"], delta: _decoding.Parts, norm: _decoding.Norm, call: Call, state: LayerState
     ) -> _decoding.Pair:
         x, hidden = _decoding.read(x, delta, norm, self.into.weight, self.kind, call.portions.up)
-        return _decoding.write(x, hidden, self.out.weight, most=call.portions.down)
+        return _decoding.write(x, hidden, self.out.weight, portion=call.portions.down)
 
 
 def known(norm: nn.Module) -> TypeGuard[_decoding.Norm]:

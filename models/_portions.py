@@ -10,29 +10,48 @@ it prints them anew for another card.
 """
 
 import dataclasses
+from typing import NamedTuple
 
 HELD = 32768  # weights: 128 registers of each of 128 threads
 
 
+class Portion(NamedTuple):
+    """Numbers that a program holds at most; and whether the caches let go of them before others, since none of them
+    is read again before as much as all caches hold has been."""
+
+    most: int = HELD
+    once: bool = False
+
+    @property
+    def policy(self) -> str:
+        """Triton's word for it."""
+        return "evict_first" if self.once else ""
+
+
+WHOLE, STATE = Portion(), Portion(8192)
+
+
 @dataclasses.dataclass(frozen=True)
 class Portions:
-    """Weights that a program holds at most of what reads x and what writes to it: `into` and `out` of the mixer, `up`
-    and `down` of the feed-forward; and numbers of retention's state."""
+    """Of the weights of what reads x and what writes to it: `into` and `out` of the mixer, `up` and `down` of the
+    feed-forward; and of retention's state."""
 
-    into: int = HELD
-    out: int = HELD
-    up: int = HELD
-    down: int = HELD
-    state: int = 8192
+    into: Portion = WHOLE
+    out: Portion = WHOLE
+    up: Portion = WHOLE
+    down: Portion = WHOLE
+    state: Portion = STATE
 
 
 TABLE: dict[tuple[str, int], Portions] = {  # by layers_title and width
-    ("RetNet", 2048): Portions(into=4096, up=16384, down=8192),
-    ("Transformer", 2048): Portions(into=8192),
-    ("Transformer, fewer key heads", 2048): Portions(into=4096, out=4096, up=8192, down=8192),
-    ("Linear attention", 2048): Portions(into=8192),
-    ("RWKV-4", 2048): Portions(into=16384, out=4096, down=16384),
-    ("AFT", 2048): Portions(out=8192),
+    ("RetNet", 2048): Portions(into=Portion(4096), up=Portion(16384), down=Portion(8192)),
+    ("Transformer", 2048): Portions(into=Portion(8192)),
+    ("Transformer, fewer key heads", 2048): Portions(
+        into=Portion(4096), out=Portion(4096), up=Portion(8192), down=Portion(8192)
+    ),
+    ("Linear attention", 2048): Portions(into=Portion(8192)),
+    ("RWKV-4", 2048): Portions(into=Portion(16384), out=Portion(4096), down=Portion(16384)),
+    ("AFT", 2048): Portions(out=Portion(8192)),
 }
 DEFAULT = Portions()
 

@@ -98,7 +98,7 @@ class Mixer(nn.Module):
         """`forward` of one token by a few programs, `simple` and `conv` overwriting the state."""
         from models._kernels import average
 
-        x, qkv = _decoding.read(x, delta, norm, self.into.weight, most=call.portions.into)
+        x, qkv = _decoding.read(x, delta, norm, self.into.weight, portion=call.portions.into)
         q, k, v = qkv.chunk(3, -1)
         if self.variant == "simple":
             y = average.wkv_(k, v, q, None, None, (state["max"], state["numerator"], state["denominator"]))
@@ -106,7 +106,7 @@ class Mixer(nn.Module):
             y = average.window_(k, v, q, self.biases.table, *(state[name] for name in _window.HELD))
         else:
             y = _gate.opened(q, self.average(k.unsqueeze(1), v.unsqueeze(1), call, state)[:, 0], "torch")
-        return _decoding.write(x, y, self.out.weight, most=call.portions.out)
+        return _decoding.write(x, y, self.out.weight, portion=call.portions.out)
 
 
 def simple(k: Keys, v: Keys, call: Call, state: LayerState, implementation: str) -> Keys:

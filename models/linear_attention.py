@@ -147,10 +147,10 @@ class LinearAttention(nn.Module):
     ) -> _decoding.Pair:
         """`forward` of one token by a few programs, overwriting the state."""
         options, turn = self.options, call.shared.turn_features
-        x, qkv = _decoding.read(x, delta, norm, self.into.weight, most=call.portions.into)
+        x, qkv = _decoding.read(x, delta, norm, self.into.weight, portion=call.portions.into)
         if options.feature_map not in _sums.PROGRAMMED:
             y = self.averages(qkv.unsqueeze(1), call.shared, state)[:, 0]
-            return _decoding.write(x, y, self.out.weight, most=call.portions.out)
+            return _decoding.write(x, y, self.out.weight, portion=call.portions.out)
         from models._kernels import sums
 
         S, z, turn = state["S"], _sums.z_of(state, self.V), turn if turn is None else turn.flatten(0, -2)

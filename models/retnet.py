@@ -148,11 +148,13 @@ class Retention(nn.Module):
         options, turn, values = self.options, call.shared.turn, self.heads * self.V
         gamma = call.shared.gamma if self.gamma_logit is None else self.gamma_logit.float().sigmoid()[:, None, None]
         turn = turn.flatten(1, -2) if turn.is_complex() else None
-        x, qkv = _decoding.read(x, delta, norm, self.into.weight, most=call.portions.into)
+        x, qkv = _decoding.read(x, delta, norm, self.into.weight, portion=call.portions.into)
         o = step_(qkv, turn, self.K**-0.5, gamma, state["S"], call.positions, call.portions.state)
         gate, heads = qkv[:, -values:] if options.gate else None, self.heads * options.group_norm
         o = o if options.group_norm else self.evened(o.unsqueeze(1), call).squeeze(1)
-        return _decoding.write(x, o.flatten(1), self.out.weight, gate, heads, options.norm_eps, most=call.portions.out)
+        return _decoding.write(
+            x, o.flatten(1), self.out.weight, gate, heads, options.norm_eps, portion=call.portions.out
+        )
 
     def log_decay(self, call: Call) -> Float[Tensor, "H"] | None:
         logit = self.gamma_logit

@@ -108,11 +108,11 @@ class TimeMixing(nn.Module):
         """`forward` of one token by a few programs, overwriting the state."""
         from models._kernels import average
 
-        given, most = (self.mix, state["time_input"], self.into.weight), call.portions
-        x, (k, v, r), moved = _decoding.shifted(x, delta, norm, *given, most=most.into)
+        given, held = (self.mix, state["time_input"], self.into.weight), call.portions
+        x, (k, v, r), moved = _decoding.shifted(x, delta, norm, *given, portion=held.into)
         before = state["max"], state["numerator"], state["denominator"]
         y = average.wkv_(k, v, r, self.decay, self.first, before, moved)
-        return _decoding.write(x, y, self.out.weight, most=most.out)
+        return _decoding.write(x, y, self.out.weight, portion=held.out)
 
 
 class ChannelMixing(nn.Module):
@@ -149,8 +149,8 @@ class ChannelMixing(nn.Module):
     ) -> _decoding.Pair:
         """`forward` of one token by a few programs, overwriting the state."""
         maps = self.mix, state["channel_input"], self.key.weight, self.receptance.weight
-        x, (hidden, r), moved = _decoding.shifted(x, delta, norm, *maps, most=call.portions.up)
-        return _decoding.write(x, hidden, self.out.weight, opened=r, moved=moved, most=call.portions.down)
+        x, (hidden, r), moved = _decoding.shifted(x, delta, norm, *maps, portion=call.portions.up)
+        return _decoding.write(x, hidden, self.out.weight, opened=r, moved=moved, portion=call.portions.down)
 
 
 class Model(LanguageModel):

@@ -107,8 +107,8 @@ class Attention(nn.Module):
         if not self.programmed(call):
             x, y = added(x, _decoding.summed(delta, x), norm)
             return x, self.forward(y, call, state).transpose(0, 1)
-        x, qkv = _decoding.read(x, delta, norm, self.into.weight, most=call.portions.into)
-        return _decoding.write(x, self.step(qkv, call, state), self.out.weight, most=call.portions.out)
+        x, qkv = _decoding.read(x, delta, norm, self.into.weight, portion=call.portions.into)
+        return _decoding.write(x, self.step(qkv, call, state), self.out.weight, portion=call.portions.out)
 
     def step(self, qkv: Float[Tensor, "B _"], call: Call, state: LayerState) -> Float[Tensor, "B D"]:
         """Attention of one token; writes its key and value into the cache."""

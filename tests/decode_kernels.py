@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from models import _rotary
-from models._portions import HELD
+from models._portions import WHOLE, Portion
 from tests import step_kernels
 from tests.cases import interpreted_only, off, poisoned
 
@@ -30,7 +30,7 @@ class Read:
     parts: int = 0
     act: str | None = None
     centred: bool = False
-    most: int = HELD  # of one row, in a program
+    portion: Portion = WHOLE  # of one row, in a program
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Write:
     heads: int = 0
     gated: bool = False
     opened: bool = False
-    most: int = HELD
+    portion: Portion = WHOLE
 
 
 ROWS = (("one row", 1), ("three rows", 3), ("twenty rows", 20), ("seventy rows", 70))
@@ -59,8 +59,9 @@ READS = {
     }.items()
 }
 READS |= {
-    "one row: by small programs": Read(parts=1, N=46, most=256),
-    "one row: by the smallest programs": Read(act="swiglu", most=1),
+    "one row: by small programs": Read(parts=1, N=46, portion=Portion(256)),
+    "one row: by the smallest programs": Read(act="swiglu", portion=Portion(1)),
+    "one row: of weights that caches let go": Read(act="swiglu", portion=Portion(256, once=True)),
 }
 WRITES = {
     f"{rows}: {name}": dataclasses.replace(case, B=B)
@@ -75,7 +76,7 @@ WRITES = {
         "in parts behind a gate": Write(K=1200, opened=True),
     }.items()
 }
-WRITES |= {"one row: by small programs": Write(heads=3, gated=True, most=256)}
+WRITES |= {"one row: by small programs": Write(heads=3, gated=True, portion=Portion(256, once=True))}
 
 
 @poisoned()
@@ -90,7 +91,7 @@ def read_errors(case: Read, device: str = "cpu", dtype: torch.dtype = torch.floa
     )
     parts = random(case.parts, case.B, case.D).float() if case.parts else None
     bias = random(case.D) if case.centred else None
-    total, y = skinny.read(x, parts, scale, EPS, weight, case.act, bias, case.most)
+    total, y = skinny.read(x, parts, scale, EPS, weight, case.act, bias, case.portion)
     exact = x.double() if parts is None else x.double() + parts.double().sum(0)
     if bias is None:
         right = F.rms_norm(exact, (case.D,), scale.double(), EPS) @ weight.double().mT
@@ -112,7 +113,7 @@ def write_errors(case: Write, device: str = "cpu", dtype: torch.dtype = torch.fl
     opened, moved = None, None
     if case.opened:  # to a column of something wider
         opened, moved = random(case.B, case.D), (random(case.B, case.D), random(case.B, case.D, 3)[..., 1])
-    y, parts = skinny.write(x, a, weight, gate if case.gated else None, case.heads, EPS, opened, moved, case.most)
+    y, parts = skinny.write(x, a, weight, gate if case.gated else None, case.heads, EPS, opened, moved, case.portion)
     if parts is not None:
         y = y.double() + parts.double().sum(0)
     exact = a.double()

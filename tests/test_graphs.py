@@ -8,7 +8,7 @@ import torch
 
 from harness import graphs, tune_steps
 from harness.bench import Bench
-from models._portions import TABLE, Portions
+from models._portions import TABLE, Portion, Portions
 from tests import tiny
 
 
@@ -62,7 +62,7 @@ def test_portions_are_timed_over_steps_captured_as_the_bench_captures_them(event
     monkeypatch.setattr(tune_steps, "Decoder", Decoder)
     monkeypatch.setattr(tune_steps, "torch", types.SimpleNamespace(zeros=lambda *a, **k: None, int64=None, cuda=fake))
     monkeypatch.setitem(TABLE, ("Made up", tune_steps.WIDTH), Portions())
-    once = tune_steps.stepper(model, row := Portions(into=64))
+    once = tune_steps.stepper(model, row := Portions(into=Portion(64)))
     assert TABLE["Made up", tune_steps.WIDTH] is row
     warm = ["aside", *["work"] * graphs.WARM_CALLS, "back", "empty", *(["capture"] if possible else [])]
     turn = ["again", *["replay" if possible else "work"] * tune_steps.STEPS]

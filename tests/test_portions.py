@@ -4,15 +4,15 @@ import pytest
 
 import models
 from harness import tune_steps
-from models._portions import DEFAULT, HELD, TABLE, Portions, portions
+from models._portions import DEFAULT, HELD, TABLE, Portion, Portions, portions
 from tests.test_decoding import SHAPE
 
 
 @pytest.mark.parametrize("row", TABLE.values(), ids=[f"{title} {width}" for title, width in TABLE])
 def test_rows_fit_into_registers(row):
-    for place, size in vars(row).items():
-        assert size & (size - 1) == 0, place
-        assert 256 <= size <= HELD, place
+    for place, portion in vars(row).items():
+        assert portion.most & (portion.most - 1) == 0, place
+        assert 256 <= portion.most <= HELD, place
 
 
 def test_each_architecture_has_a_row_at_each_width_that_one_has():
@@ -27,7 +27,7 @@ def test_each_architecture_has_a_row_at_each_width_that_one_has():
 def test_other_sizes_hold_what_registers_allow(monkeypatch):
     assert portions("RetNet", 40) is DEFAULT
     assert portions("none of these", 2048) is DEFAULT
-    monkeypatch.setitem(TABLE, ("RetNet", 40), row := Portions(into=256))
+    monkeypatch.setitem(TABLE, ("RetNet", 40), row := Portions(into=Portion(256)))
     assert portions("RetNet", 40) is row
 
 

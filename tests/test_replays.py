@@ -7,7 +7,7 @@ import torch
 
 from harness.bench import Bench
 from harness.decoding import Decoder
-from models._portions import HELD, TABLE, Portions
+from models._portions import TABLE, WHOLE, Portion, Portions
 from tests import tiny
 from tests.contract import relative
 from tests.programs import on_a_gpu
@@ -55,17 +55,19 @@ def test_programs_may_hold_any_part_of_the_weights(name, monkeypatch):
     exact.load_state_dict(model.state_dict())
     from models._kernels import skinny
 
-    row, held, whole = Portions(into=2048, out=512, up=1024, down=256, state=512), set(), skinny._map_one
+    sizes = {"into": 2048, "out": 512, "up": 1024, "down": 256, "state": 512}
+    row, held = Portions(**{place: Portion(size, once=True) for place, size in sizes.items()}), set()
+    whole = skinny._map_one
     monkeypatch.setitem(TABLE, (model.layers_title, WIDE.width), row)
-    monkeypatch.setattr(skinny, "_map_one", lambda most, *given: (held.add(most), whole(most, *given))[1])
+    monkeypatch.setattr(skinny, "_map_one", lambda portion, *given: (held.add(portion), whole(portion, *given))[1])
     with torch.inference_mode():
         token, state = begun(model, "cuda", None, sequences=1)
         wanted_token, wanted_state = begun(exact, "cpu", None, sequences=1)
         logits, _ = model.step(token, state)
         wanted, _ = exact.step(wanted_token, wanted_state)
     assert relative(logits.cpu(), wanted) < 0.05
-    assert {row.down, HELD} <= held, "the feed-forward's, and the head's"
-    assert held <= {*vars(row).values(), HELD}
+    assert {row.down, WHOLE} <= held, "the feed-forward's, and the head's"
+    assert held <= {*vars(row).values(), WHOLE}
 
 
 @on_a_gpu

@@ -57,7 +57,7 @@ def _pre(a, inside, scale, bias, g, eps, K, V, HEADS: tl.constexpr, BH: tl.const
 @triton.jit(do_not_specialize=["N"])
 def one(x, parts, total, w, y, scale, bias, gate, residual, opened, kept, held, held_step, N, eps, S: tl.constexpr,
         K: tl.constexpr, V: tl.constexpr, HEADS: tl.constexpr, ACT: tl.constexpr, BN: tl.constexpr, BH: tl.constexpr,
-        BV: tl.constexpr, EARLY: tl.constexpr):  # fmt: skip
+        BV: tl.constexpr, POLICY: tl.constexpr, EARLY: tl.constexpr):  # fmt: skip
     """[BN] outputs of one row. The inputs stand as [BH, BV]: heads, or all in one."""
     if EARLY:
         tl.extra.cuda.gdc_launch_dependents()
@@ -67,10 +67,10 @@ def one(x, parts, total, w, y, scale, bias, gate, residual, opened, kept, held, 
     inside = (j % BV < V) & (rk < K)
     at = w + rn[:, None].to(tl.int64) * K + rk[None, :]
     asked = (rn < N)[:, None] & inside[None, :]
-    w_1 = tl.load(at, asked, 0.0)
+    w_1 = tl.load(at, asked, 0.0, eviction_policy=POLICY)
     w_2 = w_1
     if ACT == 1:
-        w_2 = tl.load(at + N.to(tl.int64) * K, asked, 0.0)
+        w_2 = tl.load(at + N.to(tl.int64) * K, asked, 0.0, eviction_policy=POLICY)
     s = None
     c = None
     if scale is not None:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from models._kernels import bucket, early, skinny
 from models._kernels._skinny import _act, normal, summed
-from models._portions import HELD
+from models._portions import WHOLE, Portion
 
 Rows = Float[Tensor, "B D"]
 
@@ -55,7 +55,7 @@ def _blend(x, parts, total, scale, bias, mix, held, y, B, eps, S: tl.constexpr, 
 
 @triton.jit
 def _one(x, parts, total, scale, bias, mix, held, kept, w, second, y, M, L, eps, S: tl.constexpr, D: tl.constexpr,
-         ACT: tl.constexpr, BN: tl.constexpr, BD: tl.constexpr, EARLY: tl.constexpr):  # fmt: skip
+         ACT: tl.constexpr, BN: tl.constexpr, BD: tl.constexpr, POLICY: tl.constexpr, EARLY: tl.constexpr):  # fmt: skip
     """[BN] outputs of one of the maps of one row: maps of M outputs each in `w`; or one, and one of L in `second`."""
     if EARLY:
         tl.extra.cuda.gdc_launch_dependents()
@@ -66,16 +66,16 @@ def _one(x, parts, total, scale, bias, mix, held, kept, w, second, y, M, L, eps,
         rn = pid % tiles * BN + tl.arange(0, BN)
         there = rn < M
         at = (n * M + rn)[:, None].to(tl.int64) * D + rk[None, :]
-        weights = tl.load(w + at, there[:, None] & inside[None, :], 0.0)
+        weights = tl.load(w + at, there[:, None] & inside[None, :], 0.0, eviction_policy=POLICY)
     else:
         n = tl.minimum(pid // tiles, 1)
         rn = (pid - n * tiles) * BN + tl.arange(0, BN)
         there = rn < tl.where(n == 0, M, L)
         at = rn[:, None].to(tl.int64) * D + rk[None, :]
         if n == 0:
-            weights = tl.load(w + at, there[:, None] & inside[None, :], 0.0)
+            weights = tl.load(w + at, there[:, None] & inside[None, :], 0.0, eviction_policy=POLICY)
         else:
-            weights = tl.load(second + at, there[:, None] & inside[None, :], 0.0)
+            weights = tl.load(second + at, there[:, None] & inside[None, :], 0.0, eviction_policy=POLICY)
     s = tl.load(scale + rk, inside, 0.0).to(tl.float32)
     c = None
     if bias is not None:
@@ -101,12 +101,12 @@ def read(
     held: Rows,
     weight: Float[Tensor, "_ D"],
     second: Float[Tensor, "_ D"] | None = None,
-    most: int = HELD,
+    portion: Portion = WHOLE,
 ) -> tuple[Rows, list[Tensor], tuple[Rows, Rows] | None]:
     """x plus the parts, the outputs of each map, and what a later program must move: for which see `skinny.write`.
 
-    The maps are N equal parts of `weight`; or it, with the square of relu behind it, and `second`. Of one row a
-    program holds `most` of the weights at most.
+    The maps are N equal parts of `weight`; or it, with the square of relu behind it, and `second`. For `portion`,
+    which is that of one row, see `models._portions`.
     """
     (B, D), N, act = x.shape, len(mix), None if second is None else "squared_relu"
     total = x if parts is None else torch.empty(x.shape, dtype=x.dtype, device=x.device)
@@ -123,9 +123,9 @@ def read(
     S, BD, (wait, how) = 0 if parts is None else len(parts), bucket(D, 16), early(x.device)
     if B == 1:
         kept, y = torch.empty_like(held), torch.empty(1, sum(sizes), dtype=weight.dtype, device=x.device)
-        BN = max(1, most // BD)
+        BN = max(1, portion.most // BD)
         grid = (sum(triton.cdiv(size, BN) for size in sizes),)
-        of_maps = weight, second, y, sizes[0], sizes[1], norm.eps, S, D, skinny.ACTS[act], BN, BD, wait
+        of_maps = weight, second, y, sizes[0], sizes[1], norm.eps, S, D, skinny.ACTS[act], BN, BD, portion.policy, wait
         _one[grid](*given, kept, *of_maps, num_warps=skinny.ONE_WARPS, **how)
         return total, list(y.split(sizes, 1)), (kept, held)
     blends = torch.empty(N, B, D, dtype=weight.dtype, device=x.device)

@@ -25,7 +25,7 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 
 from models._kernels import _skinny, bucket, early, elementwise, processors
 from models._kernels.blocks import ALIGNED
-from models._portions import HELD
+from models._portions import WHOLE, Portion
 
 MOST = 64  # rows, beyond which torch's products read the weights as fast
 ONE_WARPS = 4
@@ -48,19 +48,19 @@ def read(
     weight: Float[Tensor, "_ D"],
     act: str | None = None,
     bias: Float[Tensor, "D"] | None = None,
-    most: int = HELD,
+    portion: Portion = WHOLE,
 ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B N"]]:
     """x plus the sum of the parts, and act(weight norm(that)), the norm an RMS norm with `scale`; no gradients.
 
-    With a bias it is a layer norm. With act `swiglu` the first half of the weight's rows are the gate's. Of one row a
-    program holds `most` of the weights at most.
+    With a bias it is a layer norm. With act `swiglu` the first half of the weight's rows are the gate's. `portion`
+    is that of one row: see `models._portions`.
     """
     total = x if parts is None else torch.empty(x.shape, dtype=x.dtype, device=x.device)
     N = len(weight) // (2 if act == "swiglu" else 1)
     y = torch.empty(len(x), N, dtype=weight.dtype, device=x.device)
     given = x, None if parts is None else parts.contiguous(), total
     if len(x) == 1:
-        _map_one(most, *given, weight, y, scale, bias, None, None, eps, 0, act)
+        _map_one(portion, *given, weight, y, scale, bias, None, None, eps, 0, act)
     else:
         map_few(_prepared(*given, scale, bias, None, eps, 0, weight.dtype), weight, y, None, 1, act)
     return total, y
@@ -75,18 +75,18 @@ def write(
     eps: float = 0.0,
     opened: Float[Tensor, "B D"] | None = None,
     moved: Moved | None = None,
-    most: int = HELD,
+    portion: Portion = WHOLE,
 ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "S B D"] | None]:
     """x and the parts of what is to be added to it: or their sum and None.
 
     That is weight times a; or times silu(gate) a; and where `heads` is not 0, of the RMS norm of each of so many parts
     of a; and where `opened` is given, sigmoid(opened) times all that. Of `moved` the first is copied to the second: a
-    state that programs before this one read, so that none of them could overwrite it. For `most` see `read`.
+    state that programs before this one read, so that none of them could overwrite it. For `portion` see `read`.
     """
     B, D = x.shape
     if B == 1:
         y = torch.empty(1, D, dtype=weight.dtype, device=x.device)
-        _map_one(most, a, None, None, weight, y, None, None, gate, x, eps, heads, None, opened, moved)
+        _map_one(portion, a, None, None, weight, y, None, None, gate, x, eps, heads, None, opened, moved)
         return y, None
     if gate is not None or heads or a.dtype != weight.dtype or not a.is_contiguous():
         a = _prepared(a, None, None, None, None, gate, eps, heads, weight.dtype)
@@ -114,16 +114,16 @@ def _heads(K: int, heads: int) -> tuple[int, int, int, int]:
 
 
 def _map_one(
-    most, x, parts, total, weight, y, scale, bias, gate, residual, eps, heads, act, opened=None, moved=None
+    portion, x, parts, total, weight, y, scale, bias, gate, residual, eps, heads, act, opened=None, moved=None
 ) -> None:
     K, N, S = x.shape[1], y.shape[1], 0 if parts is None else len(parts)
     V, H, BH, BV = _heads(K, heads)
-    BN = max(1, most // (BH * BV) // (2 if act == "swiglu" else 1))
+    BN = max(1, portion.most // (BH * BV) // (2 if act == "swiglu" else 1))
     wait, how = early(x.device)
     kept, held = moved or (None, None)
     _skinny.one[(triton.cdiv(N, BN),)](
         *(x, parts, total, weight, y, scale, bias, gate, residual, opened, kept, held),
-        *(0 if held is None else held.stride(1), N, eps, S, K, V, H, ACTS[act], BN, BH, BV, wait),
+        *(0 if held is None else held.stride(1), N, eps, S, K, V, H, ACTS[act], BN, BH, BV, portion.policy, wait),
         num_warps=ONE_WARPS,
         **how,
     )

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from models import _rounding
 from models._kernels import bucket, early
-from models._portions import Portions
+from models._portions import Portion, Portions
 
 WARPS = 4
 MANY = 2**25  # numbers of a state from which on programs hold more, and a rounded one is read in passes
-PASSES = (32, 128, 4, 3)  # of a rounded state: keys and values of a pass, warps, passes on their way
+PASSES = (32, 128, 2, 3)  # of a rounded state: keys and values of a pass, warps, passes on their way
 FIRST, SECOND, STEP = (tl.constexpr(number & 0xFFFFFFFF) for number in (*_rounding.FACTORS, _rounding.STEP))
 
 
@@ -39,11 +39,11 @@ def _dithered(x, product, BK: tl.constexpr, BV: tl.constexpr):
 
 
 @triton.jit
-def _kept(S, at, inside, product, DITHER: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr):
+def _kept(S, at, inside, product, DITHER: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, POLICY: tl.constexpr):
     if DITHER:
-        tl.store(at, _dithered(S, product, BK, BV), inside)
+        tl.store(at, _dithered(S, product, BK, BV), inside, eviction_policy=POLICY)
     else:
-        tl.store(at, S.to(at.dtype.element_ty), inside)
+        tl.store(at, S.to(at.dtype.element_ty), inside, eviction_policy=POLICY)
 
 
 @triton.jit
@@ -86,24 +86,25 @@ def _query_and_key(at, key_step, turn, turn_step, factor, rk, keys, BK: tl.const
 @triton.jit
 def _in_passes(at_state, at, key_step, turn, turn_step, factor, v, gamma, decay, product, pairs, rk, values,
                K: tl.constexpr, V: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, DITHER: tl.constexpr,
-               STAGES: tl.constexpr):  # fmt: skip
+               POLICY: tl.constexpr, STAGES: tl.constexpr):  # fmt: skip
     """Writes the state and returns what is read from it, BK keys in a pass while the next are on their way."""
     terms = tl.zeros((BK, BV), tl.float32)
     for first in tl.range(0, K, BK, num_stages=STAGES):
         keys = first + rk < K
         inside = keys[:, None] & values[None, :]
-        S = tl.load(at_state + first * V, inside, 0.0).to(tl.float32)
+        S = tl.load(at_state + first * V, inside, 0.0, eviction_policy=POLICY).to(tl.float32)
         q, k = _query_and_key(at, key_step, turn, turn_step, factor, first + rk, keys, BK)
         S = _advanced(S, k, v, gamma, decay)
         terms += S * q[:, None]
-        _kept(S, at_state + first * V, inside, product + tl.cast(first, tl.uint32) * pairs * FIRST, DITHER, BK, BV)
+        now = product + tl.cast(first, tl.uint32) * pairs * FIRST
+        _kept(S, at_state + first * V, inside, now, DITHER, BK, BV, POLICY)
     return tl.sum(terms, 0)
 
 
 @triton.jit(do_not_specialize=["H", "TILES"])
 def step(qkv, turn, gamma, state, o, position, row, turn_steps, factor, H, TILES, K: tl.constexpr, V: tl.constexpr,
-         BK: tl.constexpr, BV: tl.constexpr, DITHER: tl.constexpr, EARLY: tl.constexpr, EAGER: tl.constexpr,
-         STAGES: tl.constexpr):  # fmt: skip
+         BK: tl.constexpr, BV: tl.constexpr, DITHER: tl.constexpr, POLICY: tl.constexpr, EARLY: tl.constexpr,
+         EAGER: tl.constexpr, STAGES: tl.constexpr):  # fmt: skip
     """BV values of one head's state, all of its keys: at once, or BK in a pass while the next are on their way.
 
     `turn` [2, B or 1, K] is that of q and k, or None. An EAGER program writes the state before it adds up what it
@@ -120,7 +121,7 @@ def step(qkv, turn, gamma, state, o, position, row, turn_steps, factor, H, TILES
     at_o = o + bh.to(tl.int64) * V + rv
     inside = keys[:, None] & values[None, :]
     if BK >= K:
-        S = tl.load(at_state, inside, 0.0).to(tl.float32)
+        S = tl.load(at_state, inside, 0.0, eviction_policy=POLICY).to(tl.float32)
     if EARLY:
         tl.extra.cuda.gdc_wait()
     at = qkv + b.to(tl.int64) * row
@@ -140,15 +141,15 @@ def step(qkv, turn, gamma, state, o, position, row, turn_steps, factor, H, TILES
         q, k = _query_and_key(at, H * K, turn, turn_steps[0], factor, rk, keys, BK)
         S = _advanced(S, k, v, gamma, decay)
         if EAGER:
-            _kept(S, at_state, inside, product, DITHER, BK, BV)
+            _kept(S, at_state, inside, product, DITHER, BK, BV, POLICY)
         read = tl.sum(S * q[:, None], 0)
         tl.store(at_o, read, values)
         if not EAGER:
-            _kept(S, at_state, inside, product, DITHER, BK, BV)
+            _kept(S, at_state, inside, product, DITHER, BK, BV, POLICY)
     else:
         read = _in_passes(
             *(at_state, at, H * K, turn, turn_steps[0], factor, v, gamma, decay, product, pairs, rk, values),
-            *(K, V, BK, BV, DITHER, STAGES),
+            *(K, V, BK, BV, DITHER, POLICY, STAGES),
         )
         tl.store(at_o, read, values)
     if DITHER:
@@ -162,27 +163,27 @@ def step_(
     gamma: Float[Tensor, "H 1 1"] | None,
     state: Float[Tensor, "B H K V"],
     position: Int[Tensor, "*any"] | None = None,
-    alone: int = Portions.state,
+    portion: Portion = Portions.state,
 ) -> Float[Tensor, "B H V"]:
     """`_retention.step_` of queries, keys and values as a projection gives them, side by side; overwrites `state`.
 
     `turn` complex [2, B or 1, K/2] rotates q and k and scales k; without it `factor` scales k. A state in bfloat16 is
     rounded up or down by chance, as the first of `position`, on the device, decides: ValueError where there is none. Of
-    one sequence a program holds `alone` numbers of the state at most.
+    one sequence a program holds as much of the state as its `portion` says.
     """
     B, H, K, V = state.shape
     if state.dtype == torch.bfloat16 and position is None:
         raise ValueError("a state in bfloat16 is rounded by chance: give the position of the token, which decides")
     o = torch.empty(B, H, V, dtype=torch.float32, device=state.device)
     dither = state.dtype == torch.bfloat16
-    BK, BV, warps, stages = cut(state, alone)
+    BK, BV, warps, stages = cut(state, portion.most)
     real = None if turn is None else torch.view_as_real(turn)
     steps = (0, 0) if real is None else (real.stride(0), real.stride(1) if real.shape[1] > 1 else 0)
     wait, how = early(state.device)
     tiles = triton.cdiv(V, BV)
     step[(tiles * B * H,)](
         *(qkv, real, gamma, state, o, position if dither else None, qkv.stride(0), steps, factor, H, tiles),
-        *(K, V, BK, BV, dither, wait, dither or B > 1, stages),
+        *(K, V, BK, BV, dither, portion.policy, wait, B > 1, stages),
         num_warps=warps,
         **how,
     )
@@ -201,7 +202,7 @@ def held(state: Float[Tensor, "B H K V"]) -> int:
 def cut(state: Float[Tensor, "B H K V"], alone: int) -> tuple[int, int, int, int]:
     """Keys and values that a program takes at once, its warps, and passes on their way.
 
-    On an H200 a rounded state of 64 sequences takes 81 us a layer in these passes and 100 at once; in float32 131.
+    On an H200 a rounded state of 64 sequences takes 75 us a layer in these passes and 100 at once; in float32 131.
     """
     B, _, K, V = state.shape
     BK, BV = bucket(K, 16), bucket(V, 16)
