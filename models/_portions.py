@@ -28,7 +28,7 @@ class Portion(NamedTuple):
         return "evict_first" if self.once else ""
 
 
-WHOLE, STATE = Portion(), Portion(8192)
+WHOLE, ONCE, STATE = Portion(), Portion(once=True), Portion(8192)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,13 +45,15 @@ class Portions:
 
 TABLE: dict[tuple[str, int], Portions] = {  # by layers_title and width
     ("RetNet", 2048): Portions(into=Portion(4096), up=Portion(16384), down=Portion(8192)),
-    ("Transformer", 2048): Portions(into=Portion(8192)),
+    ("Transformer", 2048): Portions(into=Portion(8192, once=True), out=ONCE, up=ONCE, down=ONCE),
     ("Transformer, fewer key heads", 2048): Portions(
-        into=Portion(4096), out=Portion(4096), up=Portion(8192), down=Portion(8192)
+        into=Portion(4096), out=Portion(4096, once=True), up=Portion(8192, once=True), down=Portion(8192, once=True)
     ),
-    ("Linear attention", 2048): Portions(into=Portion(8192)),
-    ("RWKV-4", 2048): Portions(into=Portion(16384), out=Portion(4096), down=Portion(16384)),
-    ("AFT", 2048): Portions(out=Portion(8192)),
+    ("Linear attention", 2048): Portions(into=Portion(8192), up=ONCE),
+    ("RWKV-4", 2048): Portions(
+        into=Portion(16384, once=True), out=Portion(4096, once=True), up=ONCE, down=Portion(16384, once=True)
+    ),
+    ("AFT", 2048): Portions(into=ONCE, out=Portion(8192, once=True), up=ONCE, down=ONCE),
 }
 DEFAULT = Portions()
 
