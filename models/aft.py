@@ -215,12 +215,12 @@ class Model(LanguageModel):
         """`simple` sums as WKV does; the others, by the block or by the query, gather the keys in reach."""
         D, T = shape.width, length
         if options.variant == "simple" and form != "parallel":
-            return average_traffic(form, length, D, backward)
+            return average_traffic(form, length, D, 3, backward)  # q, k and v
         if form == "recurrent":
             reach = T / 2 if options.variant == "full" else options.window
             return Traffic((45 if backward else 15) * T, (12 if backward else 4) * reach * D, 4 * reach * D)
         if options.variant == "full":
-            return Traffic(76, 75 * D, 7 * D) if backward else Traffic(46, 38 * D, 7 * D)
+            return Traffic(76, 75 * D, 7 * D) if backward else Traffic(46, 38 * D, 8 * D)
         programmed = options.variant == "conv" and options.window <= _window.PROGRAMMED
         return window_traffic(form, length, D, programmed, backward)
 
@@ -237,3 +237,9 @@ class Model(LanguageModel):
     @classmethod
     def steps_in_place(cls, options: Chosen) -> bool:
         return options.variant == "full"
+
+    @classmethod
+    def steps_by_programs(cls, options: Chosen) -> bool:
+        """`simple`, and `conv` of a window that they know; a step of `local` leaves a new state."""
+        known = options.variant == "simple" or (options.variant == "conv" and options.window <= _window.STEPPED)
+        return known and super().steps_by_programs(options)
