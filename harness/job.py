@@ -73,20 +73,31 @@ class Job:
     @property
     def stepped(self) -> bool:
         """Whether a decode step is that of the programs, which read and write a state in its place, once."""
-        return self.programs and self.kind.counts_on_device(self.options)
+        return self.programs and self.kind.steps_by_programs(self.options)
 
     def traffic(self, form: str, length: int, backward: bool = False) -> tuple[Traffic, Traffic]:
         """Of one layer: what tensor parallelism splits, and what it does not."""
+        mixer, ffn, rest = self._parts(form, length, backward)
+        return mixer + ffn, rest
+
+    def passing(self, length: int) -> tuple[float, float]:
+        """Numbers per token that are there at once while `length` tokens of each sequence are inferred: those of one
+        layer that tensor parallelism splits, and the others. Its mixer's are gone when its feed-forward begins."""
+        mixer, ffn, rest = self._parts("recurrent" if length == 1 else self.form_used, length, False)
+        return max(mixer.kept, ffn.kept), rest.kept
+
+    def _parts(self, form: str, length: int, backward: bool) -> tuple[Traffic, Traffic, Traffic]:
+        """Of one layer's mixer, of its feed-forward and of the norms and sums around them."""
         shape, options = self.shape, self.options
         step = form == "recurrent" and length == 1 and not backward
         if self.stepped and step:
-            return step_traffic(shape.width, shape.ffn_width, self.sequences), Traffic(0, 0, 0)
+            return step_traffic(shape.width, shape.ffn_width, self.sequences), Traffic(0, 0, 0), Traffic(0, 0, 0)
         mixer = self.kind.mixer_traffic(shape, options, form, length, backward)
         ffn, rest = self.kind.ffn_traffic(shape, options, backward), rest_traffic(shape.width, backward)
         if not self.programs or step:
-            return mixer + ffn, rest
+            return mixer, ffn, rest
         own = getattr(options, "implementation", "auto") != "torch"
-        return (mixer.by_programs if own else mixer) + ffn.by_programs, rest.by_programs
+        return mixer.by_programs if own else mixer, ffn.by_programs, rest.by_programs
 
 
 def state_bytes(job: Job) -> float:
@@ -103,9 +114,9 @@ def inference_memory(job: Job) -> dict[str, float]:
 
 def live_memory(job: Job, tokens: float, length: int) -> dict[str, float]:
     """Bytes of one device while it infers `tokens`, each sequence's last of `length`: a layer's, a row of logits."""
-    split, rest = job.traffic("recurrent" if length == 1 else job.form_used, length)
+    split, whole = job.passing(length)
     logits = job.sequences * job.shape.vocabulary
-    return {"activations": (tokens * (split.kept / job.tensor_parallel + rest.kept) + logits) * job.item}
+    return {"activations": (tokens * (split / job.tensor_parallel + whole) + logits) * job.item}
 
 
 def context_memory(job: Job) -> dict[str, float]:

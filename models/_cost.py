@@ -100,7 +100,7 @@ class Cost:
     @classmethod
     def ffn_traffic(cls, shape: Shape, options: Chosen, backward: bool = False) -> Traffic:
         """What one feed-forward does beside products with weights."""
-        return ffn_traffic(shape.ffn_width, options.ffn, backward)
+        return ffn_traffic(shape.width, shape.ffn_width, options.ffn, backward)
 
     @classmethod
     def state_passes(cls, options: Chosen, least: bool = False) -> float:

@@ -114,6 +114,11 @@ class LanguageModel(Cost, nn.Module):
         return False
 
     @classmethod
+    def steps_by_programs(cls, options: Chosen) -> bool:
+        """Whether the programs of `_kernels` take a decode step whole, reading and writing the state once, in place."""
+        return cls.counts_on_device(options) and getattr(options, "implementation", "auto") != "torch"
+
+    @classmethod
     def available_forms(cls, options: Chosen) -> tuple[str, ...]:
         """The forms that these options can be computed in."""
         return cls.forms

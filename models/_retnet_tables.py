@@ -10,9 +10,10 @@ from collections.abc import Callable
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from models import _decay, _rotary
-from models._state import Call
+from models._state import Call, state_dtype
 
 BLOCK = 1024  # positions whose rotations are made at once and kept on a CPU; a longer pass makes its own
 Angles = Callable[..., Float[Tensor, "P"]]
@@ -27,11 +28,34 @@ class Shared:
     gamma: Float[Tensor, "H 1 1"] | None
     D: Float[Tensor, "H T T"] | None  # for the parallel form
 
+    def turned(
+        self, q: Float[Tensor, "B H T K"], k: Float[Tensor, "B H T K"]
+    ) -> tuple[Float[Tensor, "B H T K"], Float[Tensor, "B H T K"]]:
+        """Queries and keys rotated, or without rotation scaled, each in its own type."""
+        of_q, of_k = self.turn
+        if self.turn.is_complex():
+            return _rotary.turned(q, of_q), _rotary.turned(k, of_k)
+        return q * of_q.to(q.dtype), k * of_k.to(k.dtype)
+
+    def turned_of_token(self, qk: Float[Tensor, "B 2 H K"]) -> tuple[Float[Tensor, "B H K"], Float[Tensor, "B H K"]]:
+        """The same of one token, in the type of the tables, that of `qk`, which must be contiguous."""
+        turn = self.turn if self.turn.dim() == 3 else self.turn.squeeze(2).transpose(0, 1)  # each sequence its own
+        q, k = (qk.view(turn.dtype) * turn).view(qk.dtype).unbind(1)  # complex numbers, if they are to be rotated
+        return q, k
+
+    def log_decays(self, logit: Float[Tensor, "H"] | None) -> Float[Tensor, "H"] | None:
+        """ln gamma of a layer that learns the logits of its own, or else of all; None where every gamma is 1."""
+        return self.log_decay if logit is None else F.logsigmoid(logit.to(state_dtype(logit.dtype)))
+
+    def gammas(self, logit: Float[Tensor, "H"] | None, dtype: torch.dtype) -> Float[Tensor, "H 1 1"] | None:
+        """gamma of such a layer in `dtype`, or else of all; None where every gamma is 1."""
+        return self.gamma if logit is None else logit.to(dtype).sigmoid()[:, None, None]
+
 
 def shared(
     gamma: str | tuple[float, ...], angles: Angles | None, heads: int, K: int, call: Call, dtype: torch.dtype
 ) -> Shared:
-    """Of the option `gamma` and of the angles, None without rotation."""
+    """Of the option `gamma` and of the angles, None without rotation; tables in `dtype`, that of the state."""
     log_decay, gammas = decays(gamma, heads, dtype, call.positions.device)
     D = None
     if log_decay is not None and call.form == "parallel":

@@ -31,7 +31,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import _average, _decoding, _gate, _window, _wkv
+from models import _decoding, _gate, _unbiased, _window, _wkv
 from models._biases import Biases
 from models._cost import Chosen, CommonOptions, Count, Shape
 from models._lm import LanguageModel, Operation
@@ -61,12 +61,14 @@ class Mixer(nn.Module):
 
     def __init__(self, shape: Shape, options: Options, layer: int = 0):
         super().__init__()
-        self.variant, self.implementation, self.layer = options.variant, options.implementation, layer
+        self.variant = options.variant
+        self.implementation = options.implementation
+        self.layer = layer
         self.into = nn.Linear(shape.width, 3 * shape.width, bias=False)  # q, k, v
         self.out = nn.Linear(shape.width, shape.width, bias=False)
-        heads = shape.heads if options.variant == "conv" else None
-        window = shape.max_length if options.variant == "full" else options.window
         if options.variant != "simple":
+            heads = shape.heads if options.variant == "conv" else None
+            window = shape.max_length if options.variant == "full" else options.window
             self.biases = Biases(heads, window, shape.max_length, options.rank)
 
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
@@ -83,8 +85,9 @@ class Mixer(nn.Module):
     def average(self, k: Keys, v: Keys, call: Call, state: LayerState) -> Keys:
         """The weighted averages of v at each token."""
         if self.variant == "simple":
-            return simple(k, v, call, state, self.implementation)
-        if self.variant != "conv" and (end := call.seen + k.shape[1]) > (most := self.biases.max_length):
+            return _unbiased.averages(k, v, call, state, self.implementation)
+        end, most = call.seen + k.shape[1], self.biases.max_length
+        if self.variant != "conv" and end > most:
             told = f"a sequence of {end} tokens has no position biases in AFT-{self.variant} with max_length {most}"
             raise ValueError(f"{told}; set shape.max_length to the longest sequence, or the variant to conv or simple")
         if self.variant == "full":
@@ -101,30 +104,12 @@ class Mixer(nn.Module):
         x, qkv = _decoding.read(x, delta, norm, self.into.weight, portion=call.portions.into)
         q, k, v = qkv.chunk(3, -1)
         if self.variant == "simple":
-            y = average.wkv_(k, v, q, None, None, (state["max"], state["numerator"], state["denominator"]))
+            y = average.wkv_(k, v, q, None, None, _unbiased.held(state))
         elif self.variant == "conv" and self.biases.window <= average.MOST:
             y = average.window_(k, v, q, self.biases.table, *(state[name] for name in _window.HELD))
         else:
             y = _gate.opened(q, self.average(k.unsqueeze(1), v.unsqueeze(1), call, state)[:, 0], "torch")
         return _decoding.write(x, y, self.out.weight, portion=call.portions.out)
-
-
-def simple(k: Keys, v: Keys, call: Call, state: LayerState, implementation: str) -> Keys:
-    """WKV without decay, the current token counted as any other."""
-    before = _wkv.empty(k.shape[0], k.shape[2], k)
-    if state:
-        before = state["max"], state["numerator"], state["denominator"]
-    zero, exact, T = k.new_zeros(k.shape[-1]), before[0].dtype, k.shape[1]
-    if call.form == "parallel":
-        w = k.new_full((1, T, T), -torch.inf, dtype=exact).triu(1)
-        y, after = _average.weighted(k.to(exact), v.to(exact), w, before), before
-        if call.keep_state:
-            _, after = _wkv.wkv(k, v, zero, zero, before, "scan", implementation)
-    else:
-        y, after = _wkv.wkv(k, v, zero, zero, before, call.form, implementation)
-    if call.keep_state:
-        state["max"], state["numerator"], state["denominator"] = after
-    return y
 
 
 class Model(LanguageModel):
@@ -142,11 +127,12 @@ class Model(LanguageModel):
     def initialise(self) -> None:
         """As elsewhere; biases start near zero, normal(0, 0.01), so that every variant starts as `simple`."""
         super().initialise()
+        rank, std = self.options.rank, 0.01
+        if rank is not None:  # each entry of the table, a sum of `rank` products, has the same deviation
+            std = (std / rank**0.5) ** 0.5
         for name, parameter in self.named_parameters():
-            if ".biases." in name:  # of a factorised table each entry, a sum of `rank` products, has the same deviation
-                nn.init.normal_(
-                    parameter, std=0.01 if self.options.rank is None else (0.01 / self.options.rank**0.5) ** 0.5
-                )
+            if ".biases." in name:
+                nn.init.normal_(parameter, std=std)
 
     def share(self, call: Call) -> Callable[[], tuple[Tensor, ...]] | None:
         """`conv`: what makes the biases of one query in each layer, for all layers at once when the first one asks."""
@@ -167,8 +153,10 @@ class Model(LanguageModel):
         k, v = torch.randn(2, batch, length, shape.width, dtype=like.dtype, device=like.device)
         if options.variant == "conv":
             return _window.operation(k, v, shape.heads, options.window, call, options.implementation)
-        run = functools.partial(simple, call=call, state={}, implementation=options.implementation)
-        return (run, [k, v]) if options.variant == "simple" else None
+        if options.variant != "simple":
+            return None
+        run = functools.partial(_unbiased.averages, call=call, state={}, implementation=options.implementation)
+        return run, [k, v]
 
     @classmethod
     def check(cls, shape: Shape, options: Chosen) -> None:
@@ -177,10 +165,8 @@ class Model(LanguageModel):
             if getattr(options, name) is not None and getattr(options, name) < 1:
                 raise ValueError(f"{name} is {getattr(options, name)}; it must be at least 1")
         if options.rank is not None and options.variant not in ("full", "local"):
-            raise ValueError(
-                f"rank is {options.rank}, but AFT-{options.variant} has no biases to factorise; leave rank out, or set "
-                f"the variant to full or local"
-            )
+            told = f"rank is {options.rank}, but AFT-{options.variant} has no biases to factorise"
+            raise ValueError(f"{told}; leave rank out, or set the variant to full or local")
 
     @classmethod
     def available_forms(cls, options: Chosen) -> tuple[str, ...]:
@@ -188,8 +174,9 @@ class Model(LanguageModel):
 
     @classmethod
     def mixer_count(cls, shape: Shape, options: Chosen) -> Count:
-        biases = shape.max_length * (2 * options.rank if options.rank is not None else shape.max_length)
-        biases = {"conv": shape.heads * options.window, "simple": 0}.get(options.variant, biases)
+        a_row = shape.max_length if options.rank is None else 2 * options.rank  # of the biases by position
+        by_position = shape.max_length * a_row
+        biases = {"conv": shape.heads * options.window, "simple": 0}.get(options.variant, by_position)
         return Count(4 * shape.width**2, biases)
 
     @classmethod
@@ -228,23 +215,31 @@ class Model(LanguageModel):
         """`simple` sums as WKV does; the others, by the block or by the query, gather the keys in reach."""
         D, T = shape.width, length
         if options.variant == "simple" and form != "parallel":
-            return average_traffic(form, length, D, backward)
+            return average_traffic(form, length, D, 3, backward)  # q, k and v
         if form == "recurrent":
             reach = T / 2 if options.variant == "full" else options.window
             return Traffic((45 if backward else 15) * T, (12 if backward else 4) * reach * D, 4 * reach * D)
         if options.variant == "full":
-            return Traffic(76, 75 * D, 7 * D) if backward else Traffic(46, 38 * D, 7 * D)
+            return Traffic(76, 75 * D, 7 * D) if backward else Traffic(46, 38 * D, 8 * D)
         programmed = options.variant == "conv" and options.window <= _window.PROGRAMMED
         return window_traffic(form, length, D, programmed, backward)
 
     @classmethod
     def state_passes(cls, options: Chosen, least: bool = False) -> float:
         """A window is gathered, shifted and averaged over; at least it is read, and a row and the sums are written."""
-        if options.variant in ("simple", "full"):
-            return 2.0 if options.variant == "simple" else 1.0 if least else 3.0
+        if options.variant == "simple":
+            return 2.0
+        if options.variant == "full":
+            return 1.0 if least else 3.0
         kept = options.window - 1  # rows of keys and values; the sums are as much as one more
         return (kept + (kept > 0) + 2) / (kept + 1) if least else 6.0
 
     @classmethod
     def steps_in_place(cls, options: Chosen) -> bool:
         return options.variant == "full"
+
+    @classmethod
+    def steps_by_programs(cls, options: Chosen) -> bool:
+        """`simple`, and `conv` of a window that they know; a step of `local` leaves a new state."""
+        known = options.variant == "simple" or (options.variant == "conv" and options.window <= _window.STEPPED)
+        return known and super().steps_by_programs(options)

@@ -85,7 +85,8 @@ class Retention(nn.Module):
 
     def __init__(self, shape: Shape, options: Options):
         super().__init__()
-        self.options, self.implementation = options, options.implementation
+        self.options = options
+        self.implementation = options.implementation
         self.heads, self.K, self.V = sizes(shape, options)
         values = self.heads * self.V
         self.parts = [shape.width, shape.width, values] + ([values] if options.gate else [])  # q, k, v, gate
@@ -98,8 +99,7 @@ class Retention(nn.Module):
             nn.init.xavier_uniform_(part, gain=2**-2.5)
         nn.init.xavier_uniform_(self.out.weight, gain=2**-1)
         if self.gamma_logit is not None:
-            start = _decay.schedule(PRESETS[self.options.preset]["gamma"], self.heads)
-            self.gamma_logit.copy_(torch.tensor(start, dtype=torch.float64).logit())
+            self.gamma_logit.copy_(_decay.logits(PRESETS[self.options.preset]["gamma"], self.heads))
 
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
         if call.continues(x, state):
@@ -108,10 +108,10 @@ class Retention(nn.Module):
             x = x * call.valid.unsqueeze(-1)  # no biases: q = k = v = 0 on padding
         q, k, v, *gate = _projection.projected(x, self.into.weight, self.parts)
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (q, k, v))
-        turned = _rotary.turned if call.shared.turn.is_complex() else lambda part, turn: part * turn.to(part.dtype)
-        q, k = (turned(part, turn) for part, turn in zip((q, k), call.shared.turn, strict=True))
+        q, k = call.shared.turned(q, k)
         held = state["S"].to(state_dtype(v.dtype)) if "S" in state else None
-        given, options = (q, k, v, self.log_decay(call), held, call.keep_state), self.options
+        given = q, k, v, call.shared.log_decays(self.gamma_logit), held, call.keep_state
+        options = self.options
         if call.form == "parallel":
             o, S = _retention.parallel(*given, call.shared.D)
         elif call.form == "chunkwise":
@@ -120,23 +120,27 @@ class Retention(nn.Module):
             o, S = _retention.recurrent(*given)
         if S is not None:
             state["S"] = _rounding.dithered(S, call.last) if options.state_dtype == "bfloat16" else S
-        o, eps = o.transpose(1, 2), options.norm_eps if options.group_norm else None
-        y = o if options.group_norm else self.evened(o, call)
-        return self.out(_gate.gated(gate[0].view_as(y) if gate else None, y, eps, self.implementation).flatten(2))
+        y = o.transpose(1, 2) if options.group_norm else self.evened(o.transpose(1, 2), call)
+        eps = options.norm_eps if options.group_norm else None
+        opener = gate[0].view_as(y) if gate else None
+        return self.out(_gate.gated(opener, y, eps, self.implementation).flatten(2))
 
     def step(self, x: Float[Tensor, "B 1 D"], call: Call, S: Float[Tensor, "B H K V"]) -> Float[Tensor, "B 1 D"]:
         """`forward` of one token, overwriting the state, in few operations: in a small model their overhead counts."""
-        B, H, turn, held = len(x), self.heads, call.shared.turn, S
+        B, H, held = len(x), self.heads, S
         S = held.to(state_dtype(self.into.weight.dtype))  # itself where it is not rounded
         qk, v, *gate = self.into.forward(x).to(S.dtype).split([2 * x.shape[2], *self.parts[2:]], 2)
-        qk = qk.contiguous().view(B, 2, H, self.K).view(turn.dtype)  # as complex numbers, if they are to be rotated
-        q, k = (qk * (turn if turn.dim() == 3 else turn.squeeze(2).transpose(0, 1))).view(S.dtype).unbind(1)
-        gamma = call.shared.gamma if (logit := self.gamma_logit) is None else logit.to(S.dtype).sigmoid()[:, None, None]
-        o = _retention.step_(q, k, v.view(B, H, self.V), gamma, S)
+        q, k = call.shared.turned_of_token(qk.contiguous().view(B, 2, H, self.K))
+        gamma = call.shared.gammas(self.gamma_logit, S.dtype)
+        y = _retention.step_(q, k, v.view(B, H, self.V), gamma, S)
         if S is not held:
             held.copy_(_rounding.dithered(S, call.last))
-        y = _norm.rms_norm(o, None, self.options.norm_eps) if self.options.group_norm else self.evened(o[:, None], call)
-        y = F.silu(gate[0]) * y.view(B, 1, -1) if gate else y.view(B, 1, -1)
+        if self.options.group_norm:
+            y = _norm.rms_norm(y, None, self.options.norm_eps)
+        else:
+            y = self.evened(y.unsqueeze(1), call)
+        y = y.view(B, 1, -1)
+        y = F.silu(gate[0]) * y if gate else y
         return self.out.forward(y.to(x.dtype))
 
     def decode(
@@ -145,25 +149,19 @@ class Retention(nn.Module):
         """`forward` of one token by a few programs, overwriting the state."""
         from models._kernels.step import step_
 
-        options, turn, values = self.options, call.shared.turn, self.heads * self.V
-        gamma = call.shared.gamma if self.gamma_logit is None else self.gamma_logit.float().sigmoid()[:, None, None]
+        options, turn, held = self.options, call.shared.turn, call.portions
         turn = turn.flatten(1, -2) if turn.is_complex() else None
-        x, qkv = _decoding.read(x, delta, norm, self.into.weight, portion=call.portions.into)
-        o = step_(qkv, turn, self.K**-0.5, gamma, state["S"], call.positions, call.portions.state)
-        gate, heads = qkv[:, -values:] if options.gate else None, self.heads * options.group_norm
-        o = o if options.group_norm else self.evened(o.unsqueeze(1), call).squeeze(1)
-        return _decoding.write(
-            x, o.flatten(1), self.out.weight, gate, heads, options.norm_eps, portion=call.portions.out
-        )
-
-    def log_decay(self, call: Call) -> Float[Tensor, "H"] | None:
-        logit = self.gamma_logit
-        return call.shared.log_decay if logit is None else F.logsigmoid(logit.to(state_dtype(logit.dtype)))
+        gamma = call.shared.gammas(self.gamma_logit, torch.float32)
+        x, qkv = _decoding.read(x, delta, norm, self.into.weight, portion=held.into)
+        o = step_(qkv, turn, self.K**-0.5, gamma, state["S"], call.positions, held.state)
+        gate = qkv[:, -self.parts[-1] :] if options.gate else None
+        heads = self.heads  # whose outputs are normed one by one
+        if not options.group_norm:
+            o, heads = self.evened(o.unsqueeze(1), call).squeeze(1), 0
+        return _decoding.write(x, o.flatten(1), self.out.weight, gate, heads, options.norm_eps, portion=held.out)
 
     def evened(self, o: Float[Tensor, "B T H V"], call: Call) -> Float[Tensor, "B T H V"]:
-        """o_n / sqrt(sum_{m<=n} gamma^(n-m)), the paper's second normalisation, which knows positions only."""
-        sums = _decay.row_sums(self.log_decay(call), call.positions, state_dtype(o.dtype))
-        return o * sums.rsqrt().unsqueeze(-1).to(o.dtype)
+        return _decay.evened(o, call.shared.log_decays(self.gamma_logit), call.positions)
 
 
 class Model(LanguageModel):
@@ -181,15 +179,16 @@ class Model(LanguageModel):
     @torch.no_grad()
     def initialise(self) -> None:
         """As the authors' code; feed-forwards keep nn.Linear's own values."""
-        for mixer in (module for module in self.modules() if isinstance(module, Retention)):
-            mixer.initialise()
+        for part in self.modules():
+            if isinstance(part, Retention):
+                part.initialise()
         for weight in (self.embedding.weight, self.head.weight):
             nn.init.normal_(weight, std=self.shape.width**-0.5)
 
     def share(self, call: Call) -> _retnet_tables.Shared:
-        (heads, K, _), options = sizes(self.shape, self.options), self.options
-        dtype = state_dtype(self.head.weight.dtype)
-        return _retnet_tables.shared(options.gamma, ANGLES.get(options.rotation), heads, K, call, dtype)
+        heads, K, _ = sizes(self.shape, self.options)
+        angles, dtype = ANGLES.get(self.options.rotation), state_dtype(self.head.weight.dtype)
+        return _retnet_tables.shared(self.options.gamma, angles, heads, K, call, dtype)
 
     @classmethod
     def counts_on_device(cls, options: Chosen) -> bool:
@@ -238,15 +237,14 @@ class Model(LanguageModel):
 
     @classmethod
     def check(cls, shape: Shape, options: Chosen) -> None:
-        super().check(shape, options if isinstance(options.gamma, str) else dataclasses.replace(options, gamma="none"))
+        named = isinstance(options.gamma, str)  # else one number per head, which is no choice
+        super().check(shape, options if named else dataclasses.replace(options, gamma="none"))
         if options.head_size is not None and (options.head_size < 1 or shape.width % options.head_size):
             raise ValueError(f"head_size is {options.head_size}; it must divide the width, {shape.width}")
         heads, K, _ = sizes(shape, options)
         if options.rotation != "none" and K % 2:
             raise ValueError(f"head_size is {K}; rotation turns pairs: make it even, or set rotation to none")
-        given = (1.0,) * heads if isinstance(options.gamma, str) else options.gamma
-        if len(given) != heads or not all(0 < gamma <= 1 for gamma in given):
-            raise ValueError(f"gamma is {given}; give {heads} numbers, one per head, above 0 and at most 1")
+        _decay.check(options.gamma, heads)
         for name, least in (("chunk_size", 1), ("norm_eps", 0), ("value_factor", heads / shape.width)):
             if getattr(options, name) < least:
                 raise ValueError(f"{name} is {getattr(options, name)}; it must be at least {least:.3g}")

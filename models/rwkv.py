@@ -227,12 +227,16 @@ class Model(LanguageModel):
 
     @classmethod
     def mixer_traffic(cls, shape: Shape, options: Chosen, form: str, length: int, backward: bool = False) -> Traffic:
-        return average_traffic(form, length, shape.width, backward)
+        return average_traffic(form, length, shape.width, 6, backward)  # blends, and k, v and r of them
 
     @classmethod
     def ffn_traffic(cls, shape: Shape, options: Chosen, backward: bool = False) -> Traffic:
-        """Of channel mixing its two blends, the square and the gate."""
+        """Of channel mixing its two blends, the square and the gate; forward there are its blends, r, and k up to its
+        square, which operators have beside relu(k)."""
         if options.ffn != "channel_mix":
             return super().ffn_traffic(shape, options, backward)
         D, F = shape.width, shape.ffn_width
-        return Traffic(16, 20 * D + 9 * F, 4 * D + 2 * F) if backward else Traffic(8, 8 * D + 4 * F, 4 * D + 2 * F)
+        if backward:
+            return Traffic(16, 20 * D + 9 * F, 4 * D + 2 * F)
+        on_gpu = Traffic(8, 8 * D + 4 * F, 3 * D + 2 * F) if options.implementation == "auto" else None
+        return Traffic(8, 8 * D + 4 * F, 3 * D + 3 * F, on_gpu)

@@ -240,3 +240,7 @@ class Model(LanguageModel):
     @classmethod
     def steps_in_place(cls, options: Chosen) -> bool:
         return options.cache == "preallocated"
+
+    @classmethod
+    def steps_by_programs(cls, options: Chosen) -> bool:
+        return options.implementation == "sdpa" and cls.counts_on_device(options)

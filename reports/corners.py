@@ -103,17 +103,20 @@ def _at_the_shortest(told: pd.DataFrame, ran: pd.DataFrame, cell: Any, points: p
     other = same["batch_size"] != cell["batch_size"]
     shortest = same.assign(other=other).sort_values(["sequence_length", "other", "batch_size"]).iloc[0]
     here = rows.alike(told, shortest[CELL])
-    speeds = here.fillna({"form": ""}).groupby(["label", "form"])["value"].median().groupby("label").max()
+    speeds = {str(label): _form_medians(group).max() for label, group in here.groupby("label", sort=True)}
     models = points.drop_duplicates("label").set_index("label")["model"].to_dict()
-    parts = [
-        f"{wording.title(label, models[label])} {ratio:.2f}"
-        for label, ratio in (speeds / speeds.max()).to_dict().items()
-    ]
+    best = max(speeds.values())
+    parts = [f"{wording.title(label, models[label])} {speed / best:.2f}" for label, speed in speeds.items()]
     return f"; at {_place(shortest)} this corner would be {wording.listed(parts)}"
 
 
+def _form_medians(group: pd.DataFrame) -> pd.Series:
+    """tokens/s of each form that one label ran, "" where it has no forms; the largest is that of its fastest."""
+    return group.groupby(group["form"].fillna(""))["value"].median()
+
+
 def _fastest(label: str, group: pd.DataFrame, name: str) -> dict[str, Any]:
-    forms = group.groupby(group["form"].fillna(""))["value"].median()
+    forms = _form_medians(group)
     best = group[group["form"].fillna("") == forms.idxmax()]
     values = best["value"].to_numpy(float)
     low, high = intervals.bootstrap(values)

@@ -215,7 +215,7 @@ def test_tensor_parallel_splits_memory_and_not_what_every_device_repeats():
         assert split[part] == whole[part] / 8
     assert whole["activations"] / 8 < split["activations"] < whole["activations"] / 2
     assert cost.decode(retnet(devices=8, tensor_parallel=8), H200).memory["state"] == state_bytes(retnet()) / 8
-    layer = cost.placed(retnet(batch=1), H200).traffic("chunkwise", 8192)[0].kept * 8192 * 2
+    layer = cost.placed(retnet(batch=1), H200).passing(8192)[0] * 8192 * 2
     one, each = (cost.prefill(retnet(batch=1, devices=n, tensor_parallel=n), H200).memory for n in (1, 8))
     assert one["activations"] - each["activations"] == pytest.approx(7 / 8 * layer)
 

@@ -13,8 +13,12 @@ from tests.test_cost import H200, LLAMA_7B, OPERATORS, PAPER_1B, PLAIN, SMALL, j
 
 GIB = 2**30
 NAIVE = {"implementation": "eager", "cache": "concatenated"}
-NEAR, WITHIN = (0.75, 1.3), 2.5  # medians of models on one machine, and factors of single points
-PEAKS = ["peak_bytes", "peak_allocated_bytes", "peak_resident_bytes"]
+NEAR = {  # predicted over measured, medians of models on one machine
+    "peak_bytes": (0.75, 1.3),
+    "peak_allocated_bytes": (0.95, 1.05),
+    "peak_resident_bytes": (0.7, 1.1),  # of a whole process, whose libraries hold more beside tensors
+}
+WITHIN = (0.85, 1.15)  # single points, where an allocator counts tensors
 
 
 def context(model, batch, length, **options):
@@ -31,8 +35,8 @@ def test_a_piece_has_as_many_pairs_for_every_batch_and_length():
 
 
 def test_a_long_context_passes_through_in_pieces():
-    """16 x 64 tokens of 32,768 at a time; in numbers of D: attention and sums 4 each, SwiGLU 3 of F."""
-    passing = 16 * 64 * (8 * 4096 + 3 * 11_008) * 2 + 16 * 32_000 * 2
+    """16 x 64 tokens of 32,768 at a time; in numbers of D: sums 4, SwiGLU 3 of F and its output."""
+    passing = 16 * 64 * (5 * 4096 + 3 * 11_008) * 2 + 16 * 32_000 * 2
     assert context("transformer", 16, 32_768)["activations"] == passing
     whole = cost.prefill(job("transformer", LLAMA_7B, batch=16, length=32_768), H200).memory["activations"]
     assert whole == pytest.approx(512 * passing, rel=0.02)
@@ -40,9 +44,18 @@ def test_a_long_context_passes_through_in_pieces():
 
 def test_scores_that_are_written_out_pass_in_both_formats():
     """While the softmax is taken in 16 bits: read and as they were in bfloat16, their float32 form and the result."""
-    one, two = (context("transformer", 1, 4096, **each)["activations"] for each in ({}, NAIVE))
-    assert two - one == 10 * 32 * 4096 * 4096
-    assert attention_traffic(64, 4, 9, False, False).kept == 4 * 64 + 2 * 4 * 9, "in float32 there are two"
+    passing = 4096 * (11 * 4096 + 5 * 32 * 4096) + 32_000
+    assert context("transformer", 1, 4096, **NAIVE)["activations"] == passing * 2
+    assert attention_traffic(64, 4, 9, False, False).kept == 7 * 64 + 2 * 4 * 9, "in float32 there are two"
+
+
+@pytest.mark.parametrize(("machine", "mixer", "squares"), [(H200, 9, 2), (OPERATORS, 14, 3)])
+def test_a_mixers_numbers_are_gone_when_its_feed_forward_begins(machine, mixer, squares):
+    """RWKV's: blends, k, v, r and the average behind its gate; or blends, r, and k of F up to its square."""
+    for ffn_width in (32, 480):
+        shape = dataclasses.replace(SMALL, width=96, ffn_width=ffn_width)
+        found = cost.prefill(job("rwkv", shape, batch=2, length=600), machine).memory["activations"]
+        assert found == 2 * (2 * 600 * (4 * 96 + max(mixer * 96, 3 * 96 + squares * ffn_width)) + 2 * 50)
 
 
 def test_a_state_that_is_replaced_is_there_twice():
@@ -55,6 +68,20 @@ def test_a_state_that_is_replaced_is_there_twice():
     for model, options, copies in (("retnet", {}, 1), ("aft", {"variant": "full"}, 1), ("aft", {}, 2), ("rwkv", {}, 2)):
         token = job(model, SMALL, batch=2, length=1, dtype="float32", options=options)
         assert context_memory(token)["state"] == copies * state_bytes(token), f"{model} by operators"
+    plain = {"implementation": "torch"}
+    for model, options, copies in (
+        ("aft", {"variant": "simple"}, 1),
+        ("aft", {"variant": "conv"}, 1),
+        ("aft", {"variant": "conv", "window": 600}, 2),
+        ("aft", {"variant": "local"}, 2),
+        ("aft", {"variant": "full"}, 1),
+        ("rwkv", {}, 1),
+        ("rwkv", plain, 2),
+        ("retnet", plain, 1),
+        ("linear_attention", {"feature_map": "taylor"}, 1),
+    ):
+        token = cost.placed(job(model, SMALL, batch=2, length=1, options=options), H200)
+        assert context_memory(token)["state"] == copies * state_bytes(token), f"{model} {options} by programs"
     many = dataclasses.replace(SMALL, max_length=2**20)
     pieces = job("aft", many, batch=16, length=32_768, options={"variant": "full"})
     assert context_memory(pieces)["state"] == state_bytes(pieces)
@@ -114,11 +141,16 @@ def test_what_libraries_hold_counts_beside_tensors():
 
 
 def test_peaks_are_predicted_near_what_was_measured(committed):
-    """Of a processor medians alone: some of its rows are of contexts that were read whole."""
+    """Of a processor medians alone: some of its rows are of contexts that were read whole.
+
+    Beyond these bounds a part is counted that is gone by then, or is left out.
+    """
     told = accuracy.load(committed)
-    peaks = told[told["metric"].isin(PEAKS)]
-    assert set(peaks["metric"]) == set(PEAKS)
+    peaks = told[told["metric"].isin(NEAR)]
+    assert set(peaks["metric"]) == set(NEAR)
     medians = accuracy.summary(peaks)
-    assert medians["median"].between(*NEAR).all(), medians[~medians["median"].between(*NEAR)]
-    single = peaks[peaks["metric"] == "peak_allocated_bytes"]["ratio"]
-    assert single.between(1 / WITHIN, WITHIN).all()
+    for metric, bounds in NEAR.items():
+        found = medians[medians["metric"] == metric]
+        assert found["median"].between(*bounds).all(), found
+    single = peaks[peaks["metric"] == "peak_allocated_bytes"]
+    assert single["ratio"].between(*WITHIN).all(), single[~single["ratio"].between(*WITHIN)]

@@ -24,7 +24,7 @@ def tensor(values):
     return torch.tensor(values, dtype=torch.float64)
 
 
-def close(found, wanted):
+def assert_close(found, wanted):
     torch.testing.assert_close(found, tensor(wanted).view_as(found), atol=1e-11, rtol=1e-11)
 
 
@@ -78,10 +78,10 @@ def fill(module, weights, names):
             target.copy_(tensor(weights[name]).view_as(target))
 
 
-def compare_gradients(module, gradients, names):
+def assert_gradients(module, gradients, names):
     parameters = dict(module.named_parameters())
     for name, (to, where) in names.items():
-        close(parameters[to].grad[where], gradients[name])
+        assert_close(parameters[to].grad[where], gradients[name])
 
 
 # The authors' numbers ---------------------------------------------------------------------------------------------
@@ -94,15 +94,15 @@ def test_golden_time_mixing(form):
     fill(mixer, file["weights"], names)
     x, state = tensor(file["inputs"]["x"]).requires_grad_(), {}
     y = mixer(x, call_of(form, x.shape[1]), state)
-    close(y, file["outputs"]["y"])
+    assert_close(y, file["outputs"]["y"])
     after = file["outputs"]["final_state"]
-    close(state["time_input"], after["previous_token"])
+    assert_close(state["time_input"], after["previous_token"])
     for ours, theirs in (("numerator", "aa"), ("denominator", "bb")):
         found = state[ours] * state["max"].exp()
-        close(found, (tensor(after[theirs]) * tensor(after["pp"]).exp()).tolist())
+        assert_close(found, (tensor(after[theirs]) * tensor(after["pp"]).exp()).tolist())
     (y * tensor(file["inputs"]["cotangent"])).sum().backward()
-    close(x.grad, file["gradients"]["x"])
-    compare_gradients(mixer, file["gradients"], names)
+    assert_close(x.grad, file["gradients"]["x"])
+    assert_gradients(mixer, file["gradients"], names)
 
 
 def test_golden_channel_mixing():
@@ -111,11 +111,11 @@ def test_golden_channel_mixing():
     fill(mixer, file["weights"], CHANNEL_NAMES)
     x, state = tensor(file["inputs"]["x"]).requires_grad_(), {}
     y = mixer(x, call_of("scan", x.shape[1]), state)
-    close(y, file["outputs"]["y"])
-    close(state["channel_input"], file["outputs"]["final_state"]["previous_token"])
+    assert_close(y, file["outputs"]["y"])
+    assert_close(state["channel_input"], file["outputs"]["final_state"]["previous_token"])
     (y * tensor(file["inputs"]["cotangent"])).sum().backward()
-    close(x.grad, file["gradients"]["x"])
-    compare_gradients(mixer, file["gradients"], CHANNEL_NAMES)
+    assert_close(x.grad, file["gradients"]["x"])
+    assert_gradients(mixer, file["gradients"], CHANNEL_NAMES)
 
 
 def golden_model(file):
@@ -133,10 +133,10 @@ def test_golden_model(form):
     model, names = golden_model(file)
     tokens, targets = (torch.tensor(file["inputs"][name]) for name in ("tokens", "targets"))
     logits = model(tokens, form)
-    close(logits, file["outputs"]["logits"])
-    close(F.cross_entropy(logits.flatten(0, 1), targets.flatten()), file["outputs"]["cross_entropy"])
+    assert_close(logits, file["outputs"]["logits"])
+    assert_close(F.cross_entropy(logits.flatten(0, 1), targets.flatten()), file["outputs"]["cross_entropy"])
     (logits * tensor(file["inputs"]["cotangent"])).sum().backward()
-    compare_gradients(model, file["gradients"], names)
+    assert_gradients(model, file["gradients"], names)
 
 
 @every_form
@@ -150,8 +150,8 @@ def test_golden_model_state(form):
             _, state = model.step(token, state)
     for sequence, after in enumerate(file["outputs"]["final_state"]):
         for layer, found in enumerate(state.layers):
-            close(found["time_input"][sequence], after["xx"][f"att.{layer}"])
-            close(found["channel_input"][sequence], after["xx"][f"ffn.{layer}"])
+            assert_close(found["time_input"][sequence], after["xx"][f"att.{layer}"])
+            assert_close(found["channel_input"][sequence], after["xx"][f"ffn.{layer}"])
             for ours, theirs in (("numerator", "aa"), ("denominator", "bb")):
                 wanted = tensor(after[theirs][f"att.{layer}"]) * tensor(after["pp"][f"att.{layer}"]).exp()
-                close(found[ours][sequence] * found["max"][sequence].exp(), wanted.tolist())
+                assert_close(found[ours][sequence] * found["max"][sequence].exp(), wanted.tolist())

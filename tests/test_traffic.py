@@ -1,16 +1,20 @@
 """What a model states of its memory traffic and launches is what its operators do, within a factor."""
 
+import dataclasses
+
 import pytest
 import torch
 
+from harness.job import Job
 from models._cost import Shape
 from models._traffic import Traffic, attention_traffic, ffn_traffic, rest_traffic, retention_traffic
 from tests.contract import cases, label, tokens
-from tests.traffic import count, of_a_layer
+from tests.traffic import count, most_at_once, of_a_layer
 
 SHAPE = Shape(width=96, layers=1, heads=2, ffn_width=112, vocabulary=32, max_length=200)
 LENGTH = 160
 NEAR, LAUNCHES_NEAR = 1.65, 2.2  # Taylor features cost a launch for each offset of theirs, which nobody states
+AT_ONCE_NEAR = 1.3
 
 
 def stated():
@@ -42,6 +46,15 @@ def test_traffic_is_what_operators_do(case, form, backward):
     assert not backward or near(told.kept, found.kept, NEAR), found
 
 
+@pytest.mark.parametrize("ffn_width", [32, 480], ids=["narrow", "wide"])
+@pytest.mark.parametrize(("case", "form"), stated(), ids=label)
+def test_numbers_that_are_there_at_once_are_those_of_operators(case, form, ffn_width):
+    """Where feed-forwards are narrow those of the mixer are the most, where they are wide their own."""
+    shape = dataclasses.replace(SHAPE, layers=2, ffn_width=ffn_width)
+    told = sum(Job(case.kind, shape, case.options, 2, LENGTH, form=form).passing(LENGTH))
+    assert near(told, most_at_once(case, shape, form, LENGTH), AT_ONCE_NEAR)
+
+
 @pytest.mark.parametrize("case", [case for case in cases() if not case.changed], ids=label)
 def test_a_decode_step_launches_what_is_stated(case):
     launched = []
@@ -59,7 +72,7 @@ def test_a_decode_step_launches_what_is_stated(case):
 def test_traffic_adds_up_and_grows_with_what_it_is_of():
     assert Traffic(1, 2, 3) + Traffic(4, 5, 7) == Traffic(5, 7, 10)
     for backward in (False, True):
-        assert ffn_traffic(200, "swiglu", backward).moved == 2 * ffn_traffic(100, "swiglu", backward).moved
+        assert ffn_traffic(64, 200, "swiglu", backward).moved == 2 * ffn_traffic(64, 100, "swiglu", backward).moved
         assert attention_traffic(64, 4, 500, True, backward) == attention_traffic(64, 4, 9, True, backward)
         assert attention_traffic(64, 4, 500, False, backward).moved > attention_traffic(64, 4, 9, False, backward).moved
     chunked = [retention_traffic("chunkwise", T, 64, 4, 16, 20, 32, True) for T in (32, 64, 4096, 2**20)]

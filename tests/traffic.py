@@ -1,9 +1,12 @@
-"""Counts what a model does beside products with weights: operators, bytes through memory, bytes kept to go back."""
+"""Counts what a model does beside products with weights: operators, bytes through memory, bytes kept to go back and
+those that are there at once."""
 
 import dataclasses
+import itertools
 
 import torch
 from torch.nn import functional as F
+from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -82,3 +85,19 @@ def of_a_layer(case, shape: Shape, form: str, backward: bool, length: int) -> Co
         return (added[6] - added[2]) / 2 / (4 * length)
 
     return Counted(launches, each("moved"), each("kept"))
+
+
+def most_at_once(case, shape: Shape, form: str, length: int) -> float:
+    """Numbers per token at the peak of reading prompts, without the state: what four more sequences add."""
+    most = {}
+    for batch in (2, 6):
+        model = case.build(shape, torch.float32)
+        tokens = torch.randint(0, shape.vocabulary, (batch, length))
+        with torch.inference_mode():
+            model.prefill(tokens, form)  # what is made once and kept
+            with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as told:
+                _, state = model.prefill(tokens, form)
+        changes = [event for event in told.profiler.kineto_results.events() if event.name() == "[memory]"]
+        sizes = (event.nbytes() for event in sorted(changes, key=lambda event: event.start_ns()))
+        most[batch] = max(itertools.accumulate(sizes)) - state.nbytes
+    return (most[6] - most[2]) / 4 / length / 4

@@ -1,0 +1,42 @@
+"""Averages over all keys up to a token's own, with no bias: AFT's `simple`, WKV without decay.
+
+Letters: B batch, T tokens, D channels. The state holds the triple of `models._wkv` under `HELD`, [B, D] each in float32
+or more.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from models import _average, _wkv
+from models._state import Call, LayerState
+
+HELD = ("max", "numerator", "denominator")
+Keys = Float[Tensor, "B T D"]
+
+
+def averages(k: Keys, v: Keys, call: Call, state: LayerState, implementation: str) -> Keys:
+    """The current token counts as any other; `implementation` is that of `_wkv`."""
+    before = held(state) if state else _wkv.empty(k.shape[0], k.shape[2], k)
+    none = k.new_zeros(k.shape[-1])  # neither decay nor bonus
+    if call.form == "parallel":
+        y = whole(k, v, before)
+        if call.keep_state:
+            _, after = _wkv.wkv(k, v, none, none, before, "scan", implementation)
+    else:
+        y, after = _wkv.wkv(k, v, none, none, before, call.form, implementation)
+    if call.keep_state:
+        state.update(zip(HELD, after, strict=True))
+    return y
+
+
+def held(state: LayerState) -> _wkv.Triple:
+    """The triple of a state that is not empty."""
+    return state["max"], state["numerator"], state["denominator"]
+
+
+def whole(k: Keys, v: Keys, before: _wkv.Triple) -> Keys:
+    """All queries by one product, in the type of the state."""
+    T, exact = k.shape[1], before[0].dtype
+    w = k.new_full((1, T, T), -torch.inf, dtype=exact).triu(1)
+    return _average.weighted(k.to(exact), v.to(exact), w, before)
