@@ -97,11 +97,11 @@ def _measured(point: Point, measure: Measure, asked: Job, machine: Machine) -> f
     call = decoded * cost.decode(asked, machine).seconds if decoded else once
     if not any(metric.unit == "ms" for metric in measure.metrics.values()):
         return UNTIMED_PASSES * call + float(measures.stated(measure, "least_seconds"))
-    return before + _stopwatch(call, point.repeats)
+    return before + _stopwatch(call, point)
 
 
-def _stopwatch(call: float, repeats: int) -> float:
+def _stopwatch(call: float, point: Point) -> float:
     """Seconds that harness/timing.py spends on work that takes `call` seconds."""
     warm = max(timing.LEAST_WARM_SECONDS, min((timing.WARM_CALLS + 1) * call, timing.MOST_WARM_SECONDS + call))
-    least = repeats * max(call, timing.SAMPLE_SECONDS)
+    least = point.repeats * max(call, timing.sample_seconds(point.device))
     return warm + max(least, min(UNSTEADY * least, timing.MOST_SECONDS))

@@ -33,8 +33,8 @@ def clock(monkeypatch):
     return make
 
 
-def measured(clock, repeats=5, precision=0.01, deadline=float("inf")):
-    return timing.measure(clock.work, "cpu", repeats, precision, deadline)
+def measured(clock, repeats=5, precision=0.01, deadline=float("inf"), device="cpu"):
+    return timing.measure(clock.work, device, repeats, precision, deadline)
 
 
 def test_calls_before_it_is_warm_are_thrown_away(clock):
@@ -56,6 +56,12 @@ def test_quick_work_is_warmed_up_for_a_while_and_repeated_within_a_sample(clock)
     assert found.calls == 41  # 41 / 8192 of a second is the first that is long enough
     assert found.seconds == pytest.approx([2**-13] * 5)
     assert quick.calls == found.warm_calls + 5 * found.calls
+
+
+def test_samples_are_longer_where_a_queue_is_started_and_waited_for(clock, monkeypatch):
+    monkeypatch.setattr(timing, "synchronise", lambda device: None)
+    assert measured(clock(2**-13), device="mps").calls == 410  # 410 / 8192 of a second
+    assert measured(clock(0.06), device="mps").calls == 1
 
 
 @pytest.mark.parametrize(
