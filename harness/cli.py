@@ -108,7 +108,9 @@ def report(
     results: Results = pathlib.Path("results"),
     out: Out = pathlib.Path("reports"),
 ) -> None:
-    """Draw the pages from the results alone. Exits with 1 where a figure or a claim failed."""
+    """Draw the pages from the results alone. Exits with 1 where a figure or a claim failed, with 2 where results are
+    damaged: the pages that they are on stay as they were.
+    """
     from harness import drawing
 
     places.try_to_write(out)

@@ -57,9 +57,21 @@ def load(folder: pathlib.Path) -> ResultSet:
     )
 
 
-def load_all(results: pathlib.Path) -> list[ResultSet]:
-    """What every results folder holds; see `folders`."""
-    return [load(folder) for folder in folders(results)]
+def load_all(results: pathlib.Path, damaged: dict[pathlib.Path, UserError] | None = None) -> list[ResultSet]:
+    """What every results folder holds; see `folders`.
+
+    One that is damaged is left out and added to `damaged`, with what is wrong; where there is none given, this is
+    raised.
+    """
+    found = []
+    for folder in folders(results):
+        try:
+            found.append(load(folder))
+        except UserError as error:
+            if damaged is None:
+                raise
+            damaged[folder] = error
+    return found
 
 
 def folders(results: pathlib.Path) -> list[pathlib.Path]:
