@@ -72,8 +72,8 @@ def page(experiment: str) -> str:
     return f"experiment-{sections.slug(experiment)}.html"
 
 
-def _device(one: Any) -> dict[str, Any]:
-    """What every section about one device says."""
+def _device(one: Any, shown: pd.DataFrame | None = None) -> dict[str, Any]:
+    """What every section about one device says; `shown` is the table behind one that shows nothing else."""
     return {
         "key": sections.slug(f"{one.experiment}-{one.device}"),
         "experiment": one.experiment,
@@ -85,7 +85,7 @@ def _device(one: Any) -> dict[str, Any]:
         "provenance": provenance.table(one),
         "peaks": provenance.peaks(one),
         "timing": provenance.timing(one),
-        "cautions": provenance.cautions(one),
+        "cautions": provenance.cautions(one, shown),
         "notes": one.notes,
         "schema": ", ".join(sorted({str(value) for value in one.points["schema"]})),
     }
@@ -124,7 +124,7 @@ def _triangle(told: list[Any], site: Mapping[str, Any]) -> dict[str, str]:
     """The triangle page, and the picture of its first triangle as a file of its own."""
     complete = [one for one in told if corners.measure(one) is not None]
     chosen = [one for name in corners.EXPERIMENTS for one in complete if one.experiment == name] or complete
-    shown = [_device(one) | _corners(one, sections.slug(f"{one.experiment}-{one.device}")) for one in chosen]
+    shown = [_cornered(one) for one in chosen]
     others = sorted({one.experiment for one in complete} - {one.experiment for one in chosen})
     title = "The impossible triangle"
     pages = {"triangle.html": _render("triangle", site, title=title, shown=shown, others=others, page=page)}
@@ -132,6 +132,13 @@ def _triangle(told: list[Any], site: Mapping[str, Any]) -> dict[str, str]:
         about = f"Experiment {chosen[0].experiment} on {provenance.device_name(chosen[0])}."
         pages[PICTURE] = sections.picture(chosen[0], about)
     return pages
+
+
+def _cornered(one: Any) -> dict[str, Any]:
+    """The section about one device that has all three corners, and them alone."""
+    found = corners.measure(one)
+    assert found is not None
+    return _device(one, found.table) | _corners(one, sections.slug(f"{one.experiment}-{one.device}"))
 
 
 def _corners(one: Any, key: str) -> dict[str, Any]:
