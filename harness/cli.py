@@ -67,7 +67,7 @@ def run(
     ] = False,
 ) -> None:
     """Run an experiment: every point that is not done yet, each in a process of its own."""
-    from harness import experiment, filters, foresight, machine, plan, terminal
+    from harness import experiment, filters, foresight, machine, plan, preview
 
     asked = experiment.load(file, overrides)
     if not dry_run:
@@ -79,7 +79,7 @@ def run(
     seeds = filters.seeds(asked.seeds, only)
     foresight.refuse_nothing(points, str(file))
     if dry_run:
-        terminal.plan(asked, points, seeds)
+        preview.tell(asked, points, seeds)
     for told in foresight.warnings(points, asked.corpus, len(text.train) if text else None):
         print(told, file=sys.stderr)
     if not dry_run:
@@ -173,9 +173,9 @@ def list_all(
     kind: Annotated[str, typer.Argument(help="models, measures, experiments, figures or machines; else all.")] = "",
 ) -> None:
     """List the models with their options, the measures, the experiments, the figures and the machines."""
-    from harness import terminal
+    from harness import listing
 
-    terminal.listing(kind)
+    listing.tell(kind)
 
 
 @app.command("show")
