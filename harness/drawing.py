@@ -19,7 +19,7 @@ def draw(results: pathlib.Path, out: pathlib.Path) -> int:
     found = record.load_all(results, damaged)
     lost: dict[str, list[str]] = {}
     for folder, error in damaged.items():
-        lost.setdefault(folder.parent.name, []).append(str(error))
+        lost.setdefault(folder.relative_to(results).parts[0], []).append(str(error))
     if lost and all(one.experiment in lost for one in found):
         raise UserError("\n".join(map(str, damaged.values())))
     plugins.check("model")

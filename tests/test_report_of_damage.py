@@ -2,6 +2,8 @@
 
 import dataclasses
 import html
+import os
+import pathlib
 import re
 import shutil
 
@@ -146,3 +148,36 @@ def test_every_damaged_folder_is_on_the_account(folder, other):
     assert found.experiment == "other"
     assert list(damaged) == [folder]
     assert str(damaged[folder]).startswith(f"{folder}/samples.csv:2: ")
+
+
+@pytest.mark.parametrize("level", [0, 1], ids=["device", "experiment"])
+def test_a_folder_that_may_not_be_read_is_not_taken_for_one_without_results(
+    folder, other, report, typed, refused, tmp_path, monkeypatch, level
+):
+    assert report()[0] == 0
+    before = contents(tmp_path / "pages")
+    shut = (folder, folder.parent)[level]
+    monkeypatch.setattr(os, "access", lambda path, mode: pathlib.Path(path) != shut)
+    told = f"{shut}: this folder cannot be read: Permission denied; allow it (as `chmod u+rwx` does), or move it away"
+    code, printed, said = report()
+    assert (code, said.splitlines()[0]) == (2, told)
+    assert printed.splitlines() == [str(tmp_path / "pages" / "experiment-other.html")]
+    assert contents(tmp_path / "pages") == before
+    assert refused("show", "--results", tmp_path / "results") == refused("show", shut) == f"{told}\n"
+    shutil.rmtree(other.parent)
+    assert refused("report", "--results", tmp_path / "results", "--out", tmp_path / "pages") == f"{told}\n"
+
+
+@pytest.mark.parametrize("words", [("show", "--results"), ("show",), ("report", "--results"), ("predict", "--results")])
+def test_results_that_may_not_be_read_are_not_taken_for_none(folder, refused, monkeypatch, words):
+    monkeypatch.setattr(os, "access", lambda path, mode: pathlib.Path(path) != folder.parents[1])
+    assert refused(*words, folder.parents[1]).startswith(f"{folder.parents[1]}: this folder cannot be read: ")
+
+
+def test_a_folder_in_a_table_s_place_is_told(folder, refused):
+    (folder / "points.csv").unlink()
+    for name in ("samples.csv", "curves.csv", "environments.csv"):
+        (folder / name).unlink()
+    (folder / "points.csv").mkdir()
+    told = refused("show", "--results", folder.parents[1])
+    assert told.startswith(f"{folder}/points.csv: cannot be read: Is a directory; ")
