@@ -32,8 +32,7 @@ report: venv
 	@$(PY) -m harness report
 
 readme: venv
-	@$(PY) -c "from harness import record; from reports import readme; readme.PART.write(readme.numbers(record.load_all('results')))"
-	@$(PY) -m harness.accuracy_table
+	@$(PY) -m harness.readme_parts
 	@$(PY) -m harness.gate.trial write
 
 test: venv

@@ -29,7 +29,3 @@ def markdown(results: pathlib.Path) -> str:
                 points = f"{found['least'].min():.2f} to {found['most'].max():.2f}"
                 lines.append(f"| {device}, {what} | {medians} | {points} |")
     return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    PART.write(markdown(ROOT / "results"))

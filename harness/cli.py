@@ -66,8 +66,8 @@ def run(
         bool, typer.Option("--any-machine", help="Go on where a machine like this stopped.")
     ] = False,
 ) -> None:
-    """Run an experiment: every point that is not done yet, each in a process of its own."""
-    from harness import experiment, filters, foresight, machine, plan, terminal
+    """Run an experiment. Every point that is not done yet is run, each in a process of its own."""
+    from harness import experiment, filters, foresight, machine, plan, preview
 
     asked = experiment.load(file, overrides)
     if not dry_run:
@@ -79,7 +79,7 @@ def run(
     seeds = filters.seeds(asked.seeds, only)
     foresight.refuse_nothing(points, str(file))
     if dry_run:
-        terminal.plan(asked, points, seeds)
+        preview.tell(asked, points, seeds)
     for told in foresight.warnings(points, asked.corpus, len(text.train) if text else None):
         print(told, file=sys.stderr)
     if not dry_run:
@@ -96,7 +96,8 @@ def _run(asked: "Experiment", points: "list[Point]", out: pathlib.Path, device: 
         runner.run(asked, points, out, device, **how)
     except KeyboardInterrupt:
         folder = out / asked.name
-        told = f"every finished point is kept in {folder}; the same command again goes on from there"
+        on = "starts over, and without --fresh it runs what has no row yet" if how["fresh"] else "goes on from there"
+        told = f"every finished point is kept in {folder}; the same command again {on}"
         rows = any(path.read_bytes().count(b"\n") > 1 for path in folder.glob("*/points.csv"))
         told = told if rows else "nothing had been measured yet"
         print(f"\nstopped: {told}", file=sys.stderr)
@@ -108,7 +109,9 @@ def report(
     results: Results = pathlib.Path("results"),
     out: Out = pathlib.Path("reports"),
 ) -> None:
-    """Draw the pages from the results alone. Exits with 1 where a figure or a claim failed."""
+    """Draw the pages from the results alone. Exits with 1 where a figure or a claim failed, with 2 where results are
+    damaged: the pages that they are on stay as they were.
+    """
     from harness import drawing
 
     places.try_to_write(out)
@@ -120,7 +123,7 @@ def doctor(
     device: Device = "auto",
     seconds: Annotated[float | None, typer.Option(min=1.0, max=240.0, help="How long equal work is compared.")] = None,
 ) -> None:
-    """Say what this machine is, what will disturb a measurement on it, and how noisy it is; within a minute."""
+    """Say what this machine is and how noisy, within a minute. What will disturb a measurement on it is named too."""
     from harness import machine
     from harness.doctor import AA_SECONDS, examine
 
@@ -152,7 +155,7 @@ def predict(
         typer.Option(metavar="DIR", parser=places.folder, help="Hold predictions against these results."),
     ] = None,
 ) -> None:
-    """Predict time, bound and memory of a step, a prompt, a token at any size; or compare predictions with results."""
+    """Predict time, bound and memory at any size. Of a step, a prompt and a token; or compare with results."""
     from harness import forecast
 
     if results is not None:
@@ -170,10 +173,10 @@ def predict(
 def list_all(
     kind: Annotated[str, typer.Argument(help="models, measures, experiments, figures or machines; else all.")] = "",
 ) -> None:
-    """List the models with their options, the measures, the experiments, the figures and the machines."""
-    from harness import terminal
+    """List models, measures, experiments, figures and machines. The models come with their options."""
+    from harness import listing
 
-    terminal.listing(kind)
+    listing.tell(kind)
 
 
 @app.command("show")
@@ -187,7 +190,7 @@ def show_results(
     results: Results = pathlib.Path("results"),
     only: Filters = [],  # noqa: B006
 ) -> None:
-    """Print tables of what the results hold: per measure and model how it went, medians, share of the floor."""
+    """Print tables of what the results hold. Per measure and model how it went, medians, share of the floor."""
     from harness import show
 
     show.tell(place, results, only)
@@ -198,7 +201,7 @@ def validate(
     files: Annotated[list[pathlib.Path], typer.Argument(metavar="EXPERIMENT.yaml...", help="The files to check.")],
     results: Results = pathlib.Path("results"),
 ) -> None:
-    """Check experiment files down to each model's options, and warn of odd sizes; run nothing."""
+    """Check experiment files and run nothing. Down to each model's options, with a warning of odd sizes."""
     from harness import validation
 
     if validation.refused(files, results):

@@ -18,6 +18,7 @@ Path = tuple[str | int, ...]  # of a key: ("models", 1, "gamma")
 PLAIN = ("tag:yaml.org,2002:seq", "tag:yaml.org,2002:map")  # tags of lists and mappings
 FOLDER = pathlib.Path(__file__).parent.parent / "experiments"
 MOST_VALUES = 10_000  # of a file, its aliases written out
+OFTEN = ("<block end>", "mapping values are not allowed", "',' or", "expected ':'")  # in complaints of PyYAML's
 
 
 @dataclasses.dataclass
@@ -139,6 +140,8 @@ def parse(text: str, file: str, flag: str | None = None, below: Path = ()) -> tu
         told = "; ".join(part for part in (error.context, error.problem) if part)
         if mark and mark.buffer is not None and mark.buffer[mark.pointer : mark.pointer + 1] == "\t":
             told = "there is a tab here, and only spaces indent a line or part a key from its value; write spaces"
+        elif any(sign in told for sign in OFTEN):
+            told += "; is a line indented unlike those beside it, or a bracket left open?"
         raise UserError(f"{place}: this is not valid YAML: {told}") from None
     except RecursionError:
         raise UserError(f"{flag or file}: this is nested too deeply for an experiment") from None
@@ -178,7 +181,8 @@ def _nearest_file(path: pathlib.Path) -> str:
     found = difflib.get_close_matches(path.stem, there, n=1, cutoff=0.55)
     if found:
         return f"; did you mean {relative(there[found[0]])}?"
-    return f"; there are {listed(sorted(relative(file) for file in there.values()))}" if there else ""
+    shipped = listed(sorted(file.name for file in FOLDER.glob("*.yaml")))
+    return f"; in {relative(FOLDER)} there are {shipped}"
 
 
 def _set(document: Document, override: str) -> None:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 import yaml
 
-from harness import checks, option_checks, plugins
+import models
+from harness import checks, measures, option_checks, plugins
 from harness.document import Document, Dumper, read, tell
-from harness.errors import Problem, UserError, refuse, shown, unknown
+from harness.errors import Problem, UserError, named, nearest, refuse, shown, unknown
 from harness.schema import Part, Settings
 
 if TYPE_CHECKING:
@@ -64,12 +65,12 @@ def _problem(error: Any, document: Document) -> Problem:
     while len(path) > 1 and path not in document.places and kind not in ("missing", "extra_forbidden"):
         path = path[:-1]  # what a validator wrapped into a list or a mapping
     part = _part(path[:-1]) if kind in ("missing", "extra_forbidden") else _part(path)
-    allowed = list(part.model_fields) if part else []
+    allowed, above = list(part.model_fields) if part else [], tell(path[:-1]) or "the file"
     text = {
         "value_error": lambda: str(error["ctx"]["error"]),
         "extra_forbidden": lambda: unknown("key", path[-1], allowed),
-        "missing": lambda: f"it is missing; add it to {tell(path[:-1]) or 'the file'}",
-        "list_type": lambda: f"{given} is not a list; write it as [a, b]",
+        "missing": lambda: f"it is missing; {_instead(path, error['input']) or f'add it to {above}'}",
+        "list_type": lambda: f"{given} is not a list; write it as {_as_list(error['input'])}",
         "bool_type": lambda: f"{given} is not allowed; allowed is true or false",
         "string_type": lambda: f"{given} is not text; put it in quotes if it is a name",
         "string_too_short": lambda: "the text is empty; give a name",
@@ -78,6 +79,23 @@ def _problem(error: Any, document: Document) -> Problem:
         "model_type": lambda: f"{given} is not a mapping; its keys are {', '.join(allowed)}",
     }.get(kind, lambda: f"{error['msg']}; {given} was given")()
     return Problem(document.place(path), tell(path), text)
+
+
+def _instead(path: tuple[Any, ...], entry: Any) -> str:
+    """What to write where an entry has no name, but one as a key or a key much like it; empty where neither is."""
+    if path[-1] != "name" or not isinstance(entry, dict):
+        return ""
+    known = {"models": models.names, "measures": measures.names}.get(path[0], list)()
+    if found := next((key for key in entry if key in known), None):
+        return f"write {{name: {found}, ...}}"
+    near = nearest("name", entry)
+    return f"is it what {near!r} is meant to be?" if near else ""
+
+
+def _as_list(given: Any) -> str:
+    if isinstance(given, dict) and "name" in given:
+        return f"[{{name: {named(given['name'], 60)}, ...}}]"
+    return f"[{named(given, 60)}]" if isinstance(given, str | int | float) else "[a, b]"
 
 
 def _part(path: tuple[Any, ...]) -> type[Part] | None:

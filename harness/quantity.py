@@ -21,6 +21,11 @@ def number(given: Any, allowed: str = "a number such as 3e-4, 0.1 or 2M (k, M, B
     return float(_scaled(given, THOUSANDS, allowed))
 
 
+def seconds(given: Any) -> float:
+    """A finite number of seconds; a unit of time is refused."""
+    return number(given, "a number of seconds, such as 60 or 3600")
+
+
 def count(given: Any) -> int:
     """A whole number: 4M, 10k, 1.5B, 1e15, 250_000."""
     return _whole(given, THOUSANDS, "a whole number such as 250000, 10k, 4M or 1.5B")

@@ -1,8 +1,11 @@
 """A results folder as tables, read and checked: what `load` gives."""
 
 import dataclasses
+import errno
 import json
+import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -38,7 +41,8 @@ class ResultSet:
 def load(folder: pathlib.Path) -> ResultSet:
     """Reads one results folder and changes nothing. Raises UserError, with file and line, for one that is damaged."""
     folder = pathlib.Path(folder)
-    if not any((folder / f"{name}.csv").is_file() for name in TABLES):
+    check_open(folder)
+    if not any((folder / f"{name}.csv").exists() for name in TABLES):
         raise UserError(f"{folder}: there are no results in it; name a folder such as results/<experiment>/<device>")
     sheets = read_all(folder)
     settled = damage.settle(sheets)
@@ -57,21 +61,53 @@ def load(folder: pathlib.Path) -> ResultSet:
     )
 
 
-def load_all(results: pathlib.Path) -> list[ResultSet]:
-    """What every results folder holds; see `folders`."""
-    return [load(folder) for folder in folders(results)]
+def load_all(results: pathlib.Path, damaged: dict[pathlib.Path, UserError] | None = None) -> list[ResultSet]:
+    """What every results folder holds; see `folders`.
+
+    One that is damaged is left out and added to `damaged`, with what is wrong; where there is none given, this is
+    raised.
+    """
+    found = []
+    for folder in folders(results):
+        try:
+            found.append(load(folder))
+        except UserError as error:
+            if damaged is None:
+                raise
+            damaged[folder] = error
+    return found
 
 
 def folders(results: pathlib.Path) -> list[pathlib.Path]:
-    """Every results folder `results/<experiment>/<device>/`, in the order of their names.
+    """Every results folder `results/<experiment>/<device>/`, in the order of their names, and every folder where one
+    might be but that may not be read, which `load` refuses.
 
     Raises UserError, naming what is meant, where there is none.
     """
     results = pathlib.Path(results)
-    found = sorted({path.parent for name in TABLES for path in results.glob(f"*/*/{name}.csv")})
+    check_open(results)
+    found = sorted({path.parent for name in TABLES for path in results.glob(f"*/*/{name}.csv")} | set(_closed(results)))
     if not found:
         raise UserError(f"{results}: {_not_results(results)}")
     return found
+
+
+def check_open(place: pathlib.Path) -> None:
+    """Raises UserError for a folder that may not be read, and so would be taken for an empty one."""
+    if _shut(place):
+        why = f"{os.strerror(errno.EACCES)}; allow it (as `chmod u+rwx` does), or move it away"
+        raise UserError(f"{place}: this folder cannot be read: {why}")
+
+
+def _shut(place: pathlib.Path) -> bool:
+    """Whether this is a folder whose files nobody here may see, so that it seems to have none."""
+    return place.is_dir() and not os.access(place, os.R_OK | os.X_OK)
+
+
+def _closed(results: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Folders of experiments and of devices that are shut."""
+    for experiment in results.glob("*"):
+        yield from [experiment] if _shut(experiment) else filter(_shut, experiment.glob("*"))
 
 
 def _not_results(path: pathlib.Path) -> str:

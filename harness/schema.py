@@ -19,7 +19,7 @@ from harness.errors import listed, shown, unknown
 ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 DTYPES = tuple(ITEM_BYTES)
 SCHEDULES = ("cosine", "linear", "constant")
-DAYS = 86400.0
+DAYS = 86_400  # seconds
 
 
 def _within(parse: Callable[[Any], Any], least: float, most: float, words: str = "") -> BeforeValidator:
@@ -80,6 +80,7 @@ Length = Annotated[int, _within(quantity.count, 1, 2**24)]
 Wide = Annotated[int, _within(quantity.count, 1, 2**20)]
 Dtype = Annotated[Text, _one_of("dtype", lambda: DTYPES)]
 Seed = Annotated[int, _within(quantity.count, 0, 2**31 - 1)]
+Seconds = Annotated[float, _within(quantity.seconds, 0.1, 100 * DAYS)]
 Rate = Annotated[float, _within(quantity.number, 1e-9, 10, "above 0, at most 10")]
 Share = Annotated[float, _share(0, "0 to 1, such as 0.1 for 10%")]
 Beta = Annotated[float, _within(quantity.number, 0, 0.999999, "0 to below 1")]
@@ -152,7 +153,7 @@ class Training(Part):
 
     tokens: Annotated[int, _within(quantity.count, 1, 10**15)] | None = None
     flops: Annotated[float, _within(quantity.number, 1, 10**27)] | None = None
-    seconds: Annotated[float, _within(quantity.number, 0.1, 100 * DAYS)] | None = None
+    seconds: Seconds | None = None
     sequence_length: Length
     batch_size: Batch
     learning_rate: Annotated[list[Rate], AS_LIST, SEVERAL]
@@ -167,7 +168,7 @@ class Training(Part):
 
 
 class Limits(Part):
-    seconds: Annotated[float, _within(quantity.number, 0.1, 100 * DAYS)] | None = None
+    seconds: Seconds | None = None
     memory: Annotated[int, _within(quantity.size_bytes, 2**26, 2**50, "64MiB to 1024TiB")] | None = None  # bytes
 
 

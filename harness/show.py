@@ -65,6 +65,7 @@ def folders(place: pathlib.Path | None, results: pathlib.Path) -> list[pathlib.P
         return record.folders(results)
     fix = "name a folder such as results/<experiment>, an experiment's file, or neither for all results"
     if place.is_dir():
+        record.check_open(place)
         if found := _below(place, results):
             return found
         raise UserError(f"{place}: there are no results in this folder; {fix}")

@@ -1,6 +1,8 @@
 """Where rows that are compared come from: a folder may hold those of several machines of one name, at several commits.
 
 How far two such machines differ nobody has measured, so a difference between models may be one between machines.
+An experiment's page says so of all its rows, by measure (`compared`); the triangle page, the README's tables and claims
+say it of the rows behind what they show (`behind`).
 """
 
 from typing import Any

@@ -2,25 +2,38 @@
 
 import os
 import pathlib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jinja2
 import pandas as pd
 
-from reports import broken, claims, corners, figures, packages, provenance, rows, sections
+from reports import Lost, broken, claims, corners, figures, packages, provenance, rows, sections
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
+SUMMARIES = ("index.html", "claims.html", "triangle.html")  # which take all experiments together
+PICTURE = "triangle.svg"
 
 
-def write(result_sets: list[Any], out: pathlib.Path, account: broken.Account | None = None) -> list[pathlib.Path]:
+def write(
+    result_sets: list[Any], out: pathlib.Path, account: broken.Account | None = None, lost: Lost | None = None
+) -> list[pathlib.Path]:
     """Draws every page, writes them all beside the old ones, then changes them: every page there is is a whole one.
 
-    What is on the account already is not tried; what raises is added to it, or raised where there is none.
+    What is on the account already is not tried; what raises is added to it, or raised where there is none. Where an
+    experiment is lost, nothing of it is drawn, the pages in `kept` stay, and new ones say what they lack.
     """
-    told = sorted(map(rows.View, result_sets), key=lambda one: (one.experiment, one.device))
-    unusable = dict(account or {})
-    pages = {**_experiments(told, unusable, account), **_triangle(told), **_claims(told, unusable, account)}
-    pages["index.html"] = _index(told)
+    lost = lost or {}
+    whole = (one for one in result_sets if one.experiment not in lost)
+    told = sorted(map(rows.View, whole), key=lambda one: (one.experiment, one.device))
+    unusable, left = dict(account or {}), kept(lost, out)
+    links = {one.experiment: page(one.experiment) for one in told}
+    links |= {name: page(name) for name in lost if page(name) in left}
+    site: dict[str, Any] = {"experiments": dict(sorted(links.items())), "lacking": []}
+    pages = _experiments(told, site, unusable, account)
+    site["lacking"] = [_without(name, why) for name, why in lost.items()]
+    pages |= {**_triangle(told, site), **_claims(told, site, unusable, account), "index.html": _index(told, site)}
+    pages = {name: text for name, text in pages.items() if name not in left and not (lost and name == PICTURE)}
     out.mkdir(parents=True, exist_ok=True)
     beside = {name: out / f".{name}.new" for name in pages}
     try:
@@ -34,13 +47,24 @@ def write(result_sets: list[Any], out: pathlib.Path, account: broken.Account | N
     return [out / name for name in sorted(pages)]
 
 
-def _render(template: str, told: list[Any], **values: Any) -> str:
+def kept(lost: Lost, out: pathlib.Path) -> list[str]:
+    """The names of the pages in the folder `out` that stay as they are where these experiments are lost: their own, and
+    those that take all experiments together."""
+    names = [*map(page, lost), *SUMMARIES, PICTURE] if lost else []
+    return [name for name in names if (out / name).exists()]
+
+
+def _without(experiment: str, why: Iterable[str]) -> str:
+    told = "; ".join(line for text in why for line in text.splitlines())
+    return f"This is without the experiment {experiment}, whose results are damaged: {told}"
+
+
+def _render(template: str, site: Mapping[str, Any], **values: Any) -> str:
     loader = jinja2.FileSystemLoader(TEMPLATES)
     environment = jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    links = {name: page(name) for name in sorted({one.experiment for one in told})}
-    return environment.get_template(f"{template}.html.j2").render(experiments=links, **values) + "\n"
+    return environment.get_template(f"{template}.html.j2").render(**site, **values) + "\n"
 
 
 def page(experiment: str) -> str:
@@ -48,8 +72,8 @@ def page(experiment: str) -> str:
     return f"experiment-{sections.slug(experiment)}.html"
 
 
-def _device(one: Any) -> dict[str, Any]:
-    """What every section about one device says."""
+def _device(one: Any, shown: pd.DataFrame | None = None) -> dict[str, Any]:
+    """What every section about one device says; `shown` is the table behind one that shows nothing else."""
     return {
         "key": sections.slug(f"{one.experiment}-{one.device}"),
         "experiment": one.experiment,
@@ -61,13 +85,15 @@ def _device(one: Any) -> dict[str, Any]:
         "provenance": provenance.table(one),
         "peaks": provenance.peaks(one),
         "timing": provenance.timing(one),
-        "cautions": provenance.cautions(one),
+        "cautions": provenance.cautions(one, shown),
         "notes": one.notes,
         "schema": ", ".join(sorted({str(value) for value in one.points["schema"]})),
     }
 
 
-def _experiments(told: list[Any], unusable: broken.Account, account: broken.Account | None) -> dict[str, str]:
+def _experiments(
+    told: list[Any], site: Mapping[str, Any], unusable: broken.Account, account: broken.Account | None
+) -> dict[str, str]:
     pages = {}
     left = broken.of(figures, unusable)
     names = packages.names(figures, left.values())
@@ -83,7 +109,7 @@ def _experiments(told: list[Any], unusable: broken.Account, account: broken.Acco
             missing = [figures.load(name).title for name, made in drawn.items() if made is None]
             devices.append(_device(one) | whole | {"got": sections.got(one), "missing": missing})
         pages[page(experiment)] = _render(
-            "experiment", told, title=experiment, question=sets[0].question, devices=devices, here=experiment
+            "experiment", site, title=experiment, question=sets[0].question, devices=devices, here=experiment
         )
     return pages
 
@@ -94,18 +120,25 @@ def _drawn(name: str, one: Any, key: str, account: broken.Account | None) -> sec
     return sections.failed(figures.load(name).title, made.text, key) if isinstance(made, broken.Failed) else made
 
 
-def _triangle(told: list[Any]) -> dict[str, str]:
+def _triangle(told: list[Any], site: Mapping[str, Any]) -> dict[str, str]:
     """The triangle page, and the picture of its first triangle as a file of its own."""
     complete = [one for one in told if corners.measure(one) is not None]
     chosen = [one for name in corners.EXPERIMENTS for one in complete if one.experiment == name] or complete
-    shown = [_device(one) | _corners(one, sections.slug(f"{one.experiment}-{one.device}")) for one in chosen]
+    shown = [_cornered(one) for one in chosen]
     others = sorted({one.experiment for one in complete} - {one.experiment for one in chosen})
     title = "The impossible triangle"
-    pages = {"triangle.html": _render("triangle", told, title=title, shown=shown, others=others, page=page)}
+    pages = {"triangle.html": _render("triangle", site, title=title, shown=shown, others=others, page=page)}
     if chosen:
         about = f"Experiment {chosen[0].experiment} on {provenance.device_name(chosen[0])}."
-        pages["triangle.svg"] = sections.picture(chosen[0], about)
+        pages[PICTURE] = sections.picture(chosen[0], about)
     return pages
+
+
+def _cornered(one: Any) -> dict[str, Any]:
+    """The section about one device that has all three corners, and them alone."""
+    found = corners.measure(one)
+    assert found is not None
+    return _device(one, found.table) | _corners(one, sections.slug(f"{one.experiment}-{one.device}"))
 
 
 def _corners(one: Any, key: str) -> dict[str, Any]:
@@ -118,7 +151,9 @@ def _corners(one: Any, key: str) -> dict[str, Any]:
     return {"where": where, "figures": sections.of_triangle(one, found, key)}
 
 
-def _claims(told: list[Any], unusable: broken.Account, account: broken.Account | None) -> dict[str, str]:
+def _claims(
+    told: list[Any], site: Mapping[str, Any], unusable: broken.Account, account: broken.Account | None
+) -> dict[str, str]:
     left = broken.of(claims, unusable)
     ledger = []
     for name in packages.names(claims, left.values()):
@@ -134,7 +169,7 @@ def _claims(told: list[Any], unusable: broken.Account, account: broken.Account |
     counted = pd.Series([entry["verdict"] for entry in ledger]).value_counts()
     shown = [*claims.VERDICTS, *([claims.FAILED] if claims.FAILED in counted else [])]
     totals = [(verdict, int(counted.get(verdict, 0))) for verdict in shown]
-    return {"claims.html": _render("claims", told, title="The claims", ledger=ledger, totals=totals)}
+    return {"claims.html": _render("claims", site, title="The claims", ledger=ledger, totals=totals)}
 
 
 def _finding(name: str, one: Any, account: broken.Account | None) -> dict[str, Any] | None:
@@ -154,8 +189,8 @@ def _judged(name: str, one: Any) -> dict[str, Any] | None:
     return {"verdict": found.verdict, "text": found.text, "table": table}
 
 
-def _index(told: list[Any]) -> str:
+def _index(told: list[Any], site: Mapping[str, Any]) -> str:
     experiments: dict[str, list[Any]] = {}
     for one in told:
         experiments.setdefault(one.experiment, []).append(_device(one))
-    return _render("index", told, title="Results", listed=experiments)
+    return _render("index", site, title="Results", listed=experiments)

@@ -79,11 +79,15 @@ def counts(result_set: Any) -> str:
     return "; ".join(part for part in (whole, unrun.counted(result_set)) if part)
 
 
-def cautions(result_set: Any) -> list[str]:
-    """What is left out of comparisons, what in them ranks nothing, is of different machines, or cannot be."""
+def cautions(result_set: Any, shown: pd.DataFrame | None = None) -> list[str]:
+    """What is left out of comparisons, what in them ranks nothing, is of different machines, or cannot be.
+
+    Of machines: those of the rows behind a table, where it is all that is `shown`, as on the triangle page.
+    """
     points = rows.current(result_set.points)
     launched = rows.launched(result_set, points[points["status"] == "ok"])
-    told = [sizes.left_out(result_set), budget.one(result_set).caution, launched, machines.compared(result_set)]
+    apart = machines.compared(result_set) if shown is None else machines.behind(result_set, shown)
+    told = [sizes.left_out(result_set), budget.one(result_set).caution, launched, apart]
     told += [busy.caution(points), floors.caution(result_set)]
     return [each for each in told if each]
 

@@ -55,7 +55,7 @@ def report(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["harness", "report", "--out", str(tmp_path / "pages")])
 
     def run(*sets):
-        monkeypatch.setattr(record, "load_all", lambda results: list(sets))
+        monkeypatch.setattr(record, "load_all", lambda results, _: list(sets))
         with pytest.raises(SystemExit) as ended:
             cli.main()
         pages = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "pages").iterdir()}

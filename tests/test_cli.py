@@ -183,8 +183,10 @@ def test_validate_tells_of_each_file(small, typed, tmp_path):
 def test_report_draws_what_the_results_hold(typed, monkeypatch, tmp_path):
     import reports
 
-    monkeypatch.setattr(record, "load_all", lambda folder: [types.SimpleNamespace(notes=(), name=f"set of {folder}")])
-    monkeypatch.setattr(reports, "build", lambda sets, out, broken: [out / f"{sets[0].name}.html"])
+    monkeypatch.setattr(
+        record, "load_all", lambda folder, _: [types.SimpleNamespace(notes=(), name=f"set of {folder}")]
+    )
+    monkeypatch.setattr(reports, "build", lambda sets, out, *_: [out / f"{sets[0].name}.html"])
     (tmp_path / "experiment-old.html").write_text("of results that are gone")
     code, printed, told = typed("report", "--results", "r", "--out", tmp_path)
     assert (code, printed) == (0, f"{tmp_path / 'set of r.html'}\n")

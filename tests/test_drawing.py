@@ -13,15 +13,15 @@ from tests.report_data import triangle
 @pytest.fixture
 def drawn(tmp_path, monkeypatch):
     """A function that draws one experiment into `pages`, and that folder."""
-    monkeypatch.setattr(record, "load_all", lambda results: [triangle()])
+    monkeypatch.setattr(record, "load_all", lambda results, _: [triangle()])
     monkeypatch.setattr(drawing.plugins, "check", lambda *kinds: None)
     return lambda: drawing.draw(tmp_path, tmp_path / "pages"), tmp_path / "pages"
 
 
 def test_what_a_cut_left_out_is_told(drawn, folder, monkeypatch, capsys):
     draw, _ = drawn
-    monkeypatch.setattr(reports, "build", lambda sets, out, broken: [])
-    monkeypatch.setattr(record, "load_all", lambda results: [record.load(folder)])
+    monkeypatch.setattr(reports, "build", lambda sets, out, *_: [])
+    monkeypatch.setattr(record, "load_all", lambda results, _: [record.load(folder)])
     draw()
     assert capsys.readouterr().err == ""
     (folder / "points.csv").write_text("".join((folder / "points.csv").read_text().splitlines(True)[:-1]) + "2,0")

@@ -29,7 +29,7 @@ def loaded(folder: pathlib.Path, text: str = SMALL, *overrides: str) -> experime
 
 def test_the_shipped_experiments_are_there():
     names = {file.stem for file in FILES}
-    small = {"triangle", "latency_sweep", "batch_sweep", "length_sweep", "gamma_sweep"}
+    small = {"triangle", "latency_sweep", "batch_sweep", "length_sweep", "gamma_sweep", "step_by_step"}
     assert names >= small | {f"{name}_gpu" for name in small} | {"smoke"}
 
 
@@ -69,6 +69,20 @@ def test_models_of_a_shipped_file_are_within_the_budget(file):
     for point in plan.points(asked, "cpu"):
         assert point.parameters is not None
         assert abs(point.parameters / asked.budget.parameters - 1) <= 0.01
+
+
+@pytest.mark.parametrize("name", ["step_by_step", "step_by_step_gpu"])
+def test_every_model_is_trained_step_by_step_where_it_is_trained_at_once(name):
+    """Of the same sizes, in one run: what a claim compares."""
+    asked = experiment.load(document.FOLDER / f"{name}.yaml")
+    trained = [point for point in plan.points(asked, "cpu") if point.measure == "training"]
+    for model in (entry.name for entry in asked.models):
+        cells = {way: set() for way in (True, False)}
+        for point in trained:
+            if point.model == model:
+                cells[point.form == "recurrent"].add((point.batch_size, point.sequence_length, point.dtype))
+        assert cells[True] == cells[False], model
+        assert len(cells[True]) > 1, model
 
 
 def test_gamma_sweep_trains_every_gamma_there_is():

@@ -1,10 +1,13 @@
 """Rows of several machines in one folder: the pages say whose models are compared across them."""
 
 import dataclasses
+import html
+import pathlib
+import re
 
 import pandas as pd
 
-from reports import claims, machines, provenance, readme
+from reports import claims, machines, pages, provenance, readme
 from tests.report_data import Builder, ResultSet, hexed, triangle
 
 
@@ -109,3 +112,25 @@ def test_a_table_of_the_readme_says_it_too() -> None:
     )
     assert "This compares rows of different machines: AFT, " in told
     assert "RWKV-4 of machine ffffff. Machines: " in told
+
+
+def test_the_triangle_page_counts_the_rows_that_the_readme_counts(tmp_path: pathlib.Path) -> None:
+    """Those behind the corners, which both show: not trials of other rates, or lengths that no corner is at."""
+    one = triangle()
+    shown = one.points["label"].eq("rwkv") & one.points["seed"].gt(0)
+    unseen = one.points["role"].eq("trial") & one.points["learning_rate"].eq(3e-4)
+    unseen |= one.points["measure"].eq("training") & one.points["sequence_length"].eq(128)
+    where = one.points["environment"].where(~shown, "e" * 16).where(~unseen, "f" * 16)
+    others = [one.environments.assign(environment=letter * 16, machine=letter * 16) for letter in "ef"]
+    environments = pd.concat([one.environments, *others], ignore_index=True)
+    mixed = dataclasses.replace(one, points=one.points.assign(environment=where), environments=environments)
+    pages.write([mixed], tmp_path)
+    said = {}
+    for name in ("triangle.html", "experiment-triangle.html"):
+        told = html.unescape((tmp_path / name).read_text(encoding="utf-8"))
+        said[name] = [line for line in re.findall('<p class="caution">(.*?)</p>', told) if "different machines" in line]
+    (counted,) = [line for line in readme.numbers([mixed]).splitlines() if "different machines" in line]
+    assert said["triangle.html"] == [counted]
+    assert "2 rows of machine eeeeee" in counted
+    assert "ffffff" not in counted
+    assert "ffffff" in said["experiment-triangle.html"][0], "of the whole experiment, by measure"

@@ -17,7 +17,8 @@ class Claim:
     )
     rule = (
         "Training tokens/s of RWKV's fastest parallel form over its step-by-step form, at the longest length that "
-        f"both ran. {_evidence.SPEED_RULE}"
+        "both ran. The step-by-step form is the definition, written in torch; on a GPU the parallel form is a program "
+        f"of its own, so that the ratio is also one between these. {_evidence.SPEED_RULE}"
     )
 
     def judge(self, result_set: Any) -> Finding | None:

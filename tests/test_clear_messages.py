@@ -1,0 +1,97 @@
+"""What a newcomer gets wrong first is answered with what to write instead, in words that need no manual."""
+
+import re
+
+import pytest
+
+from harness import cli, document
+from harness import run as runner
+from tests.commands import SMALL
+
+
+@pytest.fixture
+def asked(tmp_path, refused):
+    """A function that has an experiment checked which is wrong; gives the message without the file's name."""
+
+    def check(text):
+        path = tmp_path / "asked.yaml"
+        path.write_text(text, encoding="utf-8")
+        return refused("validate", path).replace(f"{path}:", "")
+
+    return check
+
+
+@pytest.mark.parametrize("given", ["1h", ".inf", "soon"])
+def test_a_time_is_a_number_of_seconds(asked, given):
+    told = asked(f"{SMALL}limits: {{seconds: {given}}}\n")
+    assert told.startswith(f"5: limits.seconds: '{given}' ")
+    assert "allowed is a number of seconds, such as 60 or 3600" in told
+    training = f"training: {{seconds: {given}, sequence_length: 64, batch_size: 8, learning_rate: 3e-3}}"
+    assert "training.seconds: " in (told := asked(f"{SMALL}{training}\n"))
+    assert "allowed is a number of seconds, such as 60 or 3600" in told
+
+
+def test_the_range_of_a_time_is_in_whole_seconds(asked):
+    assert asked(f"{SMALL}limits: {{seconds: 0}}\n").endswith("0 is out of range; allowed is 0.1 to 8,640,000\n")
+
+
+def test_one_value_where_a_list_is_wanted_is_written_as_one(asked):
+    told = asked("# Q?\nmodels: retnet\nshape: {layers: 2, width: 48, heads: 3}\nmeasures: {name: noop}\n")
+    assert told.splitlines() == [
+        "2: models: 'retnet' is not a list; write it as [retnet]",
+        "4: measures: {'name': 'noop'} is not a list; write it as [{name: noop, ...}]",
+    ]
+
+
+def test_a_name_given_as_a_key_is_written_as_the_name(asked):
+    told = asked(SMALL.replace("[noop]", "[{decode: {batch_size: 3}}]").replace("aft", "{retnet: {gamma: single}}"))
+    assert "2: models[0].name: it is missing; write {name: retnet, ...}" in told
+    assert "4: measures[0].name: it is missing; write {name: decode, ...}" in told
+
+
+def test_a_name_whose_key_is_mistyped_is_told(asked):
+    told = asked(SMALL.replace("aft", "{nmae: aft}"))
+    assert told == "2: models[0].name: it is missing; is it what 'nmae' is meant to be?\n"
+
+
+@pytest.mark.parametrize("text", ["models: [aft]\n  shape: {width: 2}\n", "models: [aft]\n shape:\n", "models: [aft\n"])
+def test_a_line_that_is_indented_wrongly_or_a_bracket_is_asked_for(asked, text):
+    told = asked(f"# Q?\n{text}")
+    assert "this is not valid YAML: " in told
+    assert told.endswith("; is a line indented unlike those beside it, or a bracket left open?\n")
+
+
+def test_a_missing_file_is_answered_with_experiments_alone(refused, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".pre-commit-config.yaml").write_text("repos: []\n")
+    told = refused("validate", "unlikely.yaml")
+    assert told.startswith(f"unlikely.yaml: there is no such file; in {document.FOLDER} there are ")
+    assert "smoke.yaml" in told
+    assert "pre-commit" not in told
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ((), "the same command again goes on from there"),
+        (("--fresh",), "the same command again starts over, and without --fresh it runs what has no row yet"),
+    ],
+)
+def test_an_interrupted_run_tells_how_to_go_on(typed, tmp_path, monkeypatch, flags, told):
+    def interrupted(asked, points, out, device, **how):
+        (out / asked.name / "cpu").mkdir(parents=True)
+        (out / asked.name / "cpu" / "points.csv").write_text("schema\n2\n")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "run", interrupted)
+    path = tmp_path / "asked.yaml"
+    path.write_text(SMALL, encoding="utf-8")
+    code, _, said = typed("run", path, "--out", tmp_path / "r", *flags)
+    assert code == 130
+    assert said == f"\nstopped: every finished point is kept in {tmp_path / 'r' / 'asked'}; {told}\n"
+
+
+def test_help_says_in_a_whole_sentence_what_each_command_does(typed):
+    listed = typed("--help")[1].partition("Commands:")[2].strip().splitlines()
+    assert len(listed) == len(cli.app.registered_commands)
+    assert all(re.fullmatch(r" *\w+ +[A-Z].*[^.]\.", line) for line in listed), listed
