@@ -1,7 +1,6 @@
 """Averages over all keys up to a token's own, with no bias: AFT's `simple`, WKV without decay.
 
-Letters: B batch, T tokens, D channels. The state holds the triple of `models._wkv` under `HELD`, [B, D] each in float32
-or more.
+Letters: B batch, T tokens, D channels. The state holds the triple of `models._wkv`, [B, D] each in float32 or more.
 """
 
 import torch
@@ -11,13 +10,12 @@ from torch import Tensor
 from models import _average, _wkv
 from models._state import Call, LayerState
 
-HELD = ("max", "numerator", "denominator")
 Keys = Float[Tensor, "B T D"]
 
 
 def averages(k: Keys, v: Keys, call: Call, state: LayerState, implementation: str) -> Keys:
     """The current token counts as any other; `implementation` is that of `_wkv`."""
-    before = held(state) if state else _wkv.empty(k.shape[0], k.shape[2], k)
+    before = _wkv.held(state) if state else _wkv.empty(k.shape[0], k.shape[2], k)
     none = k.new_zeros(k.shape[-1])  # neither decay nor bonus
     if call.form == "parallel":
         y = whole(k, v, before)
@@ -26,13 +24,8 @@ def averages(k: Keys, v: Keys, call: Call, state: LayerState, implementation: st
     else:
         y, after = _wkv.wkv(k, v, none, none, before, call.form, implementation)
     if call.keep_state:
-        state.update(zip(HELD, after, strict=True))
+        state.update(zip(_wkv.HELD, after, strict=True))
     return y
-
-
-def held(state: LayerState) -> _wkv.Triple:
-    """The triple of a state that is not empty."""
-    return state["max"], state["numerator"], state["denominator"]
 
 
 def whole(k: Keys, v: Keys, before: _wkv.Triple) -> Keys:

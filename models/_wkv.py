@@ -27,9 +27,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models import _kernels
-from models._state import state_dtype
+from models._state import LayerState, state_dtype
 
 Triple = tuple[Float[Tensor, "B C"], Float[Tensor, "B C"], Float[Tensor, "B C"]]
+HELD = ("max", "numerator", "denominator")  # what the state of a layer calls its triple
 NOTHING = -1e38  # an exponent without weight; finite, so that the difference of two is not NaN, and known to bfloat16
 FAR = 60.0  # e^60 times a sum stays in range in float32, and 1 beside e^60 is below rounding even in float64
 IMPLEMENTATIONS = ("auto", "torch")  # of scan and chunkwise: by our own kernels where the device has any, or by torch
@@ -39,6 +40,11 @@ def empty(batch: int, channels: int, like: Tensor) -> Triple:
     """The state before the first token, p = q = 0: in float32, or in float64 for float64."""
     zeros = like.new_zeros(batch, channels, dtype=state_dtype(like.dtype))
     return zeros + NOTHING, zeros, zeros.clone()
+
+
+def held(state: LayerState) -> Triple:
+    """The triple of a layer's state that is not empty."""
+    return state["max"], state["numerator"], state["denominator"]
 
 
 def step(

@@ -104,7 +104,7 @@ class Mixer(nn.Module):
         x, qkv = _decoding.read(x, delta, norm, self.into.weight, portion=call.portions.into)
         q, k, v = qkv.chunk(3, -1)
         if self.variant == "simple":
-            y = average.wkv_(k, v, q, None, None, _unbiased.held(state))
+            y = average.wkv_(k, v, q, None, None, _wkv.held(state))
         elif self.variant == "conv" and self.biases.window <= average.MOST:
             y = average.window_(k, v, q, self.biases.table, *(state[name] for name in _window.HELD))
         else:

@@ -82,24 +82,22 @@ class TimeMixing(nn.Module):
         k, v, r = (F.linear(part, weight) for part, weight in zip(mixed, weights, strict=True))
         if call.valid is not None:
             k = k.masked_fill(~call.valid.unsqueeze(-1), _wkv.NOTHING)
-        if "max" in state:
-            before = state["max"], state["numerator"], state["denominator"]
-        else:
-            before = _wkv.empty(x.shape[0], x.shape[2], k)
+        before = _wkv.held(state) if "max" in state else _wkv.empty(x.shape[0], x.shape[2], k)
         w = -torch.exp(self.decay.to(before[0].dtype))
         y, after = _wkv.wkv(k, v, w, self.first, before, call.form, own)
         if call.keep_state:
-            state["max"], state["numerator"], state["denominator"] = after
+            state.update(zip(_wkv.HELD, after, strict=True))
         return self.out(_gate.opened(r, y, own))
 
     def step(self, x: Float[Tensor, "B D"], state: LayerState) -> Float[Tensor, "B D"]:
         """The same for one token: `bmm` costs less than three products, no list of steps is made."""
         mixed = torch.lerp(state["time_input"], x, self.mix.unsqueeze(1))
         k, v, r = torch.bmm(mixed, self.into.weight.view(3, *self.out.weight.shape).mT).unbind(0)
-        before = state["max"], state["numerator"], state["denominator"]
+        before = _wkv.held(state)
         k, v, decay, first = (part.to(before[0].dtype) for part in (k, v, self.decay, self.first))
         y, after = _wkv.step(k, v, -torch.exp(decay), first, before)
-        state["time_input"], state["max"], state["numerator"], state["denominator"] = x, *after
+        state["time_input"] = x
+        state.update(zip(_wkv.HELD, after, strict=True))
         return F.linear(torch.sigmoid(r) * y.to(r.dtype), self.out.weight)
 
     def decode(
@@ -110,8 +108,7 @@ class TimeMixing(nn.Module):
 
         given, held = (self.mix, state["time_input"], self.into.weight), call.portions
         x, (k, v, r), moved = _decoding.shifted(x, delta, norm, *given, portion=held.into)
-        before = state["max"], state["numerator"], state["denominator"]
-        y = average.wkv_(k, v, r, self.decay, self.first, before, moved)
+        y = average.wkv_(k, v, r, self.decay, self.first, _wkv.held(state), moved)
         return _decoding.write(x, y, self.out.weight, portion=held.out)
 
 
