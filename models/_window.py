@@ -18,7 +18,7 @@ from models._cache import extend
 from models._state import Call, LayerState, state_dtype
 
 PROGRAMMED = 64  # keys of a window that the programs of `_kernels` know; a longer one is torch's
-STEPPED = 512  # the same in a decode step, `_kernels.average.MOST`, which without Triton nobody can ask
+STEPPED = 512  # the same in a decode step
 HELD = ("keys", "values", "older_key", "older_value")
 Keys = Float[Tensor, "B T D"]
 Reach = Float[Tensor, "B S D"]  # those of the state, then the new ones

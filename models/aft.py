@@ -105,7 +105,7 @@ class Mixer(nn.Module):
         q, k, v = qkv.chunk(3, -1)
         if self.variant == "simple":
             y = average.wkv_(k, v, q, None, None, _wkv.held(state))
-        elif self.variant == "conv" and self.biases.window <= average.MOST:
+        elif self.variant == "conv" and self.biases.window <= _window.STEPPED:
             y = average.window_(k, v, q, self.biases.table, *(state[name] for name in _window.HELD))
         else:
             y = _gate.opened(q, self.average(k.unsqueeze(1), v.unsqueeze(1), call, state)[:, 0], "torch")

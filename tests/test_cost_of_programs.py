@@ -6,7 +6,6 @@ import pytest
 
 from harness import cost, hardware
 from harness.job import Job, state_bytes
-from models import _window
 from tests.contract import cases, label
 from tests.test_cost import H200, LLAMA_7B, OPERATORS, PAPER_1B, SMALL, job, retnet
 
@@ -49,11 +48,6 @@ def test_a_step_by_programs_reads_and_writes_the_state_once():
     assert cost.decode(retnet(graph=True, batch=1), H200).causes["launches"] == pytest.approx(170 * 2e-6)
     copied = job("transformer", LLAMA_7B, options={"cache": "concatenated", "implementation": "eager"})
     assert cost.decode(copied, H200) == cost.decode(copied, OPERATORS)
-
-
-def test_windows_that_a_step_knows_are_those_of_its_program():
-    average = pytest.importorskip("models._kernels.average", reason="Triton is for Linux", exc_type=ImportError)
-    assert _window.STEPPED == average.MOST
 
 
 def test_a_mixer_that_is_told_to_do_without_does_without():

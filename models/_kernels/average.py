@@ -13,7 +13,6 @@ from models._kernels import bucket, early
 
 BLOCK, WARPS = 128, 2  # channels of a program without a window
 HELD, CHANNELS = 4096, 64  # keys that a program with one holds, and the most channels
-MOST = 512  # keys of a window; one that is longer is torch's
 
 Rows = Float[Tensor, "B D"]
 
@@ -127,7 +126,7 @@ def window_(
 ) -> Rows:
     """sigmoid(gate) times the average of `_window.steps` with biases of heads and distances; overwrites its state.
 
-    k, v and the gate are parts of one tensor, with the same step from row to row.
+    k, v and the gate are parts of one tensor, with the same step from row to row; W is `_window.STEPPED` at most.
     """
     (B, D), (H, W), y = k.shape, table.shape, torch.empty(k.shape, dtype=v.dtype, device=v.device)
     BW = bucket(max(W - 1, 1), 1)
