@@ -17,7 +17,7 @@ def _act(a, b, ACT: tl.constexpr):
 
 
 @triton.jit
-def normal(a, inside, scale, bias, eps, K):
+def _normal(a, inside, scale, bias, eps, K):
     """The RMS norm of a row; with a bias its layer norm."""
     if bias is not None:
         a = tl.where(inside, a - tl.sum(a, 0) / K, 0.0)
@@ -28,7 +28,7 @@ def normal(a, inside, scale, bias, eps, K):
 
 
 @triton.jit
-def summed(x, parts, total, row, step, rk, inside, first, S: tl.constexpr):
+def _summed(x, parts, total, row, step, rk, inside, first, S: tl.constexpr):
     """The row of which `x` is the first number; with S `parts`, `step` numbers from one to the next, plus their sum,
     which is written to `total` where `first`. In those the row begins at number `row`."""
     a = tl.load(x + rk, inside, 0.0).to(tl.float32)
@@ -45,7 +45,7 @@ def summed(x, parts, total, row, step, rk, inside, first, S: tl.constexpr):
 def _pre(a, inside, scale, bias, g, eps, K, V, HEADS: tl.constexpr, BH: tl.constexpr, BV: tl.constexpr):
     """pre(x) of one row; `scale`, `bias` and the gate `g` as loaded, or None."""
     if scale is not None:
-        a = normal(a, inside, scale, bias, eps, K)
+        a = _normal(a, inside, scale, bias, eps, K)
     if HEADS > 0:
         heads = a.reshape(BH, BV)
         a = (heads * tl.rsqrt(tl.sum(heads * heads, 1) / V + eps)[:, None]).reshape(BH * BV)
@@ -85,7 +85,7 @@ def one(x, parts, total, w, y, scale, bias, gate, residual, opened, kept, held, 
     r = tl.zeros((BN,), tl.float32)
     if residual is not None:
         r += tl.load(residual + rn, rn < N, 0.0).to(tl.float32)
-    a = summed(x, parts, total, 0, K, rk, inside, tl.program_id(0) == 0, S)
+    a = _summed(x, parts, total, 0, K, rk, inside, tl.program_id(0) == 0, S)
     a = _pre(a, inside, s, c, g, eps, K, V, HEADS, BH, BV)
     y_1 = tl.sum(w_1.to(tl.float32) * a[None, :], 1)
     y_2 = y_1
@@ -119,7 +119,7 @@ def before(x, parts, total, y, scale, bias, gate, B, strides, eps, S: tl.constex
     g = None
     if gate is not None:
         g = tl.load(gate + b * strides[1] + rk, inside, 0.0).to(tl.float32)
-    a = summed(x + b * strides[0], parts, total, b * K, B * K, rk, inside, True, S)
+    a = _summed(x + b * strides[0], parts, total, b * K, B * K, rk, inside, True, S)
     a = _pre(a, inside, s, c, g, eps, K, V, HEADS, BH, BV)
     tl.store(y + b * K + rk, a.to(y.dtype.element_ty), inside)
 

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from models._kernels import bucket, early, skinny
-from models._kernels._skinny import _act, normal, summed
+from models._kernels._skinny import _act, _normal, _summed
 from models._portions import WHOLE, Portion
 
 Rows = Float[Tensor, "B D"]
@@ -27,8 +27,8 @@ Rows = Float[Tensor, "B D"]
 @triton.jit
 def _shifted(x, parts, total, scale, bias, rk, inside, b, B, eps, first, S: tl.constexpr, D: tl.constexpr):
     """The norm of row b, rounded as it is kept; where `first`, x plus the parts is written to `total`."""
-    a = summed(x + b * D, parts, total, b * D, B * D, rk, inside, first, S)
-    return normal(a, inside, scale, bias, eps, D).to(x.dtype.element_ty)
+    a = _summed(x + b * D, parts, total, b * D, B * D, rk, inside, first, S)
+    return _normal(a, inside, scale, bias, eps, D).to(x.dtype.element_ty)
 
 
 @triton.jit(do_not_specialize=["B"])

@@ -40,6 +40,7 @@ def _dithered(x, product, BK: tl.constexpr, BV: tl.constexpr):
 
 @triton.jit
 def _kept(S, at, inside, product, DITHER: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr, POLICY: tl.constexpr):
+    """Writes a tile of the state in its format; where DITHER, rounded by chance."""
     if DITHER:
         tl.store(at, _dithered(S, product, BK, BV), inside, eviction_policy=POLICY)
     else:
@@ -56,6 +57,7 @@ def _turned(x, turn, BK: tl.constexpr):
 
 @triton.jit
 def _advanced(S, k, v, gamma, decay):
+    """The tile after the token; without a gamma nothing decays."""
     if gamma is not None:
         S *= decay
     return S + k[:, None] * v[None, :]
@@ -65,7 +67,7 @@ def _advanced(S, k, v, gamma, decay):
 def _lose(lost, values, at_state, rk, K: tl.constexpr, V: tl.constexpr, BK: tl.constexpr):
     """NaN for all keys of the values that are `lost`."""
     if tl.max(lost.to(tl.int32), 0) > 0:
-        tl.debug_barrier()
+        tl.debug_barrier()  # another thread may have written these numbers of the state, and its must not come last
         for first in range(0, K, BK):
             tl.store(at_state + first * V, float("nan"), (first + rk < K)[:, None] & (values & lost)[None, :])
 
