@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from harness.child import ROOT
 from models import _retention
 from models._kernels import bucket, specialised
 from models._kernels.plans import Plan, Tile
@@ -36,7 +37,6 @@ SHARED = 227 * 1024  # bytes of shared memory that a program may take
 HANDED = 49152  # of which programs with two groups, of scores inside, take what one hands to the other and writes
 BARRIERS = 512
 SECONDS = 120  # that one process may take
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 def ways(keys: int, values: int, C: int, inside: bool, roles: bool = False) -> list[Tile]:

@@ -5,7 +5,7 @@
 
 A whole decode step of one sequence is timed, as the measure `decode` times it: captured as a graph. What each place of
 a layer holds and whether caches let go of it first are changed by themselves, all candidates beside what is best so
-far, in turns, until a round changes nothing.
+far, in turns, until a round changes nothing, or after `ROUNDS` of them.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from models._portions import DEFAULT, TABLE, Portion, Portions
 
 WIDTH = 2048
 ASKED = sizes.Asked(parameters=1_300_000_000, layers=24, width=WIDTH, heads=8, vocabulary=256, max_length=8300)
-WEIGHTS, NUMBERS = (4096, 8192, 16384, 32768), (4096, 8192)
+WEIGHTS, NUMBERS = (4096, 8192, 16384, 32768), (4096, 8192)  # that are tried, of a map and of a state
 PROMPT, STEPS, TURNS, ROUNDS = 4096, 16, 8, 4  # tokens before, and timed; a cache of so many is part of a layer
 LESS = 0.997  # of the best time so far, which a change must stay below: two graphs of one step differ by 0.2%
 
@@ -41,6 +41,7 @@ class Noted(Portions):
 
 
 def built(name: str, given: dict[str, Any]) -> LanguageModel:
+    """The model at 1.3B with these options, on the GPU in bfloat16."""
     kind = models.load(name)
     options = kind.Options(**given)
     torch.set_default_device("cuda")
@@ -53,7 +54,7 @@ def built(name: str, given: dict[str, Any]) -> LanguageModel:
 
 
 def stepper(model: LanguageModel, row: Portions) -> Callable[[], float]:
-    """Milliseconds of a step whose programs hold this much."""
+    """What tells the milliseconds of a step whose programs hold this much. Leaves the row in `TABLE`."""
     TABLE[model.layers_title, WIDTH] = row
     _, state = model.prefill(torch.zeros(1, PROMPT, dtype=torch.int64, device="cuda"), capacity=PROMPT + STEPS + 8)
     token = torch.zeros(1, dtype=torch.int64, device="cuda")
@@ -86,17 +87,18 @@ def medians(steppers: dict[Portions, Callable[[], float]]) -> dict[Portions, flo
 def others(row: Portions, place: str) -> list[Portion]:
     """What else a place could hold: so many numbers, or the same ones let go of sooner or later."""
     now: Portion = getattr(row, place)
-    sizes = NUMBERS if place == "state" else WEIGHTS
-    return [*(now._replace(most=size) for size in sizes), now._replace(once=not now.once)]
+    tried = NUMBERS if place == "state" else WEIGHTS
+    return [*(now._replace(most=most) for most in tried), now._replace(once=not now.once)]
 
 
 def told(portion: Portion) -> str:
+    """As it stands in `TABLE`."""
     return f"Portion({portion.most}{', once=True' if portion.once else ''})"
 
 
 @torch.inference_mode()
 def best(name: str, given: dict[str, Any]) -> tuple[str, Portions]:
-    """The row of a model with these options, and what was found along the way on stderr."""
+    """The `layers_title` of a model with these options, and its row; prints all times on stderr."""
     model, row = built(name, given), DEFAULT
     Noted.asked.clear()
     stepper(model, Noted())
