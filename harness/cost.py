@@ -162,7 +162,7 @@ def context_bytes(job: Job, machine: Machine) -> float:
 
 
 def phases(job: Job, machine: Machine) -> list[Phase]:
-    """All three."""
+    """An optimiser step, a prompt and a decode step."""
     return [training(job, machine), prefill(job, machine), decode(job, machine)]
 
 

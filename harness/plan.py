@@ -55,8 +55,8 @@ def points(experiment: Experiment, device: str, corpus_sha256: str | None = None
 
     Of a measure that trains, these are the trials that tune the learning rate; `chosen` gives the rest. Measures that
     do not train run at the first seed alone: their repeats stand for their noise. On a GPU the `forms` are compared in
-    every number format that something is measured in. What cannot be combined is a point
-    with a reason. Raises UserError where the grid is absurdly large.
+    every number format that something is measured in. What cannot be combined is a point with a reason. Raises
+    UserError where the grid is absurdly large.
     """
     built = [[_build(experiment, entry, sizes) for entry in entries(experiment)] for sizes in checks.shapes(experiment)]
     checked = [entry for entry in experiment.measures if entry.name == FORMS] or [MeasureEntry(name=FORMS)]

@@ -6,10 +6,10 @@ repeated within a sample, so that neither the clock nor the wait for the device 
 Warming up: calls are thrown away until three in a row are not faster than the fastest before them by more than 5%, for
 `LEAST_WARM_SECONDS` at least; slow work is warm after two calls once `MOST_WARM_SECONDS` have passed.
 
-Stopping: there are `repeats` samples at least. Then it ends as soon as the 95% interval of the median is no wider,
-relative to the median, than `precision`, or `MOST_SECONDS` have been spent on samples, or there are `MOST_SAMPLES`.
-Where a deadline would be missed it ends with fewer than `repeats`, but not with fewer than `FEWEST`. `Timing.ended`
-says which of these it was; fewer than `FEWEST` samples are never precise.
+Stopping: there are `repeats` samples at least, and then so many more at a time until the 95% interval of the median is
+no wider, relative to the median, than `precision`. It also ends once `MOST_SECONDS` have been spent on samples, or
+there are `MOST_SAMPLES`. Where a deadline would be missed it ends with fewer than `repeats`, but not with fewer than
+`FEWEST`. `Timing.ended` says which of these it was; fewer than `FEWEST` samples are never precise.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 SAMPLE_SECONDS = 0.005
-QUEUED_SAMPLE_SECONDS = 0.05  # where a device works off a queue: on a GPU its start and the wait for it take 5e-5
+QUEUED_SAMPLE_SECONDS = 0.05  # where a device works off a queue: of a GPU, start and wait take 5e-5 s
 WARM_CALLS, WARM_GAIN = 3, 0.05
 LEAST_WARM_SECONDS, MOST_WARM_SECONDS = 0.05, 2.0
 MOST_SECONDS, MOST_SAMPLES = 2.0, 100
@@ -78,7 +78,7 @@ def relative_width(samples: Sequence[float]) -> float:
 
 
 def sample_seconds(device: str) -> float:
-    """Of one sample at least."""
+    """How long one sample lasts at least."""
     return SAMPLE_SECONDS if device == "cpu" else QUEUED_SAMPLE_SECONDS
 
 

@@ -1,7 +1,7 @@
 """What a decode step is made of on a GPU: linear maps of one token of each sequence, with what stands around them.
 
-The programs are those of `models._kernels`: `skinny`, and `shifted` and `step` beside it. `most` is what one holds of
-the weights of one sequence's map: see `models._portions`.
+The programs are those of `models._kernels`: `skinny`, and `shifted` and `step` beside it. `portion` is what one holds
+of the weights of one sequence's map, and how caches take them: see `models._portions`.
 
 Letters: B sequences, D width, K inputs, N outputs. What is still to be added to x stands in S parts, [S, B, D].
 """

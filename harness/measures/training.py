@@ -1,8 +1,8 @@
 """How fast a model trains: whole optimiser steps on random tokens, forward, backward, clipping and AdamW.
 
 On CUDA the step is captured and replayed as one graph where that is possible, see `Bench.stepper`. The peak is that of
-a step that is none and comes before, as a graph keeps its memory. Elsewhere it comes after: counting has freed memory
-go back to the system at once, and steps that must ask for it again are a fifth slower.
+a step before, launched one operator at a time, as a graph keeps its memory. Elsewhere it is that of a step after: while
+it is counted freed memory goes back to the system at once, and steps that must ask for it again are a fifth slower.
 
 FLOPs are those that are needed, by the model's own count: what a mask discards counts for nothing, and what `recompute`
 does twice counts once: it is work that memory saves and that no result needs.
