@@ -78,15 +78,17 @@ def _cautions(result_set: Any, points: pd.DataFrame, table: pd.DataFrame) -> dic
 
 
 def _speed(result_set: Any, name: str) -> tuple[pd.DataFrame, str]:
-    """A line per label at the cell that most labels ran: the longest, then the largest batch. Of several forms a label
-    shows its fastest."""
+    """A line per label at the cell that most labels ran: the longest, then the largest batch; and which cell that is.
+
+    Of several forms a label shows its fastest.
+    """
     points = rows.comparable(result_set, name)
     samples = rows.samples_of(result_set, points, "tokens_per_second")
     told = samples.merge(points[["point", "label", "form", "state_bytes", *CELL]], on="point")
     if told.empty:
         return pd.DataFrame(), ""
-    ran = told.groupby(CELL, dropna=False)["label"].nunique().reset_index().sort_values(["label", *CELL])
-    cell = ran.iloc[-1]
+    ran = told.groupby(CELL, dropna=False)["label"].nunique().rename("labels").reset_index()
+    cell = ran.sort_values(["labels", *CELL]).iloc[-1]
     here = rows.alike(told, cell[CELL])
     lines = [_fastest(str(label), group, name) for label, group in here.groupby("label", sort=True)]
     table = pd.DataFrame(lines)
@@ -96,8 +98,12 @@ def _speed(result_set: Any, name: str) -> tuple[pd.DataFrame, str]:
 
 
 def _at_the_shortest(told: pd.DataFrame, ran: pd.DataFrame, cell: Any, points: pd.DataFrame) -> str:
-    """The same corners at the shortest length that as many ran, where the lengths decide who is how far behind."""
-    same = ran[(ran["label"] == cell["label"]) & (ran["sequence_length"] < cell["sequence_length"])]
+    """The same corner at the shortest length that as many ran in its number format; empty where there is none.
+
+    Where lengths differ, they decide who is how far behind.
+    """
+    same = ran[(ran["labels"] == cell["labels"]) & (ran["dtype"] == cell["dtype"])]
+    same = same[same["sequence_length"] < cell["sequence_length"]]
     if same.empty:
         return ""
     other = same["batch_size"] != cell["batch_size"]
@@ -127,9 +133,10 @@ def _fastest(label: str, group: pd.DataFrame, name: str) -> dict[str, Any]:
     return told | {f"{name}_point": " ".join(sorted(set(best["point"])))}
 
 
-def _cell_text(points: pd.DataFrame, cell: Any, ran: pd.DataFrame, of: str) -> str:
-    text = f"{_place(cell)}, {cell['dtype']}{of}"
-    text += f", where {cell['label']} of {points['label'].nunique()} models ran"
+def _cell_text(points: pd.DataFrame, cell: Any, ran: pd.DataFrame, whose: str) -> str:
+    """Where a corner stands; `whose` number format the cell names."""
+    text = f"{_place(cell)}, {cell['dtype']}{whose}"
+    text += f", where {cell['labels']} of {points['label'].nunique()} models ran"
     over = [_passed_text(line, cell, ran) for line in _passed(points, cell)]
     return text + (f"; passed over: {wording.listed(over)}" if over else "")
 
@@ -143,7 +150,7 @@ def _passed(points: pd.DataFrame, cell: Any) -> list[dict]:
 
 
 def _passed_text(line: dict, cell: Any, ran: pd.DataFrame) -> str:
-    count = rows.alike(ran, line)["label"].sum()
+    count = rows.alike(ran, line)["labels"].sum()
     dtype = "" if line["dtype"] == cell["dtype"] else f", {line['dtype']}"
     return f"{_place(line)}{dtype} ({count or 'none'} ran)"
 
@@ -153,6 +160,7 @@ def _place(cell: Any) -> str:
 
 
 def _quality(result_set: Any) -> tuple[pd.DataFrame, str]:
+    """A line per label that was trained under the one budget; and what it was trained on, how long and how often."""
     told = language.headline(result_set)
     told = told[told["order0_entropy"].notna()]
     if told.empty:

@@ -35,6 +35,15 @@ def test_what_the_corners_would_be_at_the_shortest_length_is_told() -> None:
     assert "would be" not in found.where["decode"]
 
 
+def test_what_another_number_format_gives_at_a_shorter_length_is_no_such_corner() -> None:
+    made = corner_set()
+    for label in ("retnet", "rwkv"):
+        made.speed("training", label, 16, 2, 7.0, dtype="bfloat16")
+    found = corners.measure(made.build())
+    assert found is not None
+    assert "would be" not in found.where["training"]
+
+
 def test_every_larger_cell_that_was_passed_over_is_told() -> None:
     made = corner_set()
     for label in ("retnet", "rwkv"):
