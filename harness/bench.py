@@ -88,10 +88,13 @@ class Bench:
         drawn = torch.randint(0, self.shape.vocabulary, (batch, length), generator=self._generator)
         return drawn.to(self.point.device)
 
+    def read_bytes(self, model: "LanguageModel") -> int:
+        """Of the weights that a pass forward reads whole: all but the embedding table, of which it takes rows."""
+        return sum(parameter.nbytes for parameter in model.parameters()) - model.embedding.weight.nbytes
+
     def step_bytes(self, model: "LanguageModel", state: "State") -> float:
-        """That a decode step moves at least: each weight but the embedding table once, the state as it must."""
-        weights = sum(parameter.nbytes for parameter in model.parameters()) - model.embedding.weight.nbytes
-        return weights + self.kind.state_passes(self.options, least=True) * state.nbytes
+        """That a decode step moves at least: the weights once, the state as it must."""
+        return self.read_bytes(model) + self.kind.state_passes(self.options, least=True) * state.nbytes
 
     def step_flops(self, batch: int, context: int) -> int:
         """That a decode step needs, by the model's own count."""

@@ -41,7 +41,7 @@ class Measure:
         kind, shape = bench.kind, bench.shape
         flops = batch * kind.needed_flops(shape, bench.options, bench.form, length)
         flops -= batch * (length - 1) * 2 * shape.vocabulary * shape.width
-        moved = sum(parameter.nbytes for parameter in model.parameters()) - model.embedding.weight.nbytes
+        moved = bench.read_bytes(model)
         moved += kind.state_bytes(shape, bench.options, batch, length, bench.dtype.itemsize)
         for repeat, seconds in enumerate(timed.seconds):
             yield Sample("prefill_ms", 1000 * seconds, repeat)
