@@ -17,7 +17,7 @@ def code_hash(model: str, measure: str) -> str:
 
 
 def computing(model: str, measure: str) -> dict[str, str]:
-    """Those modules by name, each as its syntax tree, so that comments and line breaks do not count."""
+    """Those modules by name, each as its syntax tree, so that comments, docstrings and line breaks do not count."""
     seen: dict[str, str] = {}
     waiting = [f"models.{model}", f"harness.measures.{measure}", "harness.child"]
     while waiting:
@@ -26,9 +26,17 @@ def computing(model: str, measure: str) -> dict[str, str]:
         if name in seen or path is None:
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        seen[name] = ast.dump(tree)
+        seen[name] = ast.dump(_bare(tree))
         waiting += [found for found in _imports(tree) if found not in MESSAGES]
     return seen
+
+
+def _bare(tree: ast.AST) -> ast.AST:
+    """Takes the docstrings out of a tree."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            del node.body[: ast.get_docstring(node, clean=False) is not None]
+    return tree
 
 
 def _imports(tree: ast.AST) -> list[str]:

@@ -231,6 +231,23 @@ def test_a_change_elsewhere_does_not(tree: pathlib.Path, name):
     assert hash_of() == before
 
 
+@pytest.mark.parametrize("of", ["module", "class", "function"])
+def test_docstrings_do_not_count_but_other_strings_do(tree: pathlib.Path, of):
+    path, begun = (
+        tree / "models" / "one.py",
+        {"module": "", "class": "class A:\n    ", "function": "def f():\n    "}[of],
+    )
+    given = path.read_text()
+
+    def written(line: str) -> str:
+        whole = begun + line
+        path.write_text(whole + "\n" + given if of == "module" else given + whole + "\n")
+        return hash_of()
+
+    assert written('"""Said so."""') == written('"""Or so."""')
+    assert written('x = "said so"') != written('x = "or so"')
+
+
 def test_models_and_measures_have_hashes_of_their_own(tree):
     assert len({hash_of(), hash_of("two"), hash_of(measure="other")}) == 3
 
