@@ -19,7 +19,7 @@ def test_a_wrong_shape_ends_the_process(tmp_path, monkeypatch, interpret):
 
 def test_a_program_is_what_stands_in_its_file():
     skinny = pytest.importorskip("models._kernels._skinny", reason="Triton is for Linux", exc_type=ImportError)
-    for program in (skinny.largest, skinny.one, skinny.normal):  # of many options and of none
+    for program in (skinny.largest, skinny.one, skinny._normal):  # of many options and of none
         assert program.fn.__globals__ is vars(skinny), program
         assert not hasattr(program.fn, "__wrapped__")
 

@@ -128,7 +128,8 @@ def test_peaks_are_shown_where_a_share_of_the_floor_rests_on_them() -> None:
     assert lines["peak_flops"] == {made.environment: "150,000,000,000", busy: "", failed: ""}
     assert lines["peak_bytes_per_second"][busy] == "" != lines["commit"][busy]
     assert provenance.peaks(one).startswith("The peaks of 2 environments are not shown, for no share of the floor")
-    (page,) = (text for name, text in pages._experiments([one], {}, None).items() if "triangle" in name)
+    site = {"experiments": {}, "lacking": []}
+    (page,) = (text for name, text in pages._experiments([one], site, {}, None).items() if "triangle" in name)
     assert str(provenance.peaks(one)) in page
 
 
