@@ -32,6 +32,12 @@ def test_forms_that_disagree_are_told_and_refused(only_tiny, wrong):
     assert values(rows, f"{wrong}_difference")[0] > 1e-4
 
 
+def test_a_form_that_gives_no_number_is_refused(only_tiny):
+    told, rows = failure(point("forms", options={**dataclasses.asdict(tiny.Options()), "wrong": "no number"}))
+    assert told.startswith("output_difference nan (parallel), state_difference nan (parallel), gradient_difference nan")
+    assert rows == [], "what is no number is no row"
+
+
 def test_forms_are_compared_in_the_points_options_and_heads_at_a_small_size(only_tiny, monkeypatch):
     seen, run = [], tiny.Model.run
     monkeypatch.setattr(tiny.Model, "run", lambda self, *a, **k: seen.append(self) or run(self, *a, **k))

@@ -11,6 +11,7 @@ point's dtype and at its size of heads as well: see `harness.agreement`.
 """
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -61,10 +62,11 @@ class Measure:
             found = _computed(model, tokens, form)
             for metric, told in worst.items():
                 for part, value in wanted[metric].items():
-                    told = max(told, (_relative(found[metric][part], value), f"{form} {part}".strip()))
+                    told = max(told, (_relative(found[metric][part], value), f"{form} {part}".strip()), key=_size)
                 worst[metric] = told
         for metric, (difference, _) in worst.items():
-            yield Sample(metric, difference)
+            if math.isfinite(difference):
+                yield Sample(metric, difference)
         wrong = [f"{m} {d:.1e} ({where})" for m, (d, where) in worst.items() if not d <= TOLERANCES[dtype]]
         if wrong:
             raise FormsDisagree(f"{', '.join(wrong)}; at most {TOLERANCES[dtype]:g} is rounding")
@@ -117,6 +119,11 @@ def _computed(model: Any, tokens: "Tensor", form: str) -> dict[str, dict[str, "T
         "state_difference": {"": after.detach()},
         "gradient_difference": {name: p.grad for name, p in model.named_parameters() if p.grad is not None},
     }
+
+
+def _size(told: tuple[float, str]) -> float:
+    """What is no number is worse than any: compared as it is, it would be larger than none."""
+    return math.inf if math.isnan(told[0]) else told[0]
 
 
 def _relative(found: "Tensor", wanted: "Tensor") -> float:
