@@ -38,6 +38,15 @@ def test_a_form_that_gives_no_number_is_refused(only_tiny):
     assert rows == [], "what is no number is no row"
 
 
+def test_a_mixer_that_returns_nothing_is_refused(only_tiny):
+    told, rows = failure(point("forms", options={**dataclasses.asdict(tiny.Options()), "wrong": "nothing returned"}))
+    assert told == (
+        "no gradient reaches blocks.0.mixer_norm.weight and 5 more in the form recurrent; "
+        "let the mixer return what it computes, with all of its parameters in it"
+    )
+    assert rows == []
+
+
 def test_forms_are_compared_in_the_points_options_and_heads_at_a_small_size(only_tiny, monkeypatch):
     seen, run = [], tiny.Model.run
     monkeypatch.setattr(tiny.Model, "run", lambda self, *a, **k: seen.append(self) or run(self, *a, **k))

@@ -100,7 +100,10 @@ def _small(bench: "Bench") -> "Shape":
 
 
 def _computed(model: Any, tokens: "Tensor", form: str) -> dict[str, dict[str, "Tensor"]]:
-    """Logits, logits of the steps after them, and gradients by parameter, under the metric that compares them."""
+    """Logits, logits of the steps after them, and gradients by parameter, under the metric that compares them.
+
+    Raises FormsDisagree where a parameter has no part in them.
+    """
     import torch
 
     from models._state import State
@@ -114,6 +117,10 @@ def _computed(model: Any, tokens: "Tensor", form: str) -> dict[str, dict[str, "T
     after = torch.stack(steps, 1)
     weights = torch.sin(torch.arange(output.numel(), dtype=output.dtype, device=output.device)).view_as(output)
     ((output * weights).sum() + (after**2).sum()).backward()
+    if unused := [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]:
+        more = f" and {len(unused) - 1} more" if len(unused) > 1 else ""
+        fix = "let the mixer return what it computes, with all of its parameters in it"
+        raise FormsDisagree(f"no gradient reaches {unused[0]}{more} in the form {form}; {fix}")
     return {
         "output_difference": {"": output.detach()},
         "state_difference": {"": after.detach()},
