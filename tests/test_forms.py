@@ -11,7 +11,8 @@ from harness import agreement, measures
 from harness.bench import Bench
 from harness.decoding import Decoder
 from harness.measures import FormsDisagree
-from harness.measures.forms import Measure
+from harness.measures.forms import Measure, Miscounted
+from models._cost import Count
 from tests import tiny
 from tests.planning import of, points
 from tests.test_measures import measured, point, values
@@ -45,6 +46,13 @@ def test_a_mixer_that_returns_nothing_is_refused(only_tiny):
         "let the mixer return what it computes, with all of its parameters in it"
     )
     assert rows == []
+
+
+def test_a_model_that_counts_its_parameters_wrong_is_refused(only_tiny, monkeypatch):
+    """Its feed-forward would be given the wrong width, and the budget would not be held."""
+    monkeypatch.setattr(tiny.Model, "mixer_count", classmethod(lambda cls, shape, options: Count(3 * shape.width**2)))
+    with pytest.raises(Miscounted, match=r"^it states \d,\d{3} parameters and has \d,\d{3} at .*mixer_count"):
+        measured("forms")
 
 
 def test_forms_are_compared_in_the_points_options_and_heads_at_a_small_size(only_tiny, monkeypatch):

@@ -15,7 +15,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from harness.measures import FormsDisagree, Metric, Progress, Sample
+from harness.measures import Failure, FormsDisagree, Metric, Progress, Sample
 from harness.point import Point
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class Measure:
         dtype = "float32" if point.device == "mps" else "float64"
         small = dataclasses.replace(bench.point, dtype=dtype, **dataclasses.asdict(_small(bench)))
         model = type(bench)(small).model()
+        _check_count(model, bench)
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(NOISE * torch.randn_like(parameter))
@@ -78,6 +79,18 @@ class Measure:
             wrong = [str(error) for error in errors if not error.value <= error.allowed]
             if wrong:
                 raise FormsDisagree(f"in {point.dtype} at the model's own width: {', '.join(wrong)}")
+
+
+class Miscounted(Failure):
+    """A model states other parameters than it has, by which its budget is held."""
+
+
+def _check_count(model: Any, bench: "Bench") -> None:
+    stated = bench.kind.parameters_count(model.shape, bench.options)
+    there = sum(parameter.numel() for parameter in model.parameters())
+    if stated != there:
+        fix = "mend its mixer_count, or what else it counts"
+        raise Miscounted(f"it states {stated:,} parameters and has {there:,} at this size; {fix}")
 
 
 def _small(bench: "Bench") -> "Shape":
