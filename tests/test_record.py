@@ -48,6 +48,21 @@ def test_a_time_or_rate_below_0_is_refused(tmp_path, unit):
         record.load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new", "told"),
+    [
+        ("points", ",24,", f",{2**63},", "column width: found '9223372036854775808', expected a whole number below 2"),
+        ("points", ",24,", f",{'9' * 5000},", "column width: found '9999.*, expected a whole number below 2"),
+        ("samples", ",0.3333333333333333", ",1e999", "column value: found '1e999', expected a number"),
+    ],
+)
+def test_a_number_beyond_all_bounds_is_refused(folder, name, old, new, told):
+    path = folder / f"{name}.csv"
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(UserError, match=f"{name}.csv:2: {told}"):
+        record.load(folder)
+
+
 def test_options_are_columns_and_new_ones_grow(folder):
     before = record.load(folder)
     commit(folder, 4, options={"gamma": (0.5, 0.25), "gate": True, "chunk": 64, "scale": 0.1, "file": None})
