@@ -1,5 +1,6 @@
 """Results folders: what is written reads back, exactly, and as the README of the results says."""
 
+import csv
 import pathlib
 import re
 import shutil
@@ -60,6 +61,24 @@ def test_a_number_beyond_all_bounds_is_refused(folder, name, old, new, told):
     path = folder / f"{name}.csv"
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(UserError, match=f"{name}.csv:2: {told}"):
+        record.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "told"),
+    [
+        *((size, "0", "found 0, expected at least 1") for size in ("width", "layers", "heads", "vocabulary")),
+        *((size, "0", "found 0, expected at least 1") for size in ("batch_size", "sequence_length")),
+        ("dtype", "float8", "found 'float8', expected one of float32, bfloat16, float16, float64"),
+        ("device", "tpu", "found 'tpu', expected one of cpu, cuda, mps"),
+    ],
+)
+def test_a_size_or_a_name_that_no_run_writes_is_refused(folder, column, cell, told):
+    header, first, *more = (folder / "points.csv").read_text().splitlines()
+    cells = dict(zip(header.split(","), next(csv.reader([first])), strict=True)) | {column: cell}
+    lines = [header, csvfile.line(header.split(","), cells), *more]
+    (folder / "points.csv").write_text("".join(f"{line}\n" for line in lines))
+    with pytest.raises(UserError, match=f"points.csv:2: column {column}: {told}"):
         record.load(folder)
 
 
