@@ -13,6 +13,7 @@ import pandas as pd
 
 import models
 from harness import cost, document, hardware, measures, options, record
+from harness.cells import ELSEWHERE
 from harness.csvfile import OPTION
 from harness.errors import UserError
 from harness.hardware import Machine
@@ -73,14 +74,19 @@ def of(result_set: record.ResultSet) -> list[dict[str, Any]]:
 
 
 def job(point: Mapping[Any, Any]) -> Job:
-    """What a row of points.csv computed."""
+    """What a row of points.csv computed. Raises UserError where its model refuses the options that stand there."""
     kind = models.load(point["model"])
     chosen = {name: _option(option, point.get(OPTION + name)) for name, option in options.of(point["model"]).items()}
     shape = Shape(**{field.name: int(point[field.name]) for field in dataclasses.fields(Shape)})
+    built = options.build(point["model"], chosen)
+    try:
+        kind.check(shape, built)
+    except ValueError as error:
+        raise UserError(f"points.csv: point {point['point']} of {point['model']}: {error}; {ELSEWHERE}") from None
     form = None if pd.isna(point["form"]) else point["form"]
     sizes = int(point["batch_size"]), int(point["sequence_length"])
     graph = point.get("graph") == "true"
-    return Job(kind, shape, options.build(point["model"], chosen), *sizes, point["dtype"], form, graph=graph)
+    return Job(kind, shape, built, *sizes, point["dtype"], form, graph=graph)
 
 
 def _option(option: options.Option, cell: Any) -> Any:

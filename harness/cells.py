@@ -4,6 +4,7 @@ Every complaint names the file, the line and a fix, `ELSEWHERE` where nothing be
 """
 
 import csv
+import math
 import pathlib
 import re
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ import pandas as pd
 from harness.errors import UserError, shown
 
 ELSEWHERE = "nothing was changed; restore the file (as `git restore` does), move its folder away, or `run` with --out"
+MOST = 2**63  # what a column of whole numbers holds
 
 
 def value(read: Any) -> Any:
@@ -81,9 +83,9 @@ def check_sizes(path: pathlib.Path, header: list[str], below: list[list[str]], f
 def typed(texts: list[str], kind: str, column: str, path: pathlib.Path, fix: str = ELSEWHERE) -> Any:
     """One column's cells as values of its type. Raises UserError, with the line, for one that is none."""
     pattern, convert, words = {
-        "int64": (r"-?\d+", int, "a whole number"),
-        "Int64": (r"-?\d+", int, "a whole number"),
-        "float64": (r"-?\d.*", float, "a number"),
+        "int64": (r"-?\d+", _whole, "a whole number below 2^63"),
+        "Int64": (r"-?\d+", _whole, "a whole number below 2^63"),
+        "float64": (r"-?\d.*", _finite, "a number"),
     }.get(kind, (r"(?s).*", str, "text"))
     values: list[Any] = []
     for number, text in enumerate(texts, 2):
@@ -96,3 +98,17 @@ def typed(texts: list[str], kind: str, column: str, path: pathlib.Path, fix: str
         kind, "str"
     )
     return pd.array(values, dtype=dtype)
+
+
+def _whole(text: str) -> int:
+    """Raises OverflowError for what a column cannot hold."""
+    if not -MOST <= (number := int(text)) < MOST:
+        raise OverflowError(text)
+    return number
+
+
+def _finite(text: str) -> float:
+    """Raises OverflowError for what only infinity could stand for."""
+    if math.isinf(number := float(text)):
+        raise OverflowError(text)
+    return number

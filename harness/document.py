@@ -145,10 +145,19 @@ def parse(text: str, file: str, flag: str | None = None, below: Path = ()) -> tu
         raise UserError(f"{place}: this is not valid YAML: {told}") from None
     except RecursionError:
         raise UserError(f"{flag or file}: this is nested too deeply for an experiment") from None
+    except yaml.reader.ReaderError as error:
+        raise _unreadable(text, error.position, file, flag) from None
     except (yaml.YAMLError, ValueError) as error:
         raise UserError(f"{flag or file}: this is not valid YAML: {' '.join(str(error).split())}") from None
     refuse(problems)
     return data, places
+
+
+def _unreadable(text: str, at: int, file: str, flag: str | None) -> UserError:
+    *above, line = text[:at].split("\n")
+    place = flag or f"{file}:{len(above) + 1}:{len(line) + 1}"
+    told = f"there is the character U+{ord(text[at]):04X} here, which no text holds; remove it"
+    return UserError(f"{place}: this is not valid YAML: {told}")
 
 
 def _scalar(loader: Loader, node: yaml.Node) -> Any:

@@ -5,13 +5,16 @@ What each kind of file must hold stands once, in the protocol of its folder, and
 
 import importlib
 import inspect
+import math
 import pathlib
 from collections.abc import Iterable
 from typing import Any
 
 from harness import child
-from harness.errors import UserError, listed
+from harness.errors import UserError, listed, shown
 
+HEAD_SIZES = (8, 16, 32, 64)
+TRIED = 2, 64  # sequences, and their length
 KINDS = {"model": "models", "measure": "harness.measures", "figure": "reports.figures", "claim": "reports.claims"}
 
 
@@ -98,7 +101,9 @@ def _is_open(found: type, name: str) -> bool:
 
 def _unbuildable(found: Any) -> str | None:
     """What is wrong with a model's options or forms."""
-    if "__dataclass_fields__" not in vars(found.Options):  # an inherited one does not count
+    if not isinstance(found.Options, type) or "__dataclass_fields__" not in vars(
+        found.Options
+    ):  # an inherited one does not count
         return "Options is no dataclass; write @dataclasses.dataclass(frozen=True) above it"
     try:
         found.Options()
@@ -106,4 +111,41 @@ def _unbuildable(found: Any) -> str | None:
         return f"every option needs a default: {error}"
     if found.default_form not in found.forms:
         return f"default_form is {found.default_form!r}; allowed are its forms, {listed(found.forms)}"
+    return _uncosted(found)
+
+
+def _uncosted(found: Any) -> str | None:
+    """What is wrong with what a model states of its cost, tried at the first of some small sizes that it accepts."""
+    from models._cost import Count, Shape
+
+    def count(given: Any) -> bool:
+        return isinstance(given, Count) and whole(given.linear) and whole(given.other)
+
+    def whole(given: Any) -> bool:
+        return type(given) is int and given >= 0
+
+    def number(given: Any) -> bool:
+        return type(given) in (int, float) and 0 <= given < math.inf
+
+    chosen, (batch, length) = found.Options(), TRIED
+    for head_size in HEAD_SIZES:
+        shape = Shape(2 * head_size, 2, 2, 2 * head_size, max_length=2 * length)
+        try:
+            found.check(shape, chosen)
+        except ValueError:
+            continue
+        flops = [(shape, chosen, form, length, context) for form in found.forms for context in (0, length)]
+        for method, several, is_right, expected in (
+            ("mixer_count", [(shape, chosen)], count, "a Count of whole numbers from 0 on"),
+            ("mixing_flops", flops, number, "a number from 0 on"),
+            ("layer_state_bytes", [(shape, chosen, batch, length, 4)], whole, "a whole number from 0 on"),
+        ):
+            for given in several:
+                try:
+                    told = getattr(found, method)(*given)
+                except Exception as error:  # whatever its author has written
+                    return f"{method} raised {child.told(error)}"
+                if not is_right(told):
+                    return f"{method} gives {shown(told)}, expected {expected}"
+        return None
     return None

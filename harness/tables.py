@@ -9,6 +9,9 @@ from typing import Any
 
 import pandera.pandas as pa
 
+from harness.point import DEVICES
+from harness.schema import DTYPES
+
 VERSION = 2  # of these tables; a file written under another one is refused by name
 
 STATUSES = ("ok", "oom", "timeout", "error", "skipped", "not_applicable")
@@ -28,6 +31,14 @@ def _id(text: str) -> pa.Column:
 
 def _count(text: str, unit: str | None = None, empty: bool = True) -> pa.Column:
     return _column("Int64", pa.Check.ge(0), text=text, unit=unit, empty=empty)
+
+
+def _size(text: str, unit: str | None = None, empty: bool = False) -> pa.Column:
+    return _column("Int64", pa.Check.ge(1), text=text, unit=unit, empty=empty)
+
+
+def _name(names: tuple[str, ...], text: str) -> pa.Column:
+    return _column(str, pa.Check.isin(names), text=text)
 
 
 def _text(text: str, empty: bool = False) -> pa.Column:
@@ -63,16 +74,16 @@ TABLES: dict[str, pa.DataFrameSchema] = {
             "model": _text("file in models/"),
             "label": _text("the model with the options that tell it from the experiment's other entries"),
             "form": _text("how the sequence mixer is computed", empty=True),
-            "batch_size": _count("sequences at a time"),
-            "sequence_length": _count("length of the sequences; for decode, of the context", "tokens"),
-            "dtype": _text("number format of weights and activations"),
-            "device": _text("cpu, cuda or mps"),
+            "batch_size": _size("sequences at a time", empty=True),
+            "sequence_length": _size("length of the sequences; for decode, of the context", "tokens", empty=True),
+            "dtype": _name(DTYPES, "number format of weights and activations"),
+            "device": _name(DEVICES, "cpu, cuda or mps"),
             "seed": _count("of weights, inputs and data order", empty=False),
-            "width": _count("of the residual stream", empty=False),
-            "layers": _count("depth", empty=False),
-            "heads": _count("of the mixer", empty=False),
+            "width": _size("of the residual stream"),
+            "layers": _size("depth"),
+            "heads": _size("of the mixer"),
             "ffn_width": _count("of the feed-forward, solved for from the parameter budget", empty=False),
-            "vocabulary": _count("token kinds", empty=False),
+            "vocabulary": _size("token kinds"),
             "max_length": _count("longest sequence that per-position parameters cover", "tokens", empty=False),
             "parameters": _count("of the model as built"),
             "parameters_target": _count("the parameter budget"),

@@ -44,6 +44,12 @@ def test_rows_that_were_run_again_count_no_more(lines, measured):
     assert pd.DataFrame(accuracy.of(twice)).equals(lines)
 
 
+def test_a_row_with_an_option_that_its_model_refuses_is_told(measured):
+    points = measured.points.assign(**{"option.chunk_size": "0"})
+    with pytest.raises(UserError, match=r"^points.csv: point \w{16} of \w+: chunk_size is 0; it must be at least 1; "):
+        accuracy.of(dataclasses.replace(measured, points=points))
+
+
 def test_states_are_predicted_exactly(lines):
     states = lines[lines["metric"] == "state_bytes"]
     assert len(states)

@@ -133,7 +133,7 @@ DAMAGE = {
         lambda text: text.replace(",ok,", ",okay,"),
         r"points.csv:2: column status: found 'okay', expected one of ok, oom, timeout, error, skipped, not_app",
     ),
-    "a negative size": ("points", lambda text: text.replace(",24,", ",-24,", 1), r"found -24, expected at least 0"),
+    "a negative size": ("points", lambda text: text.replace(",24,", ",-24,", 1), r"found -24, expected at least 1"),
     "a missing value": (
         "samples",
         lambda text: text.replace("decode", "", 1),

@@ -30,6 +30,14 @@ TAGGED = (
 )
 
 
+@pytest.mark.parametrize("sign", ["\0", "\x1b", "\x07"])
+def test_a_character_that_is_no_text_is_told_by_line_and_column(sign):
+    with pytest.raises(UserError) as refused:
+        document.parse(f"# Is it so?\nmodels: [aft]\nseeds: {sign}[0]\n", "file.yaml")
+    told = f"there is the character U+{ord(sign):04X} here, which no text holds; remove it"
+    assert str(refused.value) == f"file.yaml:3:8: this is not valid YAML: {told}"
+
+
 @pytest.mark.parametrize(("text", "value"), [*NUMBERS.items(), *CONSTANTS.items(), *zip(TEXTS, TEXTS, strict=True)])
 def test_words_and_numbers_are_those_of_yaml_1_2(text, value):
     data, _ = document.parse(f"key: {text}", "file")

@@ -11,7 +11,8 @@ from harness import agreement, measures
 from harness.bench import Bench
 from harness.decoding import Decoder
 from harness.measures import FormsDisagree
-from harness.measures.forms import Measure
+from harness.measures.forms import Measure, Miscounted
+from models._cost import Count
 from tests import tiny
 from tests.planning import of, points
 from tests.test_measures import measured, point, values
@@ -30,6 +31,28 @@ def test_forms_that_disagree_are_told_and_refused(only_tiny, wrong):
         rows.extend(run)
     assert [row.metric for row in rows] == [f"{part}_difference" for part in ("output", "state", "gradient")]
     assert values(rows, f"{wrong}_difference")[0] > 1e-4
+
+
+def test_a_form_that_gives_no_number_is_refused(only_tiny):
+    told, rows = failure(point("forms", options={**dataclasses.asdict(tiny.Options()), "wrong": "no number"}))
+    assert told.startswith("output_difference nan (parallel), state_difference nan (parallel), gradient_difference nan")
+    assert rows == [], "what is no number is no row"
+
+
+def test_a_mixer_that_returns_nothing_is_refused(only_tiny):
+    told, rows = failure(point("forms", options={**dataclasses.asdict(tiny.Options()), "wrong": "nothing returned"}))
+    assert told == (
+        "no gradient reaches blocks.0.mixer_norm.weight and 5 more in the form recurrent; "
+        "let the mixer return what it computes, with all of its parameters in it"
+    )
+    assert rows == []
+
+
+def test_a_model_that_counts_its_parameters_wrong_is_refused(only_tiny, monkeypatch):
+    """Its feed-forward would be given the wrong width, and the budget would not be held."""
+    monkeypatch.setattr(tiny.Model, "mixer_count", classmethod(lambda cls, shape, options: Count(3 * shape.width**2)))
+    with pytest.raises(Miscounted, match=r"^it states \d,\d{3} parameters and has \d,\d{3} at .*mixer_count"):
+        measured("forms")
 
 
 def test_forms_are_compared_in_the_points_options_and_heads_at_a_small_size(only_tiny, monkeypatch):

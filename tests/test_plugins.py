@@ -13,7 +13,7 @@ from tests.report_data import triangle
 
 MODEL = """
 import dataclasses
-from models._cost import CommonOptions
+from models._cost import CommonOptions, Count
 from models._lm import LanguageModel
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +77,7 @@ def test_a_file_that_is_not_whole_is_told_by_name(toy, broken):
 
 
 def test_an_option_needs_a_default_and_the_default_form_is_one_of_the_forms(toy):
-    whole = MODEL.format(default=" = 3") + "    build_mixer = layer_state_bytes = mixer_count = mixing_flops = print\n"
+    whole = MODEL.format(default=" = 3") + COUNTS
     toy("model", whole)
     plugins.check_named("model", ["toy"])
     for old, new, told in (
@@ -88,6 +88,36 @@ def test_an_option_needs_a_default_and_the_default_form_is_one_of_the_forms(toy)
         toy("model", whole.replace(old, new))
         with pytest.raises(UserError, match=f"models/toy.py: {told}"):
             plugins.check_named("model", ["toy"])
+
+
+COUNTS = """    build_mixer = print
+    mixer_count = classmethod(lambda cls, *given: Count(3, 4))
+    mixing_flops = classmethod(lambda cls, *given, context=0: 5)
+    layer_state_bytes = classmethod(lambda cls, *given: 6)
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("Count(3, 4)", "7", "mixer_count gives 7, expected a Count of whole numbers from 0 on"),
+        ("Count(3, 4)", "Count(3, -4)", r"mixer_count gives Count\(linear=3, other=-4\), expected a Count of whole"),
+        (": 5", ": 1 / 0", r"mixing_flops raised ZeroDivisionError: division by zero"),
+        (": 5", ": float('nan')", "mixing_flops gives nan, expected a number from 0 on"),
+        ("*given, context=0", "shape", "mixing_flops raised TypeError: .*positional arguments? but"),
+        (": 6", ": None", "layer_state_bytes gives null, expected a whole number from 0 on"),
+        (": 6", ": -1", "layer_state_bytes gives -1, expected a whole number from 0 on"),
+        ('"Toy", Options', '"Toy", 3', "Options is no dataclass"),
+    ],
+)
+def test_what_a_model_states_of_its_cost_is_tried(toy, old, new, told):
+    whole = MODEL.format(default=" = 3") + COUNTS
+    toy("model", whole)
+    plugins.check_named("model", ["toy"])
+    toy("model", whole.replace(old, new))
+    with pytest.raises(UserError, match=f"^models/toy.py: {told}") as refused:
+        plugins.check_named("model", ["toy"])
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("kind", plugins.KINDS)

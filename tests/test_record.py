@@ -1,5 +1,6 @@
 """Results folders: what is written reads back, exactly, and as the README of the results says."""
 
+import csv
 import pathlib
 import re
 import shutil
@@ -46,6 +47,39 @@ def test_a_time_or_rate_below_0_is_refused(tmp_path, unit):
     (tmp_path / "samples.csv").write_text(text.replace(",ms,1,,,0", f",{unit},1,,,-0"))
     with pytest.raises(UserError, match=f"samples.csv:3: column value: found -0.3.*, expected at least 0.* {unit};"):
         record.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "told"),
+    [
+        ("points", ",24,", f",{2**63},", "column width: found '9223372036854775808', expected a whole number below 2"),
+        ("points", ",24,", f",{'9' * 5000},", "column width: found '9999.*, expected a whole number below 2"),
+        ("samples", ",0.3333333333333333", ",1e999", "column value: found '1e999', expected a number"),
+    ],
+)
+def test_a_number_beyond_all_bounds_is_refused(folder, name, old, new, told):
+    path = folder / f"{name}.csv"
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(UserError, match=f"{name}.csv:2: {told}"):
+        record.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "told"),
+    [
+        *((size, "0", "found 0, expected at least 1") for size in ("width", "layers", "heads", "vocabulary")),
+        *((size, "0", "found 0, expected at least 1") for size in ("batch_size", "sequence_length")),
+        ("dtype", "float8", "found 'float8', expected one of float32, bfloat16, float16, float64"),
+        ("device", "tpu", "found 'tpu', expected one of cpu, cuda, mps"),
+    ],
+)
+def test_a_size_or_a_name_that_no_run_writes_is_refused(folder, column, cell, told):
+    header, first, *more = (folder / "points.csv").read_text().splitlines()
+    cells = dict(zip(header.split(","), next(csv.reader([first])), strict=True)) | {column: cell}
+    lines = [header, csvfile.line(header.split(","), cells), *more]
+    (folder / "points.csv").write_text("".join(f"{line}\n" for line in lines))
+    with pytest.raises(UserError, match=f"points.csv:2: column {column}: {told}"):
+        record.load(folder)
 
 
 def test_options_are_columns_and_new_ones_grow(folder):

@@ -20,7 +20,7 @@ class Options(CommonOptions):
 
     CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
         **CommonOptions.CHOICES,
-        "wrong": ("nothing", "output", "state", "gradient"),
+        "wrong": ("nothing", "output", "state", "gradient", "no number", "nothing returned"),
     }
 
 
@@ -43,7 +43,10 @@ class Mixer(nn.Module):
         y = torch.stack(found, 1)
         if wrong == "gradient":
             y = y + 0.001 * (y - y.detach())
-        return self.out(y * 1.001 if wrong == "output" else y)
+        if wrong == "no number":
+            y = y * float("nan")
+        added = self.out(y * 1.001 if wrong == "output" else y)
+        return None if self.options.wrong == "nothing returned" else added
 
 
 class Model(LanguageModel):

@@ -11,10 +11,11 @@ point's dtype and at its size of heads as well: see `harness.agreement`.
 """
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from harness.measures import FormsDisagree, Metric, Progress, Sample
+from harness.measures import Failure, FormsDisagree, Metric, Progress, Sample
 from harness.point import Point
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Measure:
         dtype = "float32" if point.device == "mps" else "float64"
         small = dataclasses.replace(bench.point, dtype=dtype, **dataclasses.asdict(_small(bench)))
         model = type(bench)(small).model()
+        _check_count(model, bench)
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(NOISE * torch.randn_like(parameter))
@@ -61,10 +63,11 @@ class Measure:
             found = _computed(model, tokens, form)
             for metric, told in worst.items():
                 for part, value in wanted[metric].items():
-                    told = max(told, (_relative(found[metric][part], value), f"{form} {part}".strip()))
+                    told = max(told, (_relative(found[metric][part], value), f"{form} {part}".strip()), key=_size)
                 worst[metric] = told
         for metric, (difference, _) in worst.items():
-            yield Sample(metric, difference)
+            if math.isfinite(difference):
+                yield Sample(metric, difference)
         wrong = [f"{m} {d:.1e} ({where})" for m, (d, where) in worst.items() if not d <= TOLERANCES[dtype]]
         if wrong:
             raise FormsDisagree(f"{', '.join(wrong)}; at most {TOLERANCES[dtype]:g} is rounding")
@@ -76,6 +79,18 @@ class Measure:
             wrong = [str(error) for error in errors if not error.value <= error.allowed]
             if wrong:
                 raise FormsDisagree(f"in {point.dtype} at the model's own width: {', '.join(wrong)}")
+
+
+class Miscounted(Failure):
+    """A model states other parameters than it has, by which its budget is held."""
+
+
+def _check_count(model: Any, bench: "Bench") -> None:
+    stated = bench.kind.parameters_count(model.shape, bench.options)
+    there = sum(parameter.numel() for parameter in model.parameters())
+    if stated != there:
+        fix = "mend its mixer_count, or what else it counts"
+        raise Miscounted(f"it states {stated:,} parameters and has {there:,} at this size; {fix}")
 
 
 def _small(bench: "Bench") -> "Shape":
@@ -98,7 +113,10 @@ def _small(bench: "Bench") -> "Shape":
 
 
 def _computed(model: Any, tokens: "Tensor", form: str) -> dict[str, dict[str, "Tensor"]]:
-    """Logits, logits of the steps after them, and gradients by parameter, under the metric that compares them."""
+    """Logits, logits of the steps after them, and gradients by parameter, under the metric that compares them.
+
+    Raises FormsDisagree where a parameter has no part in them.
+    """
     import torch
 
     from models._state import State
@@ -112,11 +130,20 @@ def _computed(model: Any, tokens: "Tensor", form: str) -> dict[str, dict[str, "T
     after = torch.stack(steps, 1)
     weights = torch.sin(torch.arange(output.numel(), dtype=output.dtype, device=output.device)).view_as(output)
     ((output * weights).sum() + (after**2).sum()).backward()
+    if unused := [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]:
+        more = f" and {len(unused) - 1} more" if len(unused) > 1 else ""
+        fix = "let the mixer return what it computes, with all of its parameters in it"
+        raise FormsDisagree(f"no gradient reaches {unused[0]}{more} in the form {form}; {fix}")
     return {
         "output_difference": {"": output.detach()},
         "state_difference": {"": after.detach()},
         "gradient_difference": {name: p.grad for name, p in model.named_parameters() if p.grad is not None},
     }
+
+
+def _size(told: tuple[float, str]) -> float:
+    """What is no number is worse than any: compared as it is, it would be larger than none."""
+    return math.inf if math.isnan(told[0]) else told[0]
 
 
 def _relative(found: "Tensor", wanted: "Tensor") -> float:
