@@ -135,14 +135,7 @@ def parse(text: str, file: str, flag: str | None = None, below: Path = ()) -> tu
         root = loader.get_single_node()
         data = build(root, below, ()) if root is not None else None
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = flag or (f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file)
-        told = "; ".join(part for part in (error.context, error.problem) if part)
-        if mark and mark.buffer is not None and mark.buffer[mark.pointer : mark.pointer + 1] == "\t":
-            told = "there is a tab here, and only spaces indent a line or part a key from its value; write spaces"
-        elif any(sign in told for sign in OFTEN):
-            told += "; is a line indented unlike those beside it, or a bracket left open?"
-        raise UserError(f"{place}: this is not valid YAML: {told}") from None
+        raise _invalid(error, file, flag) from None
     except RecursionError:
         raise UserError(f"{flag or file}: this is nested too deeply for an experiment") from None
     except yaml.reader.ReaderError as error:
@@ -151,6 +144,17 @@ def parse(text: str, file: str, flag: str | None = None, below: Path = ()) -> tu
         raise UserError(f"{flag or file}: this is not valid YAML: {' '.join(str(error).split())}") from None
     refuse(problems)
     return data, places
+
+
+def _invalid(error: yaml.MarkedYAMLError, file: str, flag: str | None) -> UserError:
+    mark = error.problem_mark or error.context_mark
+    place = flag or (f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file)
+    told = "; ".join(part for part in (error.context, error.problem) if part)
+    if mark and mark.buffer is not None and mark.buffer[mark.pointer : mark.pointer + 1] == "\t":
+        told = "there is a tab here, and only spaces indent a line or part a key from its value; write spaces"
+    elif any(sign in told for sign in OFTEN):
+        told += "; is a line indented unlike those beside it, or a bracket left open?"
+    return UserError(f"{place}: this is not valid YAML: {told}")
 
 
 def _unreadable(text: str, at: int, file: str, flag: str | None) -> UserError:
