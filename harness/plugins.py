@@ -7,12 +7,14 @@ import importlib
 import inspect
 import math
 import pathlib
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from harness import child
 from harness.errors import UserError, listed, shown
 
+MARKERS = tuple(".ov^<>12348spP*hH+xXDd|_")  # of matplotlib
 HEAD_SIZES = (8, 16, 32, 64)
 TRIED = 2, 64  # sequences, and their length
 KINDS = {"model": "models", "measure": "harness.measures", "figure": "reports.figures", "claim": "reports.claims"}
@@ -54,7 +56,25 @@ def _unreadable(name: str) -> str | None:
         card = models.card(name)
     except (ValueError, SyntaxError) as error:
         return f"{_file('model', name)}: {error}; CONTRIBUTING.md says what a model states"
-    return _lacking("model", name, [each for each in models.STATED if each not in card])
+    if missing := [each for each in models.STATED if each not in card]:
+        told = f"class Model does not state {listed(missing)} as a literal; CONTRIBUTING.md says what a model states"
+        return f"{_file('model', name)}: {told}"
+    wrong = _undrawable(card)
+    return f"{_file('model', name)}: {wrong}" if wrong else None
+
+
+def _undrawable(card: dict[str, Any]) -> str | None:
+    """What no page could be drawn with."""
+    title, colour, marker, forms = (card[each] for each in ("title", "colour", "marker", "forms"))
+    if not isinstance(title, str) or not title:
+        return f"title is {shown(title)}; write it as text"
+    if not isinstance(colour, str) or not re.fullmatch("#[0-9A-Fa-f]{6}", colour):
+        return f"colour is {shown(colour)}; write it as #RRGGBB, such as '#56B4E9'"
+    if marker not in MARKERS:
+        return f"marker is {shown(marker)}; allowed are {listed(MARKERS)}"
+    if not isinstance(forms, tuple | list):
+        return f"forms is {shown(forms)}; write it as ({forms!r},)"
+    return None
 
 
 def _incomplete(kind: str, name: str) -> str | None:
@@ -69,7 +89,7 @@ def _incomplete(kind: str, name: str) -> str | None:
     missing = [each for each in _required(kind) if _is_missing(found, each)]
     if kind == "model" and not missing and (text := _unbuildable(found)):
         return f"{_file(kind, name)}: {text}"
-    return _lacking(kind, name, missing)
+    return _lacking(kind, name, missing) or (_unreadable(name) if kind == "model" else None)
 
 
 def _lacking(kind: str, name: str, missing: list[str]) -> str | None:

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+import models
 from harness import cli, document, experiment, plugins
 from harness.errors import UserError
 from reports import figures, sections
@@ -21,9 +22,13 @@ class Options(CommonOptions):
     size: int{default}
 
 class Model(LanguageModel):
-    title, Options = "Toy", Options
-    colour = marker = citation = "x"
-    forms, default_form = ("parallel",), "parallel"
+    title = "Toy"
+    Options = Options
+    colour = "#123456"
+    marker = "x"
+    citation = "a paper"
+    forms = ("parallel",)
+    default_form = "parallel"
 """
 FIGURE = """
 import pandas as pd
@@ -59,8 +64,10 @@ def toy(tmp_path, monkeypatch):
         monkeypatch.setattr(room, "FOLDER", tmp_path)
         monkeypatch.setattr(room, "__path__", [str(tmp_path), *room.__path__])
         monkeypatch.delitem(sys.modules, f"{plugins.KINDS[kind]}.toy", raising=False)
+        models.card.cache_clear()
 
     yield write
+    models.card.cache_clear()
     for name in plugins.KINDS.values():
         sys.modules.pop(f"{name}.toy", None)
 
@@ -107,7 +114,7 @@ COUNTS = """    build_mixer = print
         ("*given, context=0", "shape", "mixing_flops raised TypeError: .*positional arguments? but"),
         (": 6", ": None", "layer_state_bytes gives null, expected a whole number from 0 on"),
         (": 6", ": -1", "layer_state_bytes gives -1, expected a whole number from 0 on"),
-        ('"Toy", Options', '"Toy", 3', "Options is no dataclass"),
+        (" Options = Options", " Options = 3", "Options is no dataclass"),
     ],
 )
 def test_what_a_model_states_of_its_cost_is_tried(toy, old, new, told):
@@ -118,6 +125,30 @@ def test_what_a_model_states_of_its_cost_is_tried(toy, old, new, told):
     with pytest.raises(UserError, match=f"^models/toy.py: {told}") as refused:
         plugins.check_named("model", ["toy"])
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('"#123456"', '"purple"', "colour is 'purple'; write it as #RRGGBB, such as '#56B4E9'"),
+        ('"#123456"', "3", "colour is 3; write it as"),
+        ('"x"', '"??"', r"marker is '\?\?'; allowed are ., o, v, "),
+        ('"Toy"', "3", "title is 3; write it as text"),
+        ('("parallel",)', '"parallel"', r"forms is 'parallel'; write it as \('parallel',\)"),
+    ],
+)
+def test_what_no_page_could_be_drawn_with_is_told_before_a_run(toy, old, new, told):
+    toy("model", (MODEL.format(default=" = 3") + COUNTS).replace(old, new))
+    for check in (lambda: plugins.check("model"), lambda: plugins.check_named("model", ["toy"])):
+        with pytest.raises(UserError, match=f"^models/toy.py: {told}"):
+            check()
+
+
+def test_what_is_read_without_torch_must_be_a_literal(toy):
+    toy("model", (MODEL.format(default=" = 3") + COUNTS).replace('"Toy"', '"To" + str(1)'))
+    for check in (lambda: plugins.check("model"), lambda: plugins.check_named("model", ["toy"])):
+        with pytest.raises(UserError, match=r"^models/toy.py: class Model does not state title as a literal; CONTRIB"):
+            check()
 
 
 @pytest.mark.parametrize("kind", plugins.KINDS)
