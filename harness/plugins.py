@@ -121,9 +121,8 @@ def _is_open(found: type, name: str) -> bool:
 
 def _unbuildable(found: Any) -> str | None:
     """What is wrong with a model's options or forms."""
-    if not isinstance(found.Options, type) or "__dataclass_fields__" not in vars(
-        found.Options
-    ):  # an inherited one does not count
+    stated = vars(found.Options) if isinstance(found.Options, type) else {}
+    if "__dataclass_fields__" not in stated:  # an inherited one does not count
         return "Options is no dataclass; write @dataclasses.dataclass(frozen=True) above it"
     try:
         found.Options()

@@ -29,9 +29,9 @@ def write(
     unusable, left = dict(account or {}), kept(lost, out)
     links = {one.experiment: page(one.experiment) for one in told}
     links |= {name: page(name) for name in lost if page(name) in left}
-    site: dict[str, Any] = {"experiments": dict(sorted(links.items())), "lacking": []}
+    site = {"experiments": dict(sorted(links.items())), "lacking": []}
     pages = _experiments(told, site, unusable, account)
-    site["lacking"] = [_without(name, why) for name, why in lost.items()]
+    site = site | {"lacking": [_without(name, why) for name, why in lost.items()]}
     pages |= {**_triangle(told, site), **_claims(told, site, unusable, account), "index.html": _index(told, site)}
     pages = {name: text for name, text in pages.items() if name not in left and not (lost and name == PICTURE)}
     out.mkdir(parents=True, exist_ok=True)
