@@ -15,7 +15,7 @@ Keys = Float[Tensor, "B T D"]
 
 def averages(k: Keys, v: Keys, call: Call, state: LayerState, implementation: str) -> Keys:
     """The current token counts as any other; `implementation` is that of `_wkv`."""
-    before = _wkv.held(state) if state else _wkv.empty(k.shape[0], k.shape[2], k)
+    before = _wkv.before(state, k)
     none = k.new_zeros(k.shape[-1])  # neither decay nor bonus
     if call.form == "parallel":
         y = whole(k, v, before)
@@ -24,7 +24,7 @@ def averages(k: Keys, v: Keys, call: Call, state: LayerState, implementation: st
     else:
         y, after = _wkv.wkv(k, v, none, none, before, call.form, implementation)
     if call.keep_state:
-        state.update(zip(_wkv.HELD, after, strict=True))
+        _wkv.keep(state, after)
     return y
 
 

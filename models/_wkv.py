@@ -47,6 +47,16 @@ def held(state: LayerState) -> Triple:
     return state["max"], state["numerator"], state["denominator"]
 
 
+def before(state: LayerState, k: Float[Tensor, "B T C"]) -> Triple:
+    """The triple of a layer's state before these keys."""
+    return held(state) if HELD[0] in state else empty(k.shape[0], k.shape[2], k)
+
+
+def keep(state: LayerState, after: Triple) -> None:
+    """Puts the triple back into a layer's state."""
+    state.update(zip(HELD, after, strict=True))
+
+
 def step(
     k: Float[Tensor, "B C"], v: Float[Tensor, "B C"], w: Float[Tensor, "C"], u: Float[Tensor, "C"], state: Triple
 ) -> tuple[Float[Tensor, "B C"], Triple]:

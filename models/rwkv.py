@@ -82,11 +82,11 @@ class TimeMixing(nn.Module):
         k, v, r = (F.linear(part, weight) for part, weight in zip(mixed, weights, strict=True))
         if call.valid is not None:
             k = k.masked_fill(~call.valid.unsqueeze(-1), _wkv.NOTHING)
-        before = _wkv.held(state) if "max" in state else _wkv.empty(x.shape[0], x.shape[2], k)
+        before = _wkv.before(state, k)
         w = -torch.exp(self.decay.to(before[0].dtype))
         y, after = _wkv.wkv(k, v, w, self.first, before, call.form, own)
         if call.keep_state:
-            state.update(zip(_wkv.HELD, after, strict=True))
+            _wkv.keep(state, after)
         return self.out(_gate.opened(r, y, own))
 
     def step(self, x: Float[Tensor, "B D"], state: LayerState) -> Float[Tensor, "B D"]:
@@ -97,7 +97,7 @@ class TimeMixing(nn.Module):
         k, v, decay, first = (part.to(before[0].dtype) for part in (k, v, self.decay, self.first))
         y, after = _wkv.step(k, v, -torch.exp(decay), first, before)
         state["time_input"] = x
-        state.update(zip(_wkv.HELD, after, strict=True))
+        _wkv.keep(state, after)
         return F.linear(torch.sigmoid(r) * y.to(r.dtype), self.out.weight)
 
     def decode(
