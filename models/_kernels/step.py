@@ -106,12 +106,11 @@ def _in_passes(at_state, at, key_step, turn, turn_step, factor, v, gamma, decay,
 @triton.jit(do_not_specialize=["H", "TILES"])
 def step(qkv, turn, gamma, state, o, position, row, turn_steps, factor, H, TILES, K: tl.constexpr, V: tl.constexpr,
          BK: tl.constexpr, BV: tl.constexpr, DITHER: tl.constexpr, POLICY: tl.constexpr, EARLY: tl.constexpr,
-         EAGER: tl.constexpr, STAGES: tl.constexpr):  # fmt: skip
+         STAGES: tl.constexpr):  # fmt: skip
     """BV values of one head's state, all of its keys: at once, or BK in a pass while the next are on their way.
 
-    `turn` [2, B or 1, K] is that of q and k, or None. An EAGER program writes the state before it adds up what it
-    reads from it. Of a rounded state, the values whose sum is NaN become NaN for all keys: they would be read as NaN
-    ever after, but rounding turns a GPU's NaN, 0x7FFFFFFF, into a zero.
+    `turn` [2, B or 1, K] is that of q and k, or None. Of a rounded state, the values whose sum is NaN become NaN for
+    all keys: they would be read as NaN ever after, but rounding turns a GPU's NaN, 0x7FFFFFFF, into a zero.
     """
     if EARLY:
         tl.extra.cuda.gdc_launch_dependents()
@@ -142,12 +141,9 @@ def step(qkv, turn, gamma, state, o, position, row, turn_steps, factor, H, TILES
     if BK >= K:
         q, k = _query_and_key(at, H * K, turn, turn_steps[0], factor, rk, keys, BK)
         S = _advanced(S, k, v, gamma, decay)
-        if EAGER:
-            _kept(S, at_state, inside, product, DITHER, BK, BV, POLICY)
         read = tl.sum(S * q[:, None], 0)
         tl.store(at_o, read, values)
-        if not EAGER:
-            _kept(S, at_state, inside, product, DITHER, BK, BV, POLICY)
+        _kept(S, at_state, inside, product, DITHER, BK, BV, POLICY)
     else:
         read = _in_passes(
             *(at_state, at, H * K, turn, turn_steps[0], factor, v, gamma, decay, product, pairs, rk, values),
@@ -185,7 +181,7 @@ def step_(
     tiles = triton.cdiv(V, BV)
     step[(tiles * B * H,)](
         *(qkv, real, gamma, state, o, position if dither else None, qkv.stride(0), steps, factor, H, tiles),
-        *(K, V, BK, BV, dither, portion.policy if B == 1 else "", wait, B > 1, stages),
+        *(K, V, BK, BV, dither, portion.policy if B == 1 else "", wait, stages),
         num_warps=warps,
         **how,
     )
