@@ -19,6 +19,7 @@ from rich.console import Console
 from harness import cache, machine, places, telemetry, terminal, timing, worker
 from harness.errors import relative
 from harness.quantity import tell_bytes
+from reports import wording
 
 AA_SECONDS = 50.0  # of comparing, so that all is done within a minute
 VISIT_SECONDS = 0.4
@@ -105,7 +106,7 @@ def cores(usable: int, threads: int) -> Finding:
 
 
 def load(busy: float, count: int) -> Finding:
-    told = f"{busy:.0%} of {count} cores busy"
+    told = f"{busy:.0%} of {wording.counted(count, 'core')} busy"
     if busy > BUSY_SHARE:
         top = ", ".join(_busiest())
         return Finding("other load", told, f"close what computes{f': {top}' if top else ''}")
@@ -153,7 +154,8 @@ def throttling(gauges: dict[str, Any]) -> Finding:
 
 
 def judged(noise: Noise) -> Finding:
-    told = f"{noise.bias:+.2%} between equal work, 95% of {len(noise.ratios)} pairs within {noise.spread:.1%}"
+    pairs = wording.counted(len(noise.ratios), "pair")
+    told = f"{noise.bias:+.2%} between equal work, 95% of {pairs} within {noise.spread:.1%}"
     if noise.spread <= CALM:
         return Finding("noise (A/A)", told)
     if noise.spread <= NOISY:
