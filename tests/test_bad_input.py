@@ -137,6 +137,8 @@ CASES = (
         ("models[1].implementation", "not both")),
     Bad("gamma of other heads", "- retnet", "- {name: retnet, gamma: [0.5, 0.9]}", 3,
         ("models[0].gamma", "retnet", "give 3")),
+    Bad("an option too large", "- retnet", "- {name: retnet, value_factor: 1e308}", 3,
+        ("models[0].value_factor", "1e+308 is out of range", "to 1e+12")),
     Bad("swept gamma of other heads", "sweep:", "sweep:\n  gamma: [none, [0.5, 0.9]]", 11,
         ("sweep.gamma[1]", "retnet", "give 3")),
     Bad("no length", "  sequence_length: [16, 40]\n", "", 13, ("measures[0]", "decode needs a sequence_length")),
