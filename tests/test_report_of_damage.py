@@ -190,7 +190,9 @@ def test_a_folder_that_may_not_be_read_is_not_taken_for_one_without_results(
     assert (code, said.splitlines()[0]) == (2, told)
     assert printed.splitlines() == [str(tmp_path / "pages" / "experiment-other.html")]
     assert contents(tmp_path / "pages") == before
-    assert refused("show", "--results", tmp_path / "results") == refused("show", shut) == f"{told}\n"
+    code, printed, said = typed("show", "--results", tmp_path / "results")
+    assert (code, "other, cpu-made-up" in printed, said) == (2, True, f"{told}\n")
+    assert refused("show", shut) == f"{told}\n"
     shutil.rmtree(other.parent)
     assert refused("report", "--results", tmp_path / "results", "--out", tmp_path / "pages") == f"{told}\n"
 
