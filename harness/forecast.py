@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 import models
-from harness import accuracy, cost, document, ending, foresight, hardware, quantity, sizes
+from harness import accuracy, cost, document, ending, foresight, hardware, plugins, quantity, sizes
 from harness.errors import UserError, listed, named, unknown
 from harness.hardware import Machine
 from harness.job import Job
@@ -137,6 +137,7 @@ def _checked(request: Request) -> list[str]:
             raise UserError(unknown("model", name, models.names()))
     if not request.models:
         raise UserError(f"no model is given; name some of {listed(models.names())}, or give --results DIR")
+    plugins.check_named("model", dict.fromkeys(request.models))
     if request.dtype not in DTYPES:
         raise UserError("--dtype: " + unknown("dtype", request.dtype, DTYPES))
     sizes.check_options(request.models, _options(request))
