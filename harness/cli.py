@@ -121,7 +121,7 @@ def report(
 @app.command()
 def doctor(
     device: Device = "auto",
-    seconds: Annotated[float | None, typer.Option(min=1.0, max=240.0, help="How long equal work is compared.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="How long equal work is compared; 1 to 240.")] = None,
 ) -> None:
     """Say what this machine is and how noisy, within a minute. What will disturb a measurement on it is named too."""
     from harness import machine
