@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from harness import cells, csvfile, damage, planned
+from harness.child import ROOT
 from harness.csvfile import Sheet
 from harness.errors import UserError, listed, nearest, relative, shown
 from harness.tables import TABLES
@@ -18,7 +19,7 @@ from harness.tables import TABLES
 SETTINGS, TEXTS = "experiment.yaml", "texts.json"
 WHOLE = ("models", "shape", "measures")  # keys that every experiment has
 ANEW = "restore it (as `git restore` does), or remove it: the next run writes it anew"
-FOLDER = pathlib.Path(__file__).parent.parent / "results"
+FOLDER = ROOT / "results"
 
 
 @dataclasses.dataclass(frozen=True)

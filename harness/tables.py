@@ -3,12 +3,12 @@
 `python -m harness.tables` writes them into results/README.md anew.
 """
 
-import pathlib
 import re
 from typing import Any
 
 import pandera.pandas as pa
 
+from harness.child import ROOT
 from harness.point import DEVICES
 from harness.schema import DTYPES
 
@@ -195,7 +195,7 @@ TABLES: dict[str, pa.DataFrameSchema] = {
 TRAINED = ("schedule", "final_rate", "warmup", "betas", "weight_decay", "clip", "accumulate", "autocast")
 LATER = {"points": (*TRAINED, "others_share")}  # columns that files of this version may lack, which are empty then
 
-README = pathlib.Path(__file__).parent.parent / "results" / "README.md"
+README = ROOT / "results" / "README.md"
 
 
 def described(text: str) -> str:
