@@ -45,6 +45,10 @@ def _text(text: str, empty: bool = False) -> pa.Column:
     return _column(str, text=text, empty=empty)
 
 
+def _rate(text: str, unit: str | None = None) -> pa.Column:
+    return _column("float64", pa.Check.gt(0), text=text, unit=unit, empty=True)
+
+
 def _number(text: str, unit: str | None = None, empty: bool = True, least: float | None = 0) -> pa.Column:
     checks = [] if least is None else [pa.Check.ge(least)]
     return _column("float64", *checks, text=text, unit=unit, empty=empty)
@@ -96,7 +100,7 @@ TABLES: dict[str, pa.DataFrameSchema] = {
             "training_flops": _number("forward and backward, as many as are needed", "FLOP"),
             "training_sequence_length": _size("of the training sequences", "tokens", empty=True),
             "training_batch_size": _size("sequences per optimiser step", empty=True),
-            "learning_rate": _column("float64", pa.Check.gt(0), text="at the peak of the schedule", empty=True),
+            "learning_rate": _rate("at the peak of the schedule"),
             "schedule": _text("of the learning rate: cosine, linear or constant; older files lack it", empty=True),
             "final_rate": _number("share of the peak that the schedule ends at; older files lack it"),
             "warmup": _number("share of the budget over which the rate rises; older files lack it"),
@@ -181,10 +185,10 @@ TABLES: dict[str, pa.DataFrameSchema] = {
             "governor": _text("of the processor's clock", empty=True),
             "clock_mhz": _number("of the device, when read", "MHz"),
             "power_limit_watts": _number("of the device", "W"),
-            "peak_flops": _number("measured: a float32 matrix product", "FLOP/s"),
-            "peak_flops_bfloat16": _number("the same in bfloat16", "FLOP/s"),
-            "peak_flops_float16": _number("the same in float16", "FLOP/s"),
-            "peak_bytes_per_second": _number("measured: a copy, bytes read and written", "bytes/s"),
+            "peak_flops": _rate("measured: a float32 matrix product", "FLOP/s"),
+            "peak_flops_bfloat16": _rate("the same in bfloat16", "FLOP/s"),
+            "peak_flops_float16": _rate("the same in float16", "FLOP/s"),
+            "peak_bytes_per_second": _rate("measured: a copy, bytes read and written", "bytes/s"),
             "commit": _text("of the harness", empty=True),
             "dirty": _text("true where models, harness or experiments differed from that commit", empty=True),
         },

@@ -94,6 +94,17 @@ def test_a_training_that_none_can_have_been_is_damage(folder, other, report, col
     assert f"{path}:5: {told}" in said
 
 
+@pytest.mark.parametrize("name", ["peak_flops", "peak_flops_bfloat16", "peak_flops_float16", "peak_bytes_per_second"])
+def test_a_machine_that_computes_nothing_is_damage(folder, name):
+    """A floor would be a time without end."""
+    path = folder / "environments.csv"
+    head, row = csv.reader(path.read_text().splitlines())
+    row[head.index(name)] = "0.0"
+    path.write_text("".join(",".join(f'"{cell}"' for cell in line) + "\n" for line in (head, row)))
+    with pytest.raises(UserError, match=f"^{path}:2: column {name}: found 0.0, expected above 0"):
+        record.load(folder)
+
+
 def test_once_mended_all_is_drawn_again(folder, other, report, tmp_path):
     whole = contents(folder)
     report()
