@@ -139,6 +139,8 @@ CASES = (
         ("models[0].gamma", "retnet", "give 3")),
     Bad("a rank of no use", "- retnet", "- {name: aft, variant: conv, rank: 5}", 3,
         ("models[0].rank", "rank is 5, but AFT-conv has no biases")),
+    Bad("a window of no use", "- retnet", "- {name: aft, variant: simple, window: 16}", 3,
+        ("models[0].window", "window is 16, but AFT-simple has none", "conv or local")),
     Bad("an option too large", "- retnet", "- {name: retnet, value_factor: 1e308}", 3,
         ("models[0].value_factor", "1e+308 is out of range", "to 1e+12")),
     Bad("swept gamma of other heads", "sweep:", "sweep:\n  gamma: [none, [0.5, 0.9]]", 11,
