@@ -4,6 +4,7 @@ Rates are those that the point's environment measured (products, a copy); the ti
 harness/machines/ that fits its device, which itself may come from decode steps. Nothing else is taken from times.
 """
 
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Callable, Mapping
@@ -36,12 +37,24 @@ PREDICTED: dict[str, Predict] = {  # by metric, wherever a measure gives it
 }
 
 
-def load(results: pathlib.Path) -> pd.DataFrame:
+def load(results: pathlib.Path, damaged: dict[pathlib.Path, UserError] | None = None) -> pd.DataFrame:
     """A line per finished point and metric: where it is from, `KEPT`, metric, measured, predicted, and their ratio.
 
-    Raises UserError where there are no results, or none that can be predicted.
+    Folders that are damaged are left out and added to `damaged`. Raises UserError for them where there is none given or
+    nothing is left, where there are no results, and where none can be predicted.
     """
-    lines = [line for one in record.load_all(results) for line in of(one)]
+    lines: list[dict[str, Any]] = []
+    for one in record.load_all(results, damaged):
+        folder = results / one.experiment / one.device
+        try:
+            lines += of(one)
+        except UserError as error:
+            of_row = UserError(f"{folder}/{error}")
+            if damaged is None:
+                raise of_row from None
+            damaged[folder] = of_row
+    if damaged and not lines:
+        raise record.all_of(damaged)
     if not lines:
         known = ", ".join(PREDICTED)
         raise UserError(f"--results {results}: none of its points measured what can be predicted: {known}")
@@ -75,11 +88,11 @@ def of(result_set: record.ResultSet) -> list[dict[str, Any]]:
 
 def job(point: Mapping[Any, Any]) -> Job:
     """What a row of points.csv computed. Raises UserError where its model refuses the options that stand there."""
-    kind = models.load(point["model"])
-    chosen = {name: _option(option, point.get(OPTION + name)) for name, option in options.of(point["model"]).items()}
+    kind, known = models.load(point["model"]), options.of(point["model"])
     shape = Shape(**{field.name: int(point[field.name]) for field in dataclasses.fields(Shape)})
-    built = options.build(point["model"], chosen)
     try:
+        chosen = {name: _option(option, point.get(OPTION + name)) for name, option in known.items()}
+        built = options.build(point["model"], chosen)
         kind.check(shape, built)
     except ValueError as error:
         raise UserError(f"points.csv: point {point['point']} of {point['model']}: {error}; {ELSEWHERE}") from None
@@ -90,20 +103,22 @@ def job(point: Mapping[Any, Any]) -> Job:
 
 
 def _option(option: options.Option, cell: Any) -> Any:
-    """An option's value from how `options.tell` wrote it; an empty cell is the default."""
+    """An option's value from how `options.tell` wrote it; an empty cell is the default. Raises ValueError."""
     if cell is None or pd.isna(cell):
         return option.default
-    for given in (cell, *_parsed(cell)):
-        try:
+    plain, as_list = _parsed(cell)
+    for given in (cell, as_list):
+        with contextlib.suppress(ValueError):
             return option.value(given)
-        except ValueError:
-            continue
-    raise UserError(f"{OPTION}{option.name} is {cell!r}; allowed is {option.allowed}")
+    try:
+        return option.value(plain)
+    except ValueError as error:
+        raise ValueError(f"{OPTION}{option.name}: {error}") from None
 
 
-def _parsed(cell: str) -> list[Any]:
+def _parsed(cell: str) -> tuple[Any, list[Any]]:
     value, _ = document.parse(cell, "")
-    return [value, [document.parse(part, "")[0] for part in cell.strip("[]").split(",")]]
+    return value, [document.parse(part, "")[0] for part in cell.strip("[]").split(",")]
 
 
 def summary(told: pd.DataFrame) -> pd.DataFrame:

@@ -123,7 +123,7 @@ def _models(settings: "Settings") -> Told:
     """What the models themselves say of the shape. Where shapes are swept, one that fits is enough."""
     for i, entry in enumerate(settings.models):
         if text := _unfit(settings, entry.name, entry.options):
-            key = next((key for key in entry.options if key in text), None)
+            key = min((key for key in entry.options if key in text), key=text.find, default=None)
             sizes = (name for name in SHAPE_FACTORS if text.startswith(name) and getattr(settings.shape, name))
             size = next(sizes, None)
             path: Path = ("models", i, key) if key else ("shape", size) if size else ("models", i)

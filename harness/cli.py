@@ -121,7 +121,7 @@ def report(
 @app.command()
 def doctor(
     device: Device = "auto",
-    seconds: Annotated[float | None, typer.Option(min=1.0, max=240.0, help="How long equal work is compared.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="How long equal work is compared; 1 to 240.")] = None,
 ) -> None:
     """Say what this machine is and how noisy, within a minute. What will disturb a measurement on it is named too."""
     from harness import machine
@@ -162,7 +162,7 @@ def predict(
         if names:
             raise UserError("--results takes every model of the results; leave the models out")
         forecast.refuse_beside_results(ctx)
-        return forecast.compared(results)
+        raise typer.Exit(forecast.compared(results))
     numbers = {"parameters": parameters, "layers": layers, "width": width, "heads": heads, "vocabulary": vocabulary}
     numbers |= {"length": length, "batch": batch, "devices": devices, "tensor-parallel": tensor_parallel}
     request = forecast.Request(names or [], numbers, dtype, form, machine, given, recompute, autocast, graph)
@@ -193,7 +193,7 @@ def show_results(
     """Print tables of what the results hold. Per measure and model how it went, medians, share of the floor."""
     from harness import show
 
-    show.tell(place, results, only)
+    raise typer.Exit(show.tell(place, results, only))
 
 
 @app.command()

@@ -127,7 +127,7 @@ def _expected(check: str) -> str:
     inside = inside.removesuffix(")")
     if name == "isin":
         return f"one of {listed(ast.literal_eval(inside))}"
-    told = {"greater_than_or_equal_to": f"at least {inside}", "equal_to": inside}
+    told = {"greater_than": f"above {inside}", "greater_than_or_equal_to": f"at least {inside}", "equal_to": inside}
     return told.get(name, f"text like {inside}" if name == "str_matches" else check)
 
 
@@ -173,7 +173,17 @@ def _frame(path: pathlib.Path, name: str, header: list[str], rows: list[list[str
     frame = _validated(name, pd.DataFrame(told), path)
     if name == "samples":
         _check_signs(path, frame)
+    if name == "points":
+        _check_trained(path, frame)
     return frame
+
+
+def _check_trained(path: pathlib.Path, points: pd.DataFrame) -> None:
+    """Raises UserError for a row that has a learning rate and does not say how long the sequences were."""
+    wrong = points.index[points["learning_rate"].notna() & points["training_sequence_length"].isna()]
+    if len(wrong):
+        told = "column training_sequence_length: found nothing, expected a value beside a learning_rate"
+        raise UserError(f"{path}:{wrong[0] + 2}: {told}; {ELSEWHERE}")
 
 
 def _check_signs(path: pathlib.Path, samples: pd.DataFrame) -> None:

@@ -12,6 +12,7 @@ from harness.cells import ELSEWHERE
 from harness.csvfile import Sheet
 from harness.errors import UserError, listed
 from harness.tables import TABLES
+from reports import wording
 
 OWNED = ("samples", "curves")  # their rows belong to points
 KILLED = "a run that is killed leaves the last point by half and no other"
@@ -59,7 +60,7 @@ def _check_whole(sheets: Mapping[str, Sheet]) -> None:
     for name, found in owners.items():
         counted = int(points.frame[name].sum())
         if counted and found.empty:
-            told = f"{_state(sheets[name])}, but {points.path.name} counts {counted} rows of it"
+            told = f"{_state(sheets[name])}, but {points.path.name} counts {wording.counted(counted, 'row')} of it"
             raise UserError(f"{sheets[name].path}: {told}; {ELSEWHERE}")
 
 

@@ -17,10 +17,12 @@ import psutil
 from rich.console import Console
 
 from harness import cache, machine, places, telemetry, terminal, timing, worker
-from harness.errors import relative
+from harness.errors import UserError, relative
 from harness.quantity import tell_bytes
+from reports import wording
 
 AA_SECONDS = 50.0  # of comparing, so that all is done within a minute
+LEAST_SECONDS, MOST_SECONDS = 1, 240  # the most within what a process may take
 VISIT_SECONDS = 0.4
 LEAST_CORES = 2
 BUSY_SHARE = 0.1  # of the cores, that other processes may use unnoticed
@@ -56,7 +58,13 @@ class Noise:
 
 
 def examine(device: str, seconds: float = AA_SECONDS, console: Console | None = None) -> list[Finding]:
-    """Prints what was found, and returns it. Runs in a process as points do, on `device`."""
+    """Prints what was found, and returns it. Runs in a process as points do, on `device`.
+
+    Raises UserError for more seconds, or fewer, than can be compared.
+    """
+    if not LEAST_SECONDS <= seconds <= MOST_SECONDS:
+        told = f"this is out of range; allowed is {LEAST_SECONDS} to {MOST_SECONDS}"
+        raise UserError(f"--seconds {seconds:g}: {told}")
     console = console or terminal.console()
     environment = worker.call(machine.environment, device)
     found = [*identity(environment, device), *disturbances(environment, device)]
@@ -105,7 +113,7 @@ def cores(usable: int, threads: int) -> Finding:
 
 
 def load(busy: float, count: int) -> Finding:
-    told = f"{busy:.0%} of {count} cores busy"
+    told = f"{busy:.0%} of {wording.counted(count, 'core')} busy"
     if busy > BUSY_SHARE:
         top = ", ".join(_busiest())
         return Finding("other load", told, f"close what computes{f': {top}' if top else ''}")
@@ -153,7 +161,8 @@ def throttling(gauges: dict[str, Any]) -> Finding:
 
 
 def judged(noise: Noise) -> Finding:
-    told = f"{noise.bias:+.2%} between equal work, 95% of {len(noise.ratios)} pairs within {noise.spread:.1%}"
+    pairs = wording.counted(len(noise.ratios), "pair")
+    told = f"{noise.bias:+.2%} between equal work, 95% of {pairs} within {noise.spread:.1%}"
     if noise.spread <= CALM:
         return Finding("noise (A/A)", told)
     if noise.spread <= NOISY:

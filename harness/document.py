@@ -12,11 +12,12 @@ from typing import Any
 
 import yaml
 
+from harness.child import ROOT
 from harness.errors import Problem, UserError, listed, named, refuse, relative, shown
 
 Path = tuple[str | int, ...]  # of a key: ("models", 1, "gamma")
 PLAIN = ("tag:yaml.org,2002:seq", "tag:yaml.org,2002:map")  # tags of lists and mappings
-FOLDER = pathlib.Path(__file__).parent.parent / "experiments"
+FOLDER = ROOT / "experiments"
 MOST_VALUES = 10_000  # of a file, its aliases written out
 OFTEN = ("<block end>", "mapping values are not allowed", "',' or", "expected ':'")  # in complaints of PyYAML's
 

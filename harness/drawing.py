@@ -21,7 +21,7 @@ def draw(results: pathlib.Path, out: pathlib.Path) -> int:
     for folder, error in damaged.items():
         lost.setdefault(folder.relative_to(results).parts[0], []).append(str(error))
     if lost and all(one.experiment in lost for one in found):
-        raise UserError("\n".join(map(str, damaged.values())))
+        raise record.all_of(damaged)
     plugins.check("model")
     broken = unusable()
     for note in (note for one in found for note in one.notes):

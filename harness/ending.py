@@ -3,7 +3,7 @@
 import contextlib
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from harness.errors import CLOSED, UserError, mistake
@@ -25,6 +25,14 @@ def run(command: Callable[[], object]) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         _leave(stream)
     sys.exit(code)
+
+
+def damaged(errors: Iterable[UserError]) -> int:
+    """Tells what is wrong with results beside those that are whole; returns the exit code."""
+    told = list(errors)
+    for error in told:
+        print(error, file=sys.stderr)
+    return 2 if told else 0
 
 
 def _told(command: Callable[[], object]) -> Any:

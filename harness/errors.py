@@ -38,8 +38,8 @@ def refuse(problems: Iterable[Problem], most: int = 12) -> None:
     lines = list(dict.fromkeys(str(problem) for problem in sorted(problems, key=lambda problem: problem.line)))
     if not lines:
         return
-    if len(lines) > most:
-        lines[most:] = [f"... and {len(lines) - most} more problems"]
+    if (left := len(lines) - most) > 0:
+        lines[most:] = [f"... and {left} more problem{'s' if left > 1 else ''}"]
     raise UserError("\n".join(lines))
 
 

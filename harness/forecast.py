@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 import models
-from harness import accuracy, cost, document, foresight, hardware, quantity, sizes
+from harness import accuracy, cost, document, ending, foresight, hardware, plugins, quantity, sizes
 from harness.errors import UserError, listed, named, unknown
 from harness.hardware import Machine
 from harness.job import Job
@@ -66,9 +66,11 @@ def tell(request: Request) -> None:
     out.print(NOTE.format(source=f"{machine.title}. {machine.source}"))
 
 
-def compared(results: pathlib.Path) -> None:
-    """Prints predicted over measured for every finished point of the results that can be predicted."""
-    told = accuracy.summary(accuracy.load(results))
+def compared(results: pathlib.Path) -> int:
+    """Prints predicted over measured for every finished point of the results that can be predicted, and what is wrong
+    with those that are damaged. Returns the exit code."""
+    damaged: dict[pathlib.Path, UserError] = {}
+    told = accuracy.summary(accuracy.load(results, damaged))
     units = accuracy.units()
     made = table("Predicted over measured", "device", "metric", "unit", "model", "points", "median", "least", "most")
     for line in told.to_dict("records"):
@@ -79,6 +81,7 @@ def compared(results: pathlib.Path) -> None:
     out = console()
     out.print(made, "")
     out.print(COMPARED)
+    return ending.damaged(damaged.values())
 
 
 def refuse_beside_results(typed: "typer.Context") -> None:
@@ -134,6 +137,7 @@ def _checked(request: Request) -> list[str]:
             raise UserError(unknown("model", name, models.names()))
     if not request.models:
         raise UserError(f"no model is given; name some of {listed(models.names())}, or give --results DIR")
+    plugins.check_named("model", dict.fromkeys(request.models))
     if request.dtype not in DTYPES:
         raise UserError("--dtype: " + unknown("dtype", request.dtype, DTYPES))
     sizes.check_options(request.models, _options(request))

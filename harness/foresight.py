@@ -11,6 +11,7 @@ from harness.plan import FORMS
 from harness.point import Point
 from harness.quantity import tell_bytes
 from models._cost import Shape
+from reports import wording
 
 MOST_REASONS = 6
 BUSY_SHARE, LOOK_SECONDS = 0.25, 0.3  # of all cores, worth a line before a run; `doctor` is stricter
@@ -25,7 +26,8 @@ def refuse_nothing(found: list[Point], place: str) -> None:
     if all(point.not_applicable for point in wanted):
         told = [f"  {reason}" for reason in reasons][:MOST_REASONS]
         more = [f"  ... and {len(reasons) - MOST_REASONS} more"] if len(reasons) > MOST_REASONS else []
-        raise UserError("\n".join([f"{place}: none of its {len(wanted)} points can be run:", *told, *more]))
+        none = f"none of its {len(wanted)} points can" if len(wanted) > 1 else "its one point cannot"
+        raise UserError("\n".join([f"{place}: {none} be run:", *told, *more]))
 
 
 def warnings(points: list[Point], name: str | None, training_bytes: int | None) -> list[str]:
@@ -99,9 +101,9 @@ def of_memory(points: Iterable[Point]) -> str | None:
     if not large:
         return None
     most, point = max(large, key=lambda pair: pair[0])
-    counted = f"{len(large)} points are" if len(large) > 1 else "1 point is"
+    told = f"{wording.counted(len(large), 'point')} {'is' if len(large) == 1 else 'are'}"
     return (
-        f"warning: {counted} predicted to need more than this machine's {tell_bytes(there)}, up to {tell_bytes(most)} "
+        f"warning: {told} predicted to need more than this machine's {tell_bytes(there)}, up to {tell_bytes(most)} "
         f"({point.measure} of {point.label}): {_of_limit(point.limit_bytes, there)}"
     )
 

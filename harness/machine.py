@@ -42,6 +42,13 @@ def resolve(asked: str) -> str:
     return asked
 
 
+def need_cuda(what: str) -> None:
+    """Raises UserError where this machine has no such device, on which `what` are found."""
+    if "cuda" not in _devices():
+        told = f"there is no CUDA device on this machine, and {what} are found on one"
+        raise UserError(f"{told}; run this where one is")
+
+
 def _devices() -> list[str]:
     import torch
 

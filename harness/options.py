@@ -12,6 +12,7 @@ import models
 from harness.errors import listed, nearest, shown, unknown
 from harness.point import build as build
 
+MOST = 1e12  # of a number, either way of 0: beyond it what sizes are made of it could be no number any more
 WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}
 
 
@@ -40,6 +41,9 @@ class Option:
             guess = nearest(held, self.choices)
             hint = f"; did you mean {guess!r}?" if guess else ""
             raise ValueError(f"{held!r} is not allowed; allowed is {self.allowed}{hint}")
+        parts = held if isinstance(held, tuple) else (held,)
+        if any(isinstance(part, int | float) and abs(part) > MOST for part in parts):
+            raise ValueError(f"{shown(given)} is out of range; allowed is {-MOST:g} to {MOST:g}")
         return float(held) if self.kind is float else held
 
 

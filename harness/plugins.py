@@ -25,17 +25,17 @@ def check(*kinds: str) -> None:
 
     Of models the source alone is read, which needs no torch: see `check_named`.
     """
-    found = [(kind, name) for kind in kinds for name in _names(kind)]
-    _refuse(_unreadable(name) if kind == "model" else _incomplete(kind, name) for kind, name in found)
+    _refuse((kind, name, _wrong(kind, name, kind != "model")) for kind in kinds for name in _names(kind))
 
 
 def check_named(kind: str, names: Iterable[str]) -> None:
     """The same for some files, models loaded as well."""
-    _refuse(told for name in names for told in [_incomplete(kind, name)])
+    _refuse((kind, name, _wrong(kind, name, True)) for name in names)
 
 
-def _refuse(told: Iterable[str | None]) -> None:
-    if problems := [text for text in told if text]:
+def _refuse(found: Iterable[tuple[str, str, str | None]]) -> None:
+    """Raises UserError for what is wrong with files, each a kind, a name and that in words."""
+    if problems := [f"{KINDS[kind].replace('.', '/')}/{name}.py: {told}" for kind, name, told in found if told]:
         raise UserError("\n".join(problems))
 
 
@@ -44,8 +44,18 @@ def _names(kind: str) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
 
 
-def _file(kind: str, name: str) -> str:
-    return f"{KINDS[kind].replace('.', '/')}/{name}.py"
+def _wrong(kind: str, name: str, load: bool) -> str | None:
+    """What is wrong with a file, its source alone read unless it is to be loaded; None where nothing is."""
+    return _misnamed(kind, name) or (_incomplete(kind, name) if load else _unreadable(name))
+
+
+def _misnamed(kind: str, name: str) -> str | None:
+    if name.isidentifier():
+        return None
+    better = re.sub(r"\W", "_", name)
+    better = better if better.isidentifier() else f"{kind}_{better}"
+    allowed = "allowed are letters, digits and underscores, a digit not first"
+    return f"{shown(name)} is no name of Python's; {allowed}; rename it to {better}.py"
 
 
 def _unreadable(name: str) -> str | None:
@@ -55,12 +65,10 @@ def _unreadable(name: str) -> str | None:
     try:
         card = models.card(name)
     except (ValueError, SyntaxError) as error:
-        return f"{_file('model', name)}: {error}; CONTRIBUTING.md says what a model states"
+        return f"{error}; CONTRIBUTING.md says what a model states"
     if missing := [each for each in models.STATED if each not in card]:
-        told = f"class Model does not state {listed(missing)} as a literal; CONTRIBUTING.md says what a model states"
-        return f"{_file('model', name)}: {told}"
-    wrong = _undrawable(card)
-    return f"{_file('model', name)}: {wrong}" if wrong else None
+        return f"class Model does not state {listed(missing)} as a literal; CONTRIBUTING.md says what a model states"
+    return _undrawable(card)
 
 
 def _undrawable(card: dict[str, Any]) -> str | None:
@@ -83,18 +91,13 @@ def _incomplete(kind: str, name: str) -> str | None:
     try:
         found = getattr(importlib.import_module(f"{KINDS[kind]}.{name}"), holds, None)
     except Exception as error:  # whatever its author has written
-        return f"{_file(kind, name)}: cannot be loaded: {child.told(error)}"
+        return f"cannot be loaded: {child.told(error)}"
     if not isinstance(found, type):
-        return f"{_file(kind, name)}: there is no class {holds} in it; CONTRIBUTING.md says what a {kind} states"
+        return f"there is no class {holds} in it; CONTRIBUTING.md says what a {kind} states"
     missing = [each for each in _required(kind) if _is_missing(found, each)]
-    if kind == "model" and not missing and (text := _unbuildable(found)):
-        return f"{_file(kind, name)}: {text}"
-    return _lacking(kind, name, missing) or (_unreadable(name) if kind == "model" else None)
-
-
-def _lacking(kind: str, name: str, missing: list[str]) -> str | None:
-    told = f"class {kind.capitalize()} does not state {listed(missing)}; CONTRIBUTING.md says what a {kind} states"
-    return f"{_file(kind, name)}: {told}" if missing else None
+    if missing:
+        return f"class {holds} does not state {listed(missing)}; CONTRIBUTING.md says what a {kind} states"
+    return _unbuildable(found) or _unreadable(name) if kind == "model" else None
 
 
 def _required(kind: str) -> list[str]:

@@ -5,12 +5,13 @@ import errno
 import json
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
 from harness import cells, csvfile, damage, planned
+from harness.child import ROOT
 from harness.csvfile import Sheet
 from harness.errors import UserError, listed, nearest, relative, shown
 from harness.tables import TABLES
@@ -18,7 +19,7 @@ from harness.tables import TABLES
 SETTINGS, TEXTS = "experiment.yaml", "texts.json"
 WHOLE = ("models", "shape", "measures")  # keys that every experiment has
 ANEW = "restore it (as `git restore` does), or remove it: the next run writes it anew"
-FOLDER = pathlib.Path(__file__).parent.parent / "results"
+FOLDER = ROOT / "results"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,20 +63,32 @@ def load(folder: pathlib.Path) -> ResultSet:
 
 
 def load_all(results: pathlib.Path, damaged: dict[pathlib.Path, UserError] | None = None) -> list[ResultSet]:
-    """What every results folder holds; see `folders`.
+    """What every results folder holds; see `folders` and `load_each`."""
+    return load_each(folders(results), damaged)
 
-    One that is damaged is left out and added to `damaged`, with what is wrong; where there is none given, this is
-    raised.
+
+def load_each(there: Iterable[pathlib.Path], damaged: dict[pathlib.Path, UserError] | None = None) -> list[ResultSet]:
+    """What each of these folders holds.
+
+    One that is damaged is left out and added to `damaged`, with what is wrong; where there is none given, or no folder
+    is whole, this is raised.
     """
     found = []
-    for folder in folders(results):
+    for folder in there:
         try:
             found.append(load(folder))
         except UserError as error:
             if damaged is None:
                 raise
             damaged[folder] = error
+    if damaged and not found:
+        raise all_of(damaged)
     return found
+
+
+def all_of(damaged: Mapping[pathlib.Path, UserError]) -> UserError:
+    """What is wrong with any of them."""
+    return UserError("\n".join(map(str, damaged.values())))
 
 
 def folders(results: pathlib.Path) -> list[pathlib.Path]:

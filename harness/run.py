@@ -13,6 +13,7 @@ from harness.point import Point
 from harness.progress import Progress
 from harness.sweep import Sweep
 from harness.writer import Writer
+from reports import wording
 
 if TYPE_CHECKING:
     from harness.corpus import Corpus
@@ -56,7 +57,8 @@ def run(
     summary.tell(record.load(folder), sweep.configurations, console)
     where = f" --results {shlex.quote(str(out))} --out {shlex.quote(str(out / 'pages'))}"
     where = "" if out == pathlib.Path("results") else where
-    told = f"{sweep.ran} points run, {sweep.skipped} were done before. Results: {folder}"
+    before = f"{sweep.skipped} {'was' if sweep.skipped == 1 else 'were'} done before"
+    told = f"{wording.counted(sweep.ran, 'point')} run, {before}. Results: {folder}"
     console.print(f"{told}\nPages: python -m harness report{where}", markup=False, highlight=False, soft_wrap=True)
     return folder
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pandas as pd
 from rich.console import Console
 
-from harness import cells, document, filters, measures, plan, record, summary, terminal
+from harness import cells, document, ending, filters, measures, plan, record, summary, terminal
 from harness.errors import UserError, listed, named, unknown
 from harness.point import Point
 from harness.tables import TABLES
@@ -35,13 +35,25 @@ SOMETIMES = {  # told where they differ within some label, and what their column
 }  # fmt: skip
 
 
-def tell(place: pathlib.Path | None, results: pathlib.Path, only: Sequence[str]) -> None:
-    """Prints a section per results folder. Raises UserError where there are none, or the filters keep nothing."""
+def tell(place: pathlib.Path | None, results: pathlib.Path, only: Sequence[str]) -> int:
+    """Prints a section per results folder, and what is wrong with those that are damaged. Returns the exit code.
+
+    Raises UserError where there are none, none is whole, or the filters keep nothing.
+    """
+    damaged: dict[pathlib.Path, UserError] = {}
+    found = record.load_each(folders(place, results), damaged)
+    try:
+        _tell_all(found, only)
+    finally:
+        code = ending.damaged(damaged.values())
+    return code
+
+
+def _tell_all(found: Sequence[record.ResultSet], only: Sequence[str]) -> None:
     from reports import busy, floors, rows
 
     out = terminal.console()
     out.width = min(out.width, WIDE)
-    found = [record.load(folder) for folder in folders(place, results)]
     kept = _kept([rows.current(one.points) for one in found], only)
     for one in (rows.View(dataclasses.replace(each, points=points)) for each, points in zip(found, kept, strict=True)):
         if only and one.points.empty:

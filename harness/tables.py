@@ -3,12 +3,12 @@
 `python -m harness.tables` writes them into results/README.md anew.
 """
 
-import pathlib
 import re
 from typing import Any
 
 import pandera.pandas as pa
 
+from harness.child import ROOT
 from harness.point import DEVICES
 from harness.schema import DTYPES
 
@@ -43,6 +43,10 @@ def _name(names: tuple[str, ...], text: str) -> pa.Column:
 
 def _text(text: str, empty: bool = False) -> pa.Column:
     return _column(str, text=text, empty=empty)
+
+
+def _rate(text: str, unit: str | None = None) -> pa.Column:
+    return _column("float64", pa.Check.gt(0), text=text, unit=unit, empty=True)
 
 
 def _number(text: str, unit: str | None = None, empty: bool = True, least: float | None = 0) -> pa.Column:
@@ -94,9 +98,9 @@ TABLES: dict[str, pa.DataFrameSchema] = {
             "state_bytes": _count("of the decode state at this batch and context", "bytes"),
             "training_tokens": _count("that the optimiser saw", "tokens"),
             "training_flops": _number("forward and backward, as many as are needed", "FLOP"),
-            "training_sequence_length": _count("of the training sequences", "tokens"),
-            "training_batch_size": _count("sequences per optimiser step"),
-            "learning_rate": _number("at the peak of the schedule"),
+            "training_sequence_length": _size("of the training sequences", "tokens", empty=True),
+            "training_batch_size": _size("sequences per optimiser step", empty=True),
+            "learning_rate": _rate("at the peak of the schedule"),
             "schedule": _text("of the learning rate: cosine, linear or constant; older files lack it", empty=True),
             "final_rate": _number("share of the peak that the schedule ends at; older files lack it"),
             "warmup": _number("share of the budget over which the rate rises; older files lack it"),
@@ -181,10 +185,10 @@ TABLES: dict[str, pa.DataFrameSchema] = {
             "governor": _text("of the processor's clock", empty=True),
             "clock_mhz": _number("of the device, when read", "MHz"),
             "power_limit_watts": _number("of the device", "W"),
-            "peak_flops": _number("measured: a float32 matrix product", "FLOP/s"),
-            "peak_flops_bfloat16": _number("the same in bfloat16", "FLOP/s"),
-            "peak_flops_float16": _number("the same in float16", "FLOP/s"),
-            "peak_bytes_per_second": _number("measured: a copy, bytes read and written", "bytes/s"),
+            "peak_flops": _rate("measured: a float32 matrix product", "FLOP/s"),
+            "peak_flops_bfloat16": _rate("the same in bfloat16", "FLOP/s"),
+            "peak_flops_float16": _rate("the same in float16", "FLOP/s"),
+            "peak_bytes_per_second": _rate("measured: a copy, bytes read and written", "bytes/s"),
             "commit": _text("of the harness", empty=True),
             "dirty": _text("true where models, harness or experiments differed from that commit", empty=True),
         },
@@ -195,7 +199,7 @@ TABLES: dict[str, pa.DataFrameSchema] = {
 TRAINED = ("schedule", "final_rate", "warmup", "betas", "weight_decay", "clip", "accumulate", "autocast")
 LATER = {"points": (*TRAINED, "others_share")}  # columns that files of this version may lack, which are empty then
 
-README = pathlib.Path(__file__).parent.parent / "results" / "README.md"
+README = ROOT / "results" / "README.md"
 
 
 def described(text: str) -> str:

@@ -16,6 +16,7 @@ import json
 import math
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -24,7 +25,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from harness import ending, machine
 from harness.child import ROOT
+from harness.errors import UserError, shown
 from models import _retention
 from models._kernels import bucket, specialised
 from models._kernels.plans import Plan, Tile
@@ -147,6 +150,10 @@ def main() -> None:
         keys, values, C, inside, tile = json.loads(sys.argv[2])
         print(json.dumps(measured(keys, values, C, inside, Tile(*tile))))
         return
+    for size in sys.argv[1:]:
+        if not re.fullmatch(r"[1-9]\d*x[1-9]\d*", size):
+            raise UserError(f"unknown size {shown(size)}; write keys and values as 256x512")
+    machine.need_cuda("plans")
     sizes = [(int(K), int(V)) for K, V in (size.split("x") for size in sys.argv[1:])]
     sizes = sizes or list(itertools.product(KEYS, VALUES))
     scans = sorted({pair for K, V in sizes for pair in ((K, V), (V, K))})
@@ -170,4 +177,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    ending.run(main)

@@ -17,9 +17,9 @@ from typing import Any, ClassVar
 import torch
 
 import models
-from harness import graphs, sizes
+from harness import ending, graphs, machine, sizes
 from harness.decoding import Decoder
-from harness.errors import unknown
+from harness.errors import UserError, unknown
 from models._lm import LanguageModel
 from models._portions import DEFAULT, TABLE, Portion, Portions
 
@@ -120,9 +120,8 @@ def best(name: str, given: dict[str, Any]) -> tuple[str, Portions]:
 def main() -> None:
     for name in sys.argv[1:]:
         if name not in models.names():
-            sys.exit(f"Error: {unknown('model', name, models.names())}")
-    if not torch.cuda.is_available():
-        sys.exit("Error: there is no CUDA device on this machine, and portions are found on one; run this where one is")
+            raise UserError(unknown("model", name, models.names()))
+    machine.need_cuda("portions")
     print(f"# {torch.cuda.get_device_name()}", file=sys.stderr)
     for name in sys.argv[1:] or models.names():
         for given in models.load(name).tuned:
@@ -132,4 +131,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    ending.run(main)

@@ -167,6 +167,9 @@ class Model(LanguageModel):
         if options.rank is not None and options.variant not in ("full", "local"):
             told = f"rank is {options.rank}, but AFT-{options.variant} has no biases to factorise"
             raise ValueError(f"{told}; leave rank out, or set the variant to full or local")
+        if options.window != Options.window and options.variant in ("simple", "full"):
+            told = f"window is {options.window}, but AFT-{options.variant} has none"
+            raise ValueError(f"{told}; leave window out, or set the variant to conv or local")
 
     @classmethod
     def available_forms(cls, options: Chosen) -> tuple[str, ...]:

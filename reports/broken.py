@@ -8,10 +8,10 @@ from types import ModuleType
 from typing import TypeVar
 
 from reports import packages
+from reports.marks import ROOT
 
 Made = TypeVar("Made")
 
-ROOT = pathlib.Path(__file__).parent.parent
 Account = dict[str, str]  # 'reports/figures/energy.py' to a line that names it and says what is wrong
 MOST = 500  # letters of a message
 

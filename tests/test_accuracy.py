@@ -1,6 +1,8 @@
 """Predictions held against results: what is compared with what, and the figure that shows it."""
 
 import dataclasses
+import re
+import shutil
 
 import pandas as pd
 import pytest
@@ -50,6 +52,45 @@ def test_a_row_with_an_option_that_its_model_refuses_is_told(measured):
         accuracy.of(dataclasses.replace(measured, points=points))
 
 
+@pytest.fixture
+def some(committed, tmp_path):
+    """A folder of results that can be predicted, and a copy of it whose rows have another value width."""
+    for name in ("triangle", "wide"):
+        shutil.copytree(committed / "triangle" / CPU, tmp_path / name / CPU)
+    return tmp_path
+
+
+def widened(points, value_factor):
+    told = points.read_text(encoding="utf-8")
+    assert ",1.6875," in told
+    points.write_text(told.replace(",1.6875,", f",{value_factor},"), encoding="utf-8")
+
+
+@pytest.mark.parametrize("value_factor", ["1e308", "-3.0", "wide"])
+def test_an_option_that_no_model_has_is_told_by_its_row_and_costs_no_other_folder(some, typed, value_factor):
+    path = some / "wide" / CPU / "points.csv"
+    widened(path, value_factor)
+    code, printed, told = typed("predict", "--results", some)
+    assert code == 2
+    assert re.match(rf"{path}: point \w{{16}} of retnet: (option\.)?value_factor.*; nothing was changed; ", told), told
+    assert len(told.splitlines()) == 1
+    assert "Predicted over measured" in printed
+    shutil.rmtree(some / "triangle")
+    assert typed("predict", "--results", some) == (2, "", told)
+
+
+def test_a_damaged_folder_costs_no_other_its_predictions(some, typed):
+    alone = typed("predict", "--results", some)[1]
+    path = some / "wide" / CPU / "points.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace(",ok,", ",okay,"), encoding="utf-8")
+    code, printed, told = typed("predict", "--results", some)
+    assert code == 2
+    assert told.startswith(f"{path}:2: column status: found 'okay'")
+    assert printed.splitlines()[0] == alone.splitlines()[0]
+    with pytest.raises(UserError, match="found 'okay'"):
+        accuracy.load(some)  # the README's numbers are those of all results, or none
+
+
 def test_states_are_predicted_exactly(lines):
     states = lines[lines["metric"] == "state_bytes"]
     assert len(states)
@@ -83,7 +124,7 @@ def test_rows_say_what_was_computed(committed):
     gammas = record.load(committed / "gamma_sweep" / CPU).points
     row = gammas[gammas["label"].str.contains(",")].iloc[0].to_dict() | {"batch_size": 1, "sequence_length": 8}
     assert accuracy.job(row).options.gamma == (0.5, 0.9, 0.99, 0.999)
-    with pytest.raises(UserError, match=r"option.gamma is 'nnoe'; allowed is"):
+    with pytest.raises(UserError, match=r"of retnet: option.gamma: 'nnoe' is not allowed; allowed is"):
         accuracy.job(row | {"option.gamma": "nnoe"})
 
 

@@ -83,11 +83,16 @@ def test_any_biases_against_the_sum_as_written(length, sizes, seed):
         assert relative(found, wanted) < EXACT, form
 
 
+def windowed(variant, window, **more):
+    """Options with this window, where the variant has one."""
+    return Options(variant=variant, **({"window": window} if variant in ("conv", "local") else {}), **more)
+
+
 @pytest.mark.parametrize("variant", ["local", "full"])
 def test_factorised_biases_are_the_product_of_their_factors(variant):
     torch.manual_seed(0)
-    factored = Model(SHAPE, Options(variant=variant, window=4, rank=3)).double()
-    whole = Model(SHAPE, Options(variant=variant, window=4)).double()
+    factored = Model(SHAPE, windowed(variant, 4, rank=3)).double()
+    whole = Model(SHAPE, windowed(variant, 4)).double()
     told = factored.state_dict()
     for layer in range(SHAPE.layers):
         rows, columns = (told.pop(f"blocks.{layer}.mixer.biases.{name}") for name in ("rows", "columns"))
@@ -114,6 +119,8 @@ def test_positions_that_run_out_are_refused(variant):
         ({"rank": 5}, "rank is 5.*conv.*full or local"),
         ({"rank": 0, "variant": "full"}, "rank is 0.*at least 1"),
         ({"window": 0}, "window is 0.*at least 1"),
+        ({"window": 16, "variant": "simple"}, "window is 16, but AFT-simple has none; leave .* conv or local"),
+        ({"window": 16, "variant": "full"}, "window is 16, but AFT-full has none; leave .* conv or local"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options, message):
@@ -126,7 +133,7 @@ def test_options_that_do_not_fit_are_refused(options, message):
 )
 def test_biases_start_so_that_every_variant_is_nearly_simple(variant, rank):
     """Each near zero, with the same deviation whether it is stored or is a product of factors."""
-    options = Options(variant=variant, rank=rank, window=64)
+    options = windowed(variant, 64, rank=rank)
     biases = Model(Shape(24, 1, 2, 4, max_length=64), options).blocks[0].mixer.biases
     table = biases.rows @ biases.columns.T if rank else biases.table
     assert table.std().item() == pytest.approx(0.01, rel=0.25)
@@ -184,7 +191,7 @@ def test_gradients_of_the_products_equal_finite_differences(each):
 
 @pytest.mark.parametrize("variant", Options.CHOICES["variant"])
 def test_a_prompt_leaves_nothing_alive_but_the_state(variant):
-    model = Model(SHAPE, Options(variant=variant, window=4))
+    model = Model(SHAPE, windowed(variant, 4))
     with torch.no_grad():
         _, state = model.prefill(tokens(2, 13))
     assert sum(x.untyped_storage().nbytes() for x in state.tensors()) == state.nbytes

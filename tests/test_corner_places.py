@@ -1,11 +1,10 @@
 """At which length and batch the corners stand, and what is said of the others."""
 
-import pathlib
-
 import pytest
 
 from reports import corners
 from tests.test_corners import corner_set
+from tests.tree import ROOT
 
 
 def test_corners_stand_at_the_longest_length_and_largest_batch_that_most_ran() -> None:
@@ -60,7 +59,7 @@ def test_every_larger_cell_that_was_passed_over_is_told() -> None:
 
 
 def test_text_and_code_agree_that_most_is_what_counts() -> None:
-    readme = (pathlib.Path(corners.__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     page = readme[readme.index("## Reading the page") : readme.index("## Your own experiments")]
     told = [" ".join(text.split()) for text in (corners.__doc__ or "", page)]
     for text in told:

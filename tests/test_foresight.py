@@ -7,8 +7,8 @@ import types
 import psutil
 import pytest
 
-from harness import budget, corpus, foresight, predict, record
-from harness.errors import UserError
+from harness import budget, corpus, doctor, foresight, planned, predict, record
+from harness.errors import Problem, UserError, refuse
 from harness.point import Training
 from harness.writer import Writer
 from tests.commands import SMALL
@@ -41,7 +41,7 @@ def test_where_no_point_can_run_the_reasons_are_told():
 
 def test_where_the_forms_alone_can_run_nothing_would_be_measured():
     found = [point(measure="forms"), point(not_applicable="no such form")]
-    with pytest.raises(UserError, match="none of its 1 points can be run:\n  transformer: no such form"):
+    with pytest.raises(UserError, match="its one point cannot be run:\n  transformer: no such form"):
         foresight.refuse_nothing(found, "asked.yaml")
     foresight.refuse_nothing(found[:1], "asked.yaml")
     foresight.refuse_nothing([*found, point()], "asked.yaml")
@@ -111,6 +111,21 @@ def test_a_limit_of_memory_that_is_set_is_not_advised_again(limit, advice, monke
     told = foresight.of_memory(dataclasses.replace(each, limit_bytes=limit) for each in of(points(), "decode"))
     assert told is not None
     assert f"): {advice}" in told
+
+
+def test_one_is_told_as_one():
+    """Of what else is counted, a few."""
+    one = of(points(), "decode")[:1]
+    assert planned.counted([0], one) == "1 planned point"
+    assert planned.counted([0], one * 2) == "2 planned points"
+    noise = doctor.judged(doctor.Noise([0.01]))
+    assert "95% of 1 pair within" in noise.found
+    assert doctor.load(0.05, 1).found == "5% of 1 core busy"
+    told = [Problem(f"a.yaml:{line}", "", f"wrong {line}") for line in range(4)]
+    for most, last in ((2, "... and 2 more problems"), (3, "... and 1 more problem")):
+        with pytest.raises(UserError) as caught:
+            refuse(told, most)
+        assert str(caught.value).splitlines()[-1] == last
 
 
 def test_a_folder_keeps_how_much_there_is_to_train_on(tmp_path):

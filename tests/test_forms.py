@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 
 import pytest
 import torch
@@ -31,6 +32,39 @@ def test_forms_that_disagree_are_told_and_refused(only_tiny, wrong):
         rows.extend(run)
     assert [row.metric for row in rows] == [f"{part}_difference" for part in ("output", "state", "gradient")]
     assert values(rows, f"{wrong}_difference")[0] > 1e-4
+
+
+def forgetful(self, x, call, state):
+    """The real mixer, from nothing in every call."""
+    return REAL(self, x, call, {})
+
+
+def memoryless(self, x, call, state):
+    return self.out(torch.tanh(self.into(x)))
+
+
+REAL = tiny.Mixer.forward
+
+
+@pytest.mark.parametrize("forms", [("recurrent",), ("parallel", "recurrent")])
+def test_a_model_that_forgets_between_calls_is_refused_whatever_forms_it_has(only_tiny, monkeypatch, forms):
+    """Its forms agree with each other, all from nothing; they do not with one pass over all tokens."""
+    monkeypatch.setattr(tiny.Model, "forms", forms)
+    monkeypatch.setattr(tiny.Model, "default_form", forms[0])
+    monkeypatch.setattr(tiny.Mixer, "forward", forgetful)
+    told, rows = failure(point("forms"))
+    assert re.fullmatch(
+        rf"state_difference \S+ \({forms[0]} of all tokens at once\); at most 1e-08 is rounding", told
+    ), told
+    assert values(rows, "state_difference")[0] > 0.01
+    monkeypatch.setattr(tiny.Mixer, "forward", memoryless)
+    assert values(measured("forms"), "state_difference")[0] < 1e-12, "there is nothing to forget"
+
+
+def test_a_state_that_is_rounded_between_tokens_is_another_than_in_one_pass():
+    rounded = dataclasses.asdict(models.load("retnet").Options(state_dtype="bfloat16"))
+    rows = measured("forms", "retnet", width=24, heads=3, options=rounded)
+    assert values(rows, "state_difference")[0] < 1e-8
 
 
 def test_a_form_that_gives_no_number_is_refused(only_tiny):

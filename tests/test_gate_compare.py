@@ -41,7 +41,7 @@ def test_equal_sides_take_five_pairs_and_a_slower_one_is_measured_again():
     assert [len(found[0].first), len(found[0].again)] == [5, 0]
     assert [len(found[1].first), len(found[1].again)] == [5, 5]
     assert compare.decision(found[1], RULES).judgement.verdict == "slower"
-    assert told[5] == "round 6: 1 points, 1 of them again because they looked slower"
+    assert told[5] == "round 6: 1 point, 1 of them again because they looked slower"
 
 
 def test_what_was_slow_only_at_first_is_cleared_by_new_pairs():
@@ -76,7 +76,7 @@ def test_a_side_that_fails_twice_is_given_up_and_once_is_forgiven():
 def test_no_round_begins_that_would_end_too_late():
     found = [case()]
     _, told = run(found, lambda *_: 1.0, seconds=0.0)
-    assert (found[0].first, told) == ([], ["no time for another round: 1 points are left undecided"])
+    assert (found[0].first, told) == ([], ["no time for another round: 1 point is left undecided"])
 
 
 def test_the_control_stands_for_both_sides_in_the_order_of_the_points_beside_it():

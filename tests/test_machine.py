@@ -2,14 +2,16 @@
 
 import os
 import platform
+import runpy
 import subprocess
 import sys
 
 import pytest
 import torch
 
+import models
 from harness import machine, tables, worker
-from harness.errors import UserError
+from harness.errors import UserError, unknown
 from tests.tree import ROOT
 
 
@@ -45,6 +47,40 @@ def test_a_device_that_is_not_there_is_said(monkeypatch):
         UserError, match=r"unknown device 'cdua'; allowed are auto, cpu, cuda, mps; did you mean 'cuda'\?"
     ):
         machine.resolve("cdua")
+
+
+ELSEWHERE = "there is no CUDA device on this machine, and {} are found on one; run this where one is"
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules")
+@pytest.mark.parametrize(
+    ("tool", "given", "told"),
+    [
+        (
+            "tune_kernels",
+            [],
+            ELSEWHERE.format("plans"),
+        ),
+        (
+            "tune_steps",
+            [],
+            ELSEWHERE.format("portions"),
+        ),
+        ("tune_kernels", ["64"], "unknown size '64'; write keys and values as 256x512"),
+        ("tune_kernels", ["64x0"], "unknown size '64x0'; write keys and values as 256x512"),
+        (
+            "tune_steps",
+            ["retnt"],
+            unknown("model", "retnt", models.names()),
+        ),
+    ],
+)
+def test_what_is_tuned_on_a_gpu_says_so_elsewhere(monkeypatch, capsys, tool, given, told):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(sys, "argv", [tool, *given])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module(f"harness.{tool}", run_name="__main__")
+    assert (ended.value.code, *capsys.readouterr()) == (2, "", told + "\n")
 
 
 @pytest.mark.parametrize(

@@ -58,9 +58,9 @@ BROKEN = {
 def toy(tmp_path, monkeypatch):
     """Puts a file `toy.py` of some kind into a folder of its own, which the room then lists alone."""
 
-    def write(kind, text):
+    def write(kind, text, name="toy"):
         room = importlib.import_module(plugins.KINDS[kind])
-        (tmp_path / "toy.py").write_text(text, encoding="utf-8")
+        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
         monkeypatch.setattr(room, "FOLDER", tmp_path)
         monkeypatch.setattr(room, "__path__", [str(tmp_path), *room.__path__])
         monkeypatch.delitem(sys.modules, f"{plugins.KINDS[kind]}.toy", raising=False)
@@ -149,6 +149,29 @@ def test_what_is_read_without_torch_must_be_a_literal(toy):
     for check in (lambda: plugins.check("model"), lambda: plugins.check_named("model", ["toy"])):
         with pytest.raises(UserError, match=r"^models/toy.py: class Model does not state title as a literal; CONTRIB"):
             check()
+
+
+@pytest.mark.parametrize("kind", plugins.KINDS)
+@pytest.mark.parametrize(
+    ("name", "better"), [("my-toy", "my_toy"), ("a.toy", "a_toy"), ("the toy", "the_toy"), ("2toys", "KIND_2toys")]
+)
+def test_a_file_whose_name_python_has_none_for_is_refused(toy, kind, name, better):
+    toy(kind, "raise SystemExit", name)
+    told = f"{plugins.KINDS[kind].replace('.', '/')}/{name}.py: {name!r} is no name of Python's; allowed are letters, "
+    told += f"digits and underscores, a digit not first; rename it to {better.replace('KIND', kind)}.py"
+    for check in (lambda: plugins.check(kind), lambda: plugins.check_named(kind, [name])):
+        with pytest.raises(UserError) as refused:
+            check()
+        assert str(refused.value) == told
+
+
+def test_a_model_by_such_a_name_is_refused_by_the_commands(toy, tmp_path, refused):
+    toy("model", MODEL.format(default=" = 3") + COUNTS, "my-toy")
+    asked = tmp_path / "asked.yaml"
+    asked.write_text("# Is it so?\nmodels: [my-toy]\nshape: {width: 48, layers: 2, heads: 3}\nmeasures: [noop]\n")
+    for words in (("validate", asked), ("run", asked, "--dry-run"), ("list", "models")):
+        assert refused(*words).startswith("models/my-toy.py: 'my-toy' is no name of Python's; ")
+    assert refused("predict", "my-toy", "--parameters", "125M").startswith("models/my-toy.py: 'my-toy' is no name")
 
 
 @pytest.mark.parametrize("kind", plugins.KINDS)

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 import models
+from harness import record
 from reports import readme, rows
 from tests import report_data
 from tests.tree import ROOT
@@ -113,6 +114,12 @@ def test_the_example_model_passes_the_contract(tmp_path):
     ran = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, env=clean)
     assert ran.returncode == 0, ran.stdout[-3000:]
     assert int(re.search(r"(\d+) passed", ran.stdout).group(1)) > 40
+
+
+def test_every_file_of_a_results_folder_is_named(committed):
+    found = {path.name for folder in record.folders(committed) for path in folder.iterdir()}
+    assert {"points.csv", "planned.csv", "texts.json"} <= found
+    assert not [name for name in sorted(found) if f"`{name}`" not in text("README.md")]
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

@@ -1,5 +1,6 @@
 """Results that are damaged cost no other experiment its page, and no page or table tells less without saying so."""
 
+import csv
 import dataclasses
 import html
 import os
@@ -11,8 +12,9 @@ import pytest
 
 from harness import planned, readme_parts, record
 from harness.errors import UserError
+from harness.writer import Writer
 from reports import pages
-from tests.folders import commit, contents
+from tests.folders import ENVIRONMENT, commit, contents, row
 
 SEMICOLONS = ";".join(planned.TYPES) + "\n"
 SIDE_FILES = {
@@ -65,6 +67,42 @@ def test_other_experiments_are_drawn_and_the_damaged_one_and_summaries_stay(fold
     assert after.keys() == before.keys()
     assert contents(folder) == held
     assert b"experiment-tried.html" in after["experiment-other.html"], "the page that stays is still found"
+
+
+TRAINED = {"learning_rate": 0.01, "training_sequence_length": 64, "training_batch_size": 3, "measure": "language"}
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "told"),
+    [
+        ("learning_rate", "0.0", "column learning_rate: found 0.0, expected above 0"),
+        ("training_sequence_length", "0", "column training_sequence_length: found 0, expected at least 1"),
+        ("training_sequence_length", "", "column training_sequence_length: found nothing, expected a value beside a"),
+    ],
+)
+def test_a_training_that_none_can_have_been_is_damage(folder, other, report, column, value, told):
+    """No figure could draw it: an axis is a logarithm of it, or a line is where it ends."""
+    with Writer(folder) as held:
+        held.commit(row(4, **TRAINED), {}, [], [], ENVIRONMENT)
+    assert report()[0] == 0
+    path = folder / "points.csv"
+    head, *lines = csv.reader(path.read_text().splitlines())
+    lines[-1][head.index(column)] = value
+    path.write_text("".join(",".join(f'"{cell}"' for cell in line) + "\n" for line in (head, *lines)))
+    code, printed, said = report()
+    assert (code, "experiment-other.html" in printed) == (2, True)
+    assert f"{path}:5: {told}" in said
+
+
+@pytest.mark.parametrize("name", ["peak_flops", "peak_flops_bfloat16", "peak_flops_float16", "peak_bytes_per_second"])
+def test_a_machine_that_computes_nothing_is_damage(folder, name):
+    """A floor would be a time without end."""
+    path = folder / "environments.csv"
+    head, row = csv.reader(path.read_text().splitlines())
+    row[head.index(name)] = "0.0"
+    path.write_text("".join(",".join(f'"{cell}"' for cell in line) + "\n" for line in (head, row)))
+    with pytest.raises(UserError, match=f"^{path}:2: column {name}: found 0.0, expected above 0"):
+        record.load(folder)
 
 
 def test_once_mended_all_is_drawn_again(folder, other, report, tmp_path):
@@ -163,7 +201,9 @@ def test_a_folder_that_may_not_be_read_is_not_taken_for_one_without_results(
     assert (code, said.splitlines()[0]) == (2, told)
     assert printed.splitlines() == [str(tmp_path / "pages" / "experiment-other.html")]
     assert contents(tmp_path / "pages") == before
-    assert refused("show", "--results", tmp_path / "results") == refused("show", shut) == f"{told}\n"
+    code, printed, said = typed("show", "--results", tmp_path / "results")
+    assert (code, "other, cpu-made-up" in printed, said) == (2, True, f"{told}\n")
+    assert refused("show", shut) == f"{told}\n"
     shutil.rmtree(other.parent)
     assert refused("report", "--results", tmp_path / "results", "--out", tmp_path / "pages") == f"{told}\n"
 

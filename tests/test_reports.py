@@ -20,8 +20,8 @@ from reports import figures, packages, sections, wording
 from tests.known_data import known
 from tests.paper_data import fig6, operations, table4
 from tests.report_data import Builder, ResultSet, gammas, triangle
+from tests.tree import ROOT
 
-ROOT = pathlib.Path(__file__).parent.parent
 NASTY = "retnet gamma=<b>\"&'x</b>"
 VOID = {"meta", "link", "br", "img", "input", "hr", "col"}
 

@@ -26,8 +26,9 @@ def test_finished_points_are_skipped(sweep, tmp_path):
     first, _ = sweep(*counted(into, 2))
     second, told = sweep(*counted(into, 3))
     assert into.read_text().split() == ["0", "1", "2"]
-    assert "1 points run, 2 were done before" in told
+    assert "1 point run, 2 were done before" in told
     assert second.points[:2].equals(first.points)
+    assert "0 points run, 1 was done before" in sweep(*counted(into, 1))[1]
     assert second.points["point"].is_unique
     assert len(second.environments) == 1
 
@@ -65,7 +66,7 @@ def test_a_sweep_goes_on_on_another_machine_where_that_is_asked_for(sweep, tmp_p
     monkeypatch.setattr(worker, "call", lambda work, device: newcomer)
     results, told = sweep(*counted(into, 3), any_machine=True)
     assert into.read_text().split() == ["0", "1", "2"]
-    assert "1 points run, 2 were done before" in told
+    assert "1 point run, 2 were done before" in told
     assert list(results.points["environment"]) == [environment["environment"]] * 2 + ["f" * 16]
     results, _ = sweep(*counted(into, 3))
     assert into.read_text().split() == ["0", "1", "2", "0", "1"], "and nowhere else: what this machine has done counts"
@@ -178,7 +179,7 @@ def test_a_full_disk_stops_the_sweep_and_loses_nothing(sweep, tmp_path, monkeypa
         sweep(*counted(into))
     monkeypatch.setattr(os, "write", write)
     results, told = sweep(*counted(into))
-    assert "2 points run, 1 were done before" in told
+    assert "2 points run, 1 was done before" in told
     assert list(results.points["seed"]) == [0, 1, 2]
     assert into.read_text().split() == ["0", "1", "1", "2"]
 

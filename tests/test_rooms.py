@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import models
-from tests.tree import ROOT, imports, module, name, needed_at_once, python, standard, tracked, tree
+from tests.tree import ROOMS, ROOT, imports, module, name, needed_at_once, python, standard, tracked, tree
 
 LONGEST = 250  # lines; a longer file is two ideas
 QUICK_SECONDS = 0.1  # of the processor, for a file of ours once the libraries that it needs are loaded
@@ -117,6 +117,14 @@ def test_no_function_of_harness_and_reports_stands_there_twice():
                 places.setdefault(body, []).append(f"{name(path)}:{node.lineno} {node.name}")
     assert places
     assert not [told for told in places.values() if len(told) > 1]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_says_once_where_the_project_is(room):
+    """By two steps up from one of its files."""
+    up = r"__file__\)(\.resolve\(\))?\.(parent\.parent|parents\[1\])"
+    found = [name(path) for path in python(room) if re.search(up, path.read_text(encoding="utf-8"))]
+    assert len(found) <= 1, found
 
 
 # Importing is silent and quick -----------------------------------------------------------------------------------

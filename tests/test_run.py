@@ -163,7 +163,7 @@ def test_a_seed_that_is_kept_alone_waits_for_its_trials(sweep):
     assert list(results.points["seed"]) == [0, 0, 7]
     assert results.settings["seeds"] == [0, 5, 7], "what was asked, whatever was kept of it"
     _, told = sweep(*points, seeds=(0, 5, 7))
-    assert "1 points run, 3 were done before" in told
+    assert "1 point run, 3 were done before" in told
 
 
 # Before and after --------------------------------------------------------------------------------------------------

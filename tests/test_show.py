@@ -175,10 +175,18 @@ def test_a_narrow_terminal_gets_a_few_lines_per_row(results, typed, monkeypatch)
     assert max(map(len, printed.splitlines())) <= 32
 
 
-def test_damage_is_told_by_file_and_line(results, refused):
-    path = results / "two" / "cpu-made-up" / "points.csv"
+def test_damage_is_told_by_file_and_line_and_what_is_whole_is_shown(results, typed, refused):
+    whole = typed("show", results / "two")[1]
+    path = results / "one" / "cpu-made-up" / "points.csv"
     path.write_text(path.read_text().replace(",ok,", ",okay,"))
-    assert "points.csv:2: column status: found 'okay'" in refused("show", "--results", str(results))
+    complaint = f"{path}:2: column status: found 'okay'"
+    code, printed, told = typed("show", "--results", results)
+    assert (code, printed) == (2, whole)
+    assert told.startswith(complaint)
+    assert refused("show", "one", "--results", results).startswith(complaint)
+    told = refused("show", "--results", results, "--only", "batch_size=16")
+    assert complaint in told, "what the filter would keep may be there"
+    assert "unknown batch_size '16'" in told
 
 
 def test_committed_results_fit_and_nothing_heavy_is_loaded(committed):

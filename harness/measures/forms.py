@@ -5,6 +5,7 @@ divides. Every parameter is moved off its initial value, where zeros would hide 
 recurrent one, step by step, which is the definition: in the logits, in what the state at the end is worth, namely the
 logits of `STEPS` more steps from it, and in the gradient of both with respect to every parameter. A difference is the
 largest absolute one over the largest absolute value; what is told is the worst of all forms, and of all parameters.
+The steps are compared with one pass over all tokens as well, for forms that forget between calls would agree.
 
 Where programs of our own compute what is timed, they do in short formats alone. There the forms are compared in the
 point's dtype and at its size of heads as well: see `harness.agreement`.
@@ -28,6 +29,7 @@ BATCH, LENGTH, STEPS = 2, 149, 5
 LAYERS, VOCABULARY, FFN_WIDTH = 2, 23, 24
 HEAD_SIZES = (8, 12, 16, 32, 64, 128)  # the first that the model accepts
 NOISE = 0.1  # added to each parameter
+UNROUNDED = "float32"  # of the option `state_dtype`: at least
 TOLERANCES = {"float64": 1e-8, "float32": 1e-3}  # float32 only where the device has no float64
 
 
@@ -65,6 +67,8 @@ class Measure:
                 for part, value in wanted[metric].items():
                     told = max(told, (_relative(found[metric][part], value), f"{form} {part}".strip()), key=_size)
                 worst[metric] = told
+        told = _against_one_pass(model, tokens, wanted["state_difference"][""], bench)
+        worst["state_difference"] = max(worst["state_difference"], told, key=_size)
         for metric, (difference, _) in worst.items():
             if math.isfinite(difference):
                 yield Sample(metric, difference)
@@ -139,6 +143,23 @@ def _computed(model: Any, tokens: "Tensor", form: str) -> dict[str, dict[str, "T
         "state_difference": {"": after.detach()},
         "gradient_difference": {name: p.grad for name, p in model.named_parameters() if p.grad is not None},
     }
+
+
+def _against_one_pass(model: Any, tokens: "Tensor", steps: "Tensor", bench: "Bench") -> tuple[float, str]:
+    """How far the steps after a state are from one pass over all tokens: where every form forgets, forms agree.
+
+    A state that is rounded between tokens is meant to be another than within a pass: the measure `state_drift` tells.
+    """
+    import torch
+
+    from models._state import State
+
+    if getattr(bench.options, "state_dtype", UNROUNDED) != UNROUNDED:
+        return 0.0, ""
+    form = bench.kind.training_form(bench.options)
+    with torch.no_grad():
+        hidden, _ = model.run(tokens, form, State(0, None, []), keep_state=False)
+        return _relative(model.head(hidden[:, LENGTH:]), steps), f"{form} of all tokens at once"
 
 
 def _size(told: tuple[float, str]) -> float:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from reports import wording
 from reports.claims import SUPPORTED, Finding
 
 MAKERS = ("amd instinct", "amd radeon", "mi200", "mi210", "mi250", "mi300")
@@ -22,4 +23,5 @@ class Claim:
         if done.empty:
             return None
         table = done[["label", "measure", "point"]].rename(columns={"label": "series"})
-        return Finding(SUPPORTED, f"{len(done)} points trained on {here['device_name'].iloc[0]}.", table)
+        trained = wording.counted(len(done), "point")
+        return Finding(SUPPORTED, f"{trained} trained on {here['device_name'].iloc[0]}.", table)

@@ -73,7 +73,7 @@ class Figure:
         reasons = [f"{line['series']}, {line['measure']}: {line['reason']}" for line in failed.to_dict("records")]
         more = "; more in the table" if len(reasons) > 12 else ""
         tail = f" Reasons: {'; '.join(reasons[:12])}{more}." if reasons else ""
-        return f"Of {len(data)} points, {wording.listed(told)}.{tail}"
+        return f"Of {wording.counted(len(data), 'point')}, {wording.listed(told)}.{tail}"
 
 
 def _cell(line: dict) -> str:
