@@ -10,6 +10,7 @@ slots that are padding, and those from the new token's on.
 import dataclasses
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models import _rotary
-from tests.cases import interpreted_only, off, poisoned
+from tests.cases import each, interpreted_only, off, poisoned
 
 SPARE = 3  # slots that the memory of a cache has beyond it
 
@@ -153,4 +154,4 @@ def compared(case: Case, given: list[Any], before: Tensor, memory: Tensor, o: Te
 
 if __name__ == "__main__":
     interpreted_only()
-    print(json.dumps({name: errors(case) for name, case in CASES.items()}))
+    print(json.dumps(each({name: partial(errors, case) for name, case in CASES.items()})))

@@ -8,6 +8,7 @@ token after the other, in float64.
 
 import dataclasses
 import json
+from functools import partial
 from unittest import mock
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 from models import _kernels, _window, _wkv
 from models._biases import Biases
 from models._state import Call
-from tests.cases import interpreted_only, off, poisoned
+from tests.cases import each, interpreted_only, off, poisoned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,4 +130,4 @@ def errors(case: Case, device: str = "cpu", dtype: torch.dtype = torch.float32) 
 
 if __name__ == "__main__":
     interpreted_only()
-    print(json.dumps({name: errors(case) for name, case in CASES.items()}))
+    print(json.dumps(each({name: partial(errors, case) for name, case in CASES.items()})))

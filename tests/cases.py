@@ -1,13 +1,16 @@
-"""What the cases of Triton programs share: the error that they tell, memory that is poisoned, and where they run alone.
+"""What the cases of Triton programs share: the error that they tell, memory that is poisoned, and where they run alone,
+one process for each processor.
 
 A number that no program writes is then not a number, and an index that none writes is -1, by the interpreter and on a
 GPU alike.
 """
 
 import contextlib
+import multiprocessing
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent import futures
 from typing import Any
 from unittest import mock
 
@@ -46,3 +49,21 @@ def interpreted_only() -> None:
     """Ends a process that has no interpreter."""
     if os.environ.get("TRITON_INTERPRET") != "1":
         sys.exit("set TRITON_INTERPRET=1: without a GPU only Triton's interpreter runs these")
+
+
+def each(work: dict[str, Callable[[], Any]]) -> dict[str, Any]:
+    """What every part of the work gives, by as many processes as there are processors."""
+    import torch._dynamo  # what launches programs loads it: once, before there are several processes
+
+    torch.set_num_threads(1)
+    count = min(len(os.sched_getaffinity(0)), len(work))
+    fork = multiprocessing.get_context("fork")  # which has no need to send the work
+    with futures.ProcessPoolExecutor(count, fork, WORK.update, (work,)) as pool:
+        return dict(zip(work, pool.map(_done, work), strict=True))
+
+
+WORK: dict[str, Callable[[], Any]] = {}  # of a process of `each`
+
+
+def _done(name: str) -> Any:
+    return WORK[name]()

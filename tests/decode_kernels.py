@@ -8,6 +8,7 @@ Letters: B rows, D and K inputs, N outputs, H heads, V inputs or values of one.
 import dataclasses
 import json
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch.nn import functional as F
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 from models import _rotary
 from models._portions import WHOLE, Portion
 from tests import step_kernels
-from tests.cases import interpreted_only, off, poisoned
+from tests.cases import each, interpreted_only, off, poisoned
 
 EPS = 1e-3
 
@@ -160,8 +161,10 @@ def angle_errors(device: str = "cpu", dtype: torch.dtype = torch.float32) -> dic
 
 if __name__ == "__main__":
     interpreted_only()
-    told = {f"read, {name}": read_errors(case) for name, case in READS.items()}
-    told |= {f"write, {name}": write_errors(case) for name, case in WRITES.items()}
-    told |= {"rounding": step_kernels.rounding_errors(), "likeliest": likeliest_errors(), "far out": angle_errors()}
-    told |= {f"rounded, {name}": step_kernels.rounded_errors(case) for name, case in step_kernels.ROUNDED.items()}
-    print(json.dumps(told | {name: step_kernels.step_errors(case) for name, case in step_kernels.STEPS.items()}))
+    work = {f"read, {name}": partial(read_errors, case) for name, case in READS.items()}
+    work |= {f"write, {name}": partial(write_errors, case) for name, case in WRITES.items()}
+    work |= {"rounding": step_kernels.rounding_errors, "likeliest": likeliest_errors, "far out": angle_errors}
+    rounded = {name: partial(step_kernels.rounded_errors, case) for name, case in step_kernels.ROUNDED.items()}
+    work |= {f"rounded, {name}": run for name, run in rounded.items()}
+    work |= {name: partial(step_kernels.step_errors, case) for name, case in step_kernels.STEPS.items()}
+    print(json.dumps(each(work)))

@@ -7,6 +7,7 @@ Letters: B rows, H heads, F features, V size of a value head, D width, W window,
 
 import dataclasses
 import json
+from functools import partial
 from unittest import mock
 
 import torch
@@ -16,7 +17,7 @@ from models import _decoding, _sums, _window, _wkv
 from models._biases import Biases
 from models._feature_maps import FeatureMap
 from models._state import Call
-from tests.cases import interpreted_only, off, poisoned
+from tests.cases import each, interpreted_only, off, poisoned
 from tests.decode_kernels import drawn
 from tests.test_decoding import VARIANTS, build
 
@@ -241,5 +242,5 @@ def model_errors(name: str, batch: int) -> dict[str, float]:
 
 if __name__ == "__main__":
     interpreted_only()
-    told = {name: errors(case) for name, case in CASES.items()}
-    print(json.dumps(told | {f"{name}: {batch}": model_errors(name, batch) for name, batch in MODELS}))
+    work = {name: partial(errors, case) for name, case in CASES.items()}
+    print(json.dumps(each(work | {f"{name}: {B}": partial(model_errors, name, B) for name, B in MODELS})))

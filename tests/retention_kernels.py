@@ -10,6 +10,7 @@ import dataclasses
 import itertools
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from models import _retention
 from models._kernels.plans import EXACT, Plan, Tile
-from tests.cases import interpreted_only, off, poisoned
+from tests.cases import each, interpreted_only, off, poisoned
 
 GAMMAS = (0.97, 1e-3, 1.0, 0.6)  # of the heads: slow, so fast that powers vanish, none, fast
 
@@ -135,4 +136,4 @@ def decay_errors(case: Case, device: str, dtype: torch.dtype, draws: int) -> lis
 
 if __name__ == "__main__":
     interpreted_only()
-    print(json.dumps({name: errors(case) for name, case in CASES.items()}))
+    print(json.dumps(each({name: partial(errors, case) for name, case in CASES.items()})))

@@ -6,13 +6,14 @@ Letters: N rows, V logits of a row, D numbers of a row that is normed.
 """
 
 import json
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from models import _rotary
-from tests.cases import interpreted_only, off, poisoned
+from tests.cases import each, interpreted_only, off, poisoned
 
 LOGITS = {"one block": (5, 37), "several": (3, 301), "a whole one": (4, 256), "one row": (1, 129)}
 NORMS = {"RMS": (7, 40, False), "layer": (7, 40, True), "long rows": (3, 2100, True), "one row": (1, 64, False)}
@@ -148,8 +149,8 @@ if __name__ == "__main__":
     from models._kernels import cross_entropy, norm
 
     cross_entropy.NUMBERS = 128  # so that rows of few numbers are of several blocks
-    told = {f"loss, {name}": loss_errors(*sizes) for name, sizes in LOGITS.items()}
+    work = {f"loss, {name}": partial(loss_errors, *sizes) for name, sizes in LOGITS.items()}
     norm.NUMBERS, norm.EACH = 128, 2  # so that one program takes several blocks of rows
-    told |= {f"norm, {name}": norm_errors(*case) for name, case in NORMS.items()}
-    told |= {"rotation": turn_errors(), "gates": gate_errors(), "quotients": quotient_errors()}
-    print(json.dumps(told | {"without a target": without_a_target()}))
+    work |= {f"norm, {name}": partial(norm_errors, *case) for name, case in NORMS.items()}
+    work |= {"rotation": turn_errors, "gates": gate_errors, "quotients": quotient_errors}
+    print(json.dumps(each(work | {"without a target": without_a_target})))

@@ -1,10 +1,27 @@
-"""Shapes are checked in processes of their own too, and Triton's programs are left as they are written."""
+"""Shapes are checked in processes of their own too, which share work, and Triton's programs are left as written."""
 
 import pytest
 
 from tests import programs
 
 RIGHT = "from models import _retention\nimport torch\nq = torch.zeros(1, 2, 3, 4)\n"
+SHARED = """
+import json, os
+from triton import language
+from models._kernels import skinny
+from tests.cases import each
+from tests.decode_kernels import likeliest_errors
+first = os.getpid()
+work = {"elsewhere": lambda: os.getpid() != first, "two": lambda: 2, "program": likeliest_errors}
+told = list(each(work).items())
+likeliest_errors()
+told.append(language.core.is_builtin(language.load))
+try:
+    each({"right": lambda: 1, "wrong": lambda: 1 / 0})
+except ZeroDivisionError as error:
+    told.append(str(error))
+print(json.dumps(told))
+"""
 
 
 @pytest.mark.parametrize("interpret", [True, False])
@@ -15,6 +32,16 @@ def test_a_wrong_shape_ends_the_process(tmp_path, monkeypatch, interpret):
     (tmp_path / "wrong.py").write_text(RIGHT + "_retention.recurrent(q, q[:, :1], q)\nprint('[1]')")
     with pytest.raises(AssertionError, match=r"TypeCheckError.*recurrent"):
         programs.told_by("wrong", 60, interpret)
+
+
+def test_work_is_done_by_other_processes_whose_errors_are_told(tmp_path, monkeypatch):
+    """And after a program Triton's language is again what it was."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "shared.py").write_text(SHARED)
+    *done, put_back, reason = programs.told_by("shared", 60)
+    assert done == [["elsewhere", True], ["two", 2], ["program", {"token": 0, "position": 0}]]
+    assert put_back
+    assert reason == "division by zero"
 
 
 def test_a_program_is_what_stands_in_its_file():

@@ -13,7 +13,7 @@ from tests.report_data import triangle
 @pytest.fixture
 def drawn(tmp_path, monkeypatch):
     """A function that draws one experiment into `pages`, and that folder."""
-    monkeypatch.setattr(record, "load_all", lambda results, _: [triangle()])
+    monkeypatch.setattr(record, "load_all", lambda results, _: [triangle(models=("retnet", "transformer"), seeds=2)])
     monkeypatch.setattr(drawing.plugins, "check", lambda *kinds: None)
     return lambda: drawing.draw(tmp_path, tmp_path / "pages"), tmp_path / "pages"
 

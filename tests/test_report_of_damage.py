@@ -156,7 +156,8 @@ def test_where_everything_is_damaged_all_of_it_is_told_and_nothing_written(folde
 def test_the_picture_in_the_readme_is_left_alone(tmp_path):
     from tests.report_data import triangle
 
-    whole = [triangle("triangle"), triangle("triangle_gpu", "nvidia-made-up")]
+    few = ("retnet", "transformer")
+    whole = [triangle("triangle", "cpu-made-up", few, 2), triangle("triangle_gpu", "nvidia-made-up", few, 2)]
     pages.write(whole, tmp_path)
     before = contents(tmp_path)
     written = pages.write(whole[1:], tmp_path, None, {"triangle": ["samples.csv: cut off"]})

@@ -9,6 +9,7 @@ float64.
 import dataclasses
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from unittest import mock
 
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from models import _kernels, _sums
-from tests.cases import interpreted_only, off, poisoned
+from tests.cases import each, interpreted_only, off, poisoned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,4 +117,4 @@ if __name__ == "__main__":
     from models._kernels import totals
 
     totals.ROWS = 4  # so that few segments are carried in several blocks
-    print(json.dumps({name: errors(case) for name, case in CASES.items()}))
+    print(json.dumps(each({name: partial(errors, case) for name, case in CASES.items()})))

@@ -8,13 +8,14 @@ Letters: B batch, T tokens, C channels, L tokens of a segment. The oracle is WKV
 import dataclasses
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from models import _token_shift, _wkv
-from tests.cases import interpreted_only, off, poisoned
+from tests.cases import each, interpreted_only, off, poisoned
 
 NAMES = ("y", "p", "q", "dk", "dv", "dw", "du", "dm", "dp", "dq")
 
@@ -142,5 +143,5 @@ def shift_errors(device: str = "cpu", dtype: torch.dtype = torch.float32, D: int
 
 if __name__ == "__main__":
     interpreted_only()
-    told = {name: errors(case) for name, case in CASES.items()}
-    print(json.dumps(told | {"token shift": shift_errors()}))
+    work = {name: partial(errors, case) for name, case in CASES.items()}
+    print(json.dumps(each(work | {"token shift": shift_errors})))
