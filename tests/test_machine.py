@@ -56,23 +56,11 @@ ELSEWHERE = "there is no CUDA device on this machine, and {} are found on one; r
 @pytest.mark.parametrize(
     ("tool", "given", "told"),
     [
-        (
-            "tune_kernels",
-            [],
-            ELSEWHERE.format("plans"),
-        ),
-        (
-            "tune_steps",
-            [],
-            ELSEWHERE.format("portions"),
-        ),
+        ("tune_kernels", [], ELSEWHERE.format("plans")),
+        ("tune_steps", [], ELSEWHERE.format("portions")),
         ("tune_kernels", ["64"], "unknown size '64'; write keys and values as 256x512"),
         ("tune_kernels", ["64x0"], "unknown size '64x0'; write keys and values as 256x512"),
-        (
-            "tune_steps",
-            ["retnt"],
-            unknown("model", "retnt", models.names()),
-        ),
+        ("tune_steps", ["retnt"], unknown("model", "retnt", models.names())),
     ],
 )
 def test_what_is_tuned_on_a_gpu_says_so_elsewhere(monkeypatch, capsys, tool, given, told):

@@ -3,7 +3,6 @@
 import pytest
 
 import models
-from harness import tune_steps
 from models._portions import DEFAULT, HELD, TABLE, Portion, Portions, portions
 from tests.test_decoding import SHAPE
 
@@ -29,17 +28,3 @@ def test_other_sizes_hold_what_registers_allow(monkeypatch):
     assert portions("none of these", 2048) is DEFAULT
     monkeypatch.setitem(TABLE, ("RetNet", 40), row := Portions(into=Portion(256)))
     assert portions("RetNet", 40) is row
-
-
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (["retnt"], "unknown model 'retnt'; allowed are aft, .*; did you mean 'retnet'?"),
-        ([], "there is no CUDA device"),
-    ],
-)
-def test_what_cannot_be_tuned_is_one_line(monkeypatch, words, told):
-    monkeypatch.setattr("sys.argv", ["tune_steps", *words])
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(SystemExit, match=f"^Error: {told}"):
-        tune_steps.main()
