@@ -189,14 +189,29 @@ def test_the_readme_has_the_columns_as_they_are():
     assert tables.described(text.replace("| `status` | text |", "| `status` | word |")) == text
 
 
-def test_the_readme_s_ways_to_read_the_tables_give_what_the_pages_show(monkeypatch, capsys):
-    """On committed results, where rows were run again."""
+def run_again(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A folder of committed results whose last training was run again and took another time."""
+    folder = tmp_path / "again"
+    shutil.copytree(tables.README.parent / "length_sweep/cpu-intel-xeon-processor-2-cores", folder)
+    read = {"dtype": str, "keep_default_na": False}
+    points, samples = (pd.read_csv(folder / f"{name}.csv", **read) for name in ("points", "samples"))
+    last = points[(points.measure == "training") & (points.status == "ok")].tail(1)
+    values = samples[samples.point == last.point.item()]
+    values = values.assign(point="0" * 16, value=(values.value.astype(float) * 2).astype(str))
+    pd.concat([points, last.assign(point="0" * 16)]).to_csv(folder / "points.csv", index=False)
+    pd.concat([samples, values]).to_csv(folder / "samples.csv", index=False)
+    return folder
+
+
+def test_the_readme_s_ways_to_read_the_tables_give_what_the_pages_show(tmp_path, monkeypatch, capsys):
+    folder = run_again(tmp_path)
     blocks = re.findall(r"```python\n(.+?)```", tables.README.read_text(encoding="utf-8"), re.DOTALL)
     assert len(blocks) == 2
-    monkeypatch.chdir(tables.README.parents[1])
-    exec(blocks[0], with_us := {})
+    named = re.findall(r'"results/[^/"]+/[^/"]+"', blocks[0])
+    assert len(named) == 1
+    exec(blocks[0].replace(*named, repr(str(folder))), with_us := {})
     assert with_us["rows"].current(with_us["results"].points).shape[0] < with_us["results"].points.shape[0]
-    monkeypatch.chdir(re.search(r'"(results/.*)"', blocks[0])[1])
+    monkeypatch.chdir(folder)
     exec(blocks[1], without_us := {})
     assert set(without_us["same"].split()) == set(rows.SAME_POINT) | {"learning_rate", "role"}
     shown = rows.summary(with_us["results"], "training", "tokens_per_second")
