@@ -12,7 +12,7 @@ from harness.cells import ELSEWHERE
 from harness.csvfile import Sheet
 from harness.errors import UserError, listed
 from harness.tables import TABLES
-from reports import wording
+from reports import plurals
 
 OWNED = ("samples", "curves")  # their rows belong to points
 KILLED = "a run that is killed leaves the last point by half and no other"
@@ -60,7 +60,7 @@ def _check_whole(sheets: Mapping[str, Sheet]) -> None:
     for name, found in owners.items():
         counted = int(points.frame[name].sum())
         if counted and found.empty:
-            told = f"{_state(sheets[name])}, but {points.path.name} counts {wording.counted(counted, 'row')} of it"
+            told = f"{_state(sheets[name])}, but {points.path.name} counts {plurals.counted(counted, 'row')} of it"
             raise UserError(f"{sheets[name].path}: {told}; {ELSEWHERE}")
 
 

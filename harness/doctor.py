@@ -19,7 +19,7 @@ from rich.console import Console
 from harness import cache, machine, places, telemetry, terminal, timing, worker
 from harness.errors import UserError, relative
 from harness.quantity import tell_bytes
-from reports import wording
+from reports import plurals
 
 AA_SECONDS = 50.0  # of comparing, so that all is done within a minute
 LEAST_SECONDS, MOST_SECONDS = 1, 240  # the most within what a process may take
@@ -113,7 +113,7 @@ def cores(usable: int, threads: int) -> Finding:
 
 
 def load(busy: float, count: int) -> Finding:
-    told = f"{busy:.0%} of {wording.counted(count, 'core')} busy"
+    told = f"{busy:.0%} of {plurals.counted(count, 'core')} busy"
     if busy > BUSY_SHARE:
         top = ", ".join(_busiest())
         return Finding("other load", told, f"close what computes{f': {top}' if top else ''}")
@@ -161,7 +161,7 @@ def throttling(gauges: dict[str, Any]) -> Finding:
 
 
 def judged(noise: Noise) -> Finding:
-    pairs = wording.counted(len(noise.ratios), "pair")
+    pairs = plurals.counted(len(noise.ratios), "pair")
     told = f"{noise.bias:+.2%} between equal work, 95% of {pairs} within {noise.spread:.1%}"
     if noise.spread <= CALM:
         return Finding("noise (A/A)", told)

@@ -3,7 +3,7 @@
 import pathlib
 import sys
 
-from harness import plugins, record
+from harness import ending, plugins, record
 from harness.errors import UserError, listed
 
 
@@ -38,11 +38,12 @@ def draw(results: pathlib.Path, out: pathlib.Path) -> int:
     left = sorted({page.name for page in set(out.glob("experiment-*.html")) - set(pages)} - set(kept))
     if left:
         print(f"of no experiment in {results}, left as they were: {listed(left)}", file=sys.stderr)
-    for line in (*broken.values(), *damaged.values()):
+    for line in broken.values():
         print(line, file=sys.stderr)
+    code = ending.damaged(damaged.values())
     if kept:
         print(f"left as they were, until this is mended: {listed(kept)}", file=sys.stderr)
-    return 2 if damaged else 1 if broken else 0
+    return code or (1 if broken else 0)
 
 
 def unusable() -> dict[str, str]:

@@ -11,7 +11,7 @@ from harness.plan import FORMS
 from harness.point import Point
 from harness.quantity import tell_bytes
 from models._cost import Shape
-from reports import wording
+from reports import plurals
 
 MOST_REASONS = 6
 BUSY_SHARE, LOOK_SECONDS = 0.25, 0.3  # of all cores, worth a line before a run; `doctor` is stricter
@@ -101,7 +101,7 @@ def of_memory(points: Iterable[Point]) -> str | None:
     if not large:
         return None
     most, point = max(large, key=lambda pair: pair[0])
-    told = f"{wording.counted(len(large), 'point')} {'is' if len(large) == 1 else 'are'}"
+    told = f"{plurals.counted(len(large), 'point')} {'is' if len(large) == 1 else 'are'}"
     return (
         f"warning: {told} predicted to need more than this machine's {tell_bytes(there)}, up to {tell_bytes(most)} "
         f"({point.measure} of {point.label}): {_of_limit(point.limit_bytes, there)}"

@@ -18,7 +18,7 @@ import pandas as pd
 from harness import cells, csvfile
 from harness.errors import UserError
 from harness.point import Point
-from reports import wording
+from reports import plurals
 
 if TYPE_CHECKING:
     from harness.experiment import Experiment
@@ -54,9 +54,9 @@ def counted(seeds: Sequence[int], points: Sequence[Point]) -> str:
 
     more = len(plan.further(seeds, points))
     barred = sum(point.not_applicable is not None for point in points)
-    among = [f"{wording.counted(more, 'further seed')} at the rates that trials choose"] if more else []
+    among = [f"{plurals.counted(more, 'further seed')} at the rates that trials choose"] if more else []
     among += [f"{barred} not applicable"] if barred else []
-    told = wording.counted(len(points) + more, "planned point")
+    told = plurals.counted(len(points) + more, "planned point")
     return f"{told}, among them {' and '.join(among)}" if among else told
 
 

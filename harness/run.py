@@ -13,7 +13,7 @@ from harness.point import Point
 from harness.progress import Progress
 from harness.sweep import Sweep
 from harness.writer import Writer
-from reports import wording
+from reports import plurals
 
 if TYPE_CHECKING:
     from harness.corpus import Corpus
@@ -58,7 +58,7 @@ def run(
     where = f" --results {shlex.quote(str(out))} --out {shlex.quote(str(out / 'pages'))}"
     where = "" if out == pathlib.Path("results") else where
     before = f"{sweep.skipped} {'was' if sweep.skipped == 1 else 'were'} done before"
-    told = f"{wording.counted(sweep.ran, 'point')} run, {before}. Results: {folder}"
+    told = f"{plurals.counted(sweep.ran, 'point')} run, {before}. Results: {folder}"
     console.print(f"{told}\nPages: python -m harness report{where}", markup=False, highlight=False, soft_wrap=True)
     return folder
 

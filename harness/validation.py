@@ -13,7 +13,7 @@ from harness.errors import UserError
 from harness.experiment import Experiment
 from harness.point import DEVICES, Point
 from harness.quantity import tell_bytes
-from reports import wording
+from reports import plurals
 
 DEFAULT = pathlib.Path("results")  # which a new clone may lack
 
@@ -62,5 +62,5 @@ def _outgrown(asked: Experiment, results: pathlib.Path) -> Iterator[str]:
             yield str(error)
             continue
         if more:
-            told = f"it plans {wording.counted(more, 'point')} more than the results in {path.parent} were run with"
+            told = f"it plans {plurals.counted(more, 'point')} more than the results in {path.parent} were run with"
             yield f"{told}; the pages count them from the next run there on"

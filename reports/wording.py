@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 import models
+from reports.plurals import counted as counted
 
 BINARY = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -73,11 +74,6 @@ def corpus(text: str) -> str:
     train = named.pop("train", "")
     rest = ", ".join(f"{name.replace('_', ' ')}: {where}" for name, where in named.items())
     return f"{train} ({rest})" if train and rest else train or rest
-
-
-def counted(count: int, noun: str) -> str:
-    """'1 seed', '3 seeds'."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def interval(value: float, low: float, high: float, form: Any = number) -> str:

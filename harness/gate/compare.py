@@ -15,7 +15,7 @@ from harness.gate import processes
 from harness.gate.cases import Case, Pair
 from harness.gate.decision import Decision, Rules, decide
 from harness.gate.trees import Tree
-from reports import wording
+from reports import plurals
 
 CONTROL_EVERY = 5  # points of a round; and once in a round of fewer
 
@@ -52,7 +52,7 @@ def run(
     while wanted := [case for case in cases if wants(case, rules(case))]:
         started = time.monotonic()
         if started - began + each_seconds * len(wanted) >= seconds:
-            left = f"{wording.counted(len(wanted), 'point')} {'is' if len(wanted) == 1 else 'are'} left undecided"
+            left = f"{plurals.counted(len(wanted), 'point')} {'is' if len(wanted) == 1 else 'are'} left undecided"
             tell(f"no time for another round: {left}")
             break
         number += 1
@@ -97,4 +97,4 @@ def _pair(case: Case, growing: list[Pair], measure: Measure, control: Control | 
 def _what(wanted: list[Case], rules: Limits) -> str:
     again = sum(wants(case, rules(case)) == "again" for case in wanted)
     more = f", {again} of them again because they looked slower" if again else ""
-    return wording.counted(len(wanted), "point") + more
+    return plurals.counted(len(wanted), "point") + more

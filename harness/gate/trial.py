@@ -28,7 +28,7 @@ from harness.gate import cases, command, compare, control, plant, processes, tri
 from harness.gate.cases import Case, Pair
 from harness.gate.decision import Rules
 from harness.gate.trees import Tree
-from reports import wording
+from reports import plurals
 
 EXPERIMENT = ROOT / "experiments" / "ci_throughput.yaml"
 SLOWDOWNS = (5, 10, 20)  # percent
@@ -59,7 +59,7 @@ def run(
             trees, rows = _prepared(pathlib.Path(scratch), experiment)
             for number, slowdown in enumerate(_order(same, planted)):
                 if time.monotonic() - began > 60 * minutes:
-                    console.print(f"{minutes:g} minutes are over after {wording.counted(number, 'trial')}")
+                    console.print(f"{minutes:g} minutes are over after {plurals.counted(number, 'trial')}")
                     break
                 console.print(f"trial {number + 1} of {same + planted * len(SLOWDOWNS)}: {slowdown}% slower")
                 write(number, slowdown, *_trial(trees[None], trees[slowdown], rows))

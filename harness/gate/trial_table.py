@@ -13,7 +13,7 @@ import pandas as pd
 from harness.child import ROOT
 from harness.gate import rivals
 from harness.gate.decision import FASTER, FEWEST, SLOWER, STEADY, Rules, decide, drifted
-from reports import marks, wording
+from reports import marks, plurals
 
 SAMPLES, CONTROL = "visits.csv", "(control)"
 PART = marks.Part(ROOT / "CONTRIBUTING.md", "trials")
@@ -50,7 +50,7 @@ def _device(file: pathlib.Path) -> str:
     found = verdicts(samples)
     slowdowns = sorted(found["slowdown_percent"].unique())
     trials = samples["trial"].nunique()
-    made = f"{wording.counted(len(found), 'comparison')} in {wording.counted(trials, 'trial')}"
+    made = f"{plurals.counted(len(found), 'comparison')} in {plurals.counted(trials, 'trial')}"
     made += f"; `results/{file.parent.parent.name}/{file.parent.name}`."
     heads = ["rule", *(f"{each}% slower" if each else "false alarms" for each in slowdowns), "inconclusive"]
     lines = [f"| {' | '.join(heads)} |", f"| :-- |{' --: |' * (len(heads) - 1)}"]

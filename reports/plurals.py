@@ -1,0 +1,6 @@
+"""Counts in words, for those who load no tables for them."""
+
+
+def counted(count: int, noun: str) -> str:
+    """'1 seed', '3 seeds'."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
