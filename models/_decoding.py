@@ -14,8 +14,6 @@ from models import _kernels
 from models._norm import RMSNorm
 from models._portions import WHOLE, Portion
 
-FEW_TOKENS = 256  # that `embedded` looks up by an index
-
 Parts = Float[Tensor, "S B D"] | None
 Pair = tuple[Float[Tensor, "B 1 D"], Parts]
 Norm = RMSNorm | nn.LayerNorm  # with a bias
@@ -88,9 +86,13 @@ def shifted(
 
 
 def embedded(table: nn.Embedding, tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
-    """The tokens' rows; a few of them by an index, which a GPU is quicker at."""
-    few = tokens.is_cuda and 1 < tokens.numel() <= FEW_TOKENS and not torch.is_grad_enabled()
-    return table.weight[tokens] if few else table(tokens)
+    """The tokens' rows: of one token of each sequence on a GPU by a program, which a step's other programs overlap."""
+    plain = type(table).forward is nn.Embedding.forward and table.max_norm is None
+    if plain and tokens.shape[1] == 1 and not torch.is_grad_enabled() and _kernels.usable(table.weight):
+        from models._kernels import embedding
+
+        return embedding.rows(table.weight, tokens[:, 0]).unsqueeze(1)
+    return table(tokens)
 
 
 def choose_(token: Int[Tensor, "B"], logits: Float[Tensor, "B N"], position: Int[Tensor, ""] | None = None) -> None:

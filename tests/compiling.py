@@ -68,7 +68,7 @@ def cases() -> dict[str, list[Callable[[], Any]]]:
     rest += [partial(row_kernels.norm_errors, *case, dtype=DTYPE) for case in row_kernels.NORMS.values()]
     rest += [partial(row_kernels.loss_errors, *case, dtype=DTYPE) for case in row_kernels.LOGITS.values()]
     passes = row_kernels.turn_errors, row_kernels.gate_errors, row_kernels.quotient_errors, wkv_kernels.shift_errors
-    choices = decode_kernels.likeliest_errors, decode_kernels.angle_errors
+    choices = decode_kernels.likeliest_errors, decode_kernels.angle_errors, decode_kernels.row_errors
     rest += [partial(made, "cpu", DTYPE) for made in (*passes, *choices)]
     rest.append(step_kernels.rounding_errors)
     rest += [partial(step_kernels.rounded_errors, case) for case in step_kernels.ROUNDED.values()]

@@ -137,11 +137,29 @@ def likeliest_errors(device: str = "cpu", dtype: torch.dtype = torch.float32) ->
     """How many tokens are not the first of the several largest of their row, and how far the position is off."""
     from models._kernels import skinny
 
-    logits = drawn(9, device, dtype)(3, 9001).clamp(max=3)
-    token, position = torch.zeros(3, dtype=torch.int64, device=device), torch.tensor(70_000, device=device)
-    skinny.likeliest(logits, token, position)
-    first = (logits == logits.amax(1, keepdim=True)).int().argmax(1)
-    return {"token": (token != first).sum().item(), "position": abs(position.item() - 70_001)}
+    found = {"token": 0.0, "position": 0.0}
+    for N, most in ((9001, 3), (300, 1)):  # of several parts, and of one
+        logits = drawn(9, device, dtype)(3, N).clamp(max=most)
+        token, position = torch.zeros(3, dtype=torch.int64, device=device), torch.tensor(70_000, device=device)
+        skinny.likeliest(logits, token, position)
+        first = (logits == logits.amax(1, keepdim=True)).int().argmax(1)
+        found["token"] += (token != first).sum().item()
+        found["position"] += abs(position.item() - 70_001)
+    return found
+
+
+@poisoned()
+def row_errors(device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
+    """How many numbers are not those of their token, and of tokens that there are none of, how many are numbers."""
+    from models._kernels import embedding
+
+    table = drawn(10, device, dtype)(301, 2100)
+    tokens = torch.tensor([[300, 0, 7, 7, -1, 301]] * 2, device=device).T[:, 0]  # not side by side
+    y = embedding.rows(table, tokens)
+    return {
+        "known": (y[:4] != table[tokens[:4]]).sum().item(),
+        "unknown": (~y[4:].isnan()).sum().item(),
+    }
 
 
 @poisoned()
@@ -164,6 +182,7 @@ if __name__ == "__main__":
     work = {f"read, {name}": partial(read_errors, case) for name, case in READS.items()}
     work |= {f"write, {name}": partial(write_errors, case) for name, case in WRITES.items()}
     work |= {"rounding": step_kernels.rounding_errors, "likeliest": likeliest_errors, "far out": angle_errors}
+    work["rows"] = row_errors
     rounded = {name: partial(step_kernels.rounded_errors, case) for name, case in step_kernels.ROUNDED.items()}
     work |= {f"rounded, {name}": run for name, run in rounded.items()}
     work |= {name: partial(step_kernels.step_errors, case) for name, case in step_kernels.STEPS.items()}

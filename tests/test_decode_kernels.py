@@ -46,6 +46,10 @@ def test_interpreted_choices_are_the_first_of_the_largest(interpreted):
     assert interpreted["likeliest"] == {"token": 0, "position": 0}
 
 
+def test_interpreted_lookups_are_those_of_their_tokens(interpreted):
+    assert interpreted["rows"] == {"known": 0, "unknown": 0}
+
+
 @pytest.mark.parametrize("crowded", [False, True])
 @pytest.mark.parametrize("K", [16, 200, 1024, 5464])
 def test_products_of_a_few_rows_are_cut_to_what_a_program_may_hold(K, crowded):
@@ -63,6 +67,12 @@ def test_products_of_a_few_rows_are_cut_to_what_a_program_may_hold(K, crowded):
 @pytest.mark.parametrize("dtype", COMPILED, ids=str)
 def test_compiled_choices_are_the_first_of_the_largest(dtype):
     assert decode_kernels.likeliest_errors("cuda", dtype) == {"token": 0, "position": 0}
+
+
+@on_a_gpu
+@pytest.mark.parametrize("dtype", COMPILED, ids=str)
+def test_compiled_lookups_are_those_of_their_tokens(dtype):
+    assert decode_kernels.row_errors("cuda", dtype) == {"known": 0, "unknown": 0}
 
 
 @on_a_gpu

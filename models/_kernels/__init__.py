@@ -56,8 +56,8 @@ def early(device: torch.device) -> tuple[bool, dict[str, bool]]:
 
     Hopper's programmatic dependent launch. Before it waits, a program reads nothing but what no kernel before it in the
     same step writes (weights, and a state of its own), so that every kernel can let the next one begin at once: each
-    waits for the whole of the one before it, and so for all before that. Steps begin with one of torch's, the lookup of
-    the embedding, which waits.
+    waits for the whole of the one before it, and so for all before that. A step begins with `embedding`'s lookup, which
+    lets the next one begin only when it has waited, so that no two steps overlap.
     """
     can = device.type == "cuda" and torch.cuda.get_device_capability(device) >= HOPPER
     return can, {"launch_pdl": True} if can else {}

@@ -184,6 +184,20 @@ def few(x, x_bits, w, w_bits, y, residual, opened, kept, held, held_steps, N, B,
 
 
 @triton.jit
+def _largest(x, places, N):
+    """The largest of x, and the first of `places` where it is; N where no number is one."""
+    top = tl.max(x, 0)
+    return top, tl.min(tl.where(x == top, places, N), 0)
+
+
+@triton.jit
+def _choose(token, position, b, place, N):
+    tl.store(token + b, tl.minimum(place, N - 1))
+    if position is not None:
+        tl.store(position, tl.load(position) + 1, b == 0)
+
+
+@triton.jit
 def largest(logits, tops, places, N, BLOCK: tl.constexpr, EARLY: tl.constexpr):
     """The largest of a block of a row, and the first place where it is."""
     if EARLY:
@@ -191,10 +205,9 @@ def largest(logits, tops, places, N, BLOCK: tl.constexpr, EARLY: tl.constexpr):
         tl.extra.cuda.gdc_wait()
     b, part, parts = tl.program_id(0).to(tl.int64), tl.program_id(1), tl.num_programs(1)
     rn = part * BLOCK + tl.arange(0, BLOCK)
-    x = tl.load(logits + b * N + rn, rn < N, float("-inf")).to(tl.float32)
-    top = tl.max(x, 0)
+    top, place = _largest(tl.load(logits + b * N + rn, rn < N, float("-inf")).to(tl.float32), rn, N)
     tl.store(tops + b * parts + part, top)
-    tl.store(places + b * parts + part, tl.min(tl.where(x == top, rn, N), 0))
+    tl.store(places + b * parts + part, place)
 
 
 @triton.jit
@@ -205,8 +218,17 @@ def likeliest(tops, places, token, position, PARTS: tl.constexpr, N, BLOCK: tl.c
         tl.extra.cuda.gdc_wait()
     b, r = tl.program_id(0), tl.arange(0, BLOCK)
     x = tl.load(tops + b * PARTS + r, r < PARTS, float("-inf"))
-    place = tl.load(places + b * PARTS + r, r < PARTS, N)
-    place = tl.where(x == tl.max(x, 0), place, N)
-    tl.store(token + b, tl.minimum(tl.min(place, 0), N - 1))  # N where no number is one
-    if position is not None:
-        tl.store(position, tl.load(position) + 1, b == 0)
+    _, place = _largest(x, tl.load(places + b * PARTS + r, r < PARTS, N), N)
+    _choose(token, position, b, place, N)
+
+
+@triton.jit
+def likeliest_of_few(logits, token, position, N, BLOCK: tl.constexpr, EARLY: tl.constexpr):
+    """The same of a row that one program holds."""
+    if EARLY:
+        tl.extra.cuda.gdc_launch_dependents()
+        tl.extra.cuda.gdc_wait()
+    b, rn = tl.program_id(0), tl.arange(0, BLOCK)
+    x = tl.load(logits + b.to(tl.int64) * N + rn, rn < N, float("-inf")).to(tl.float32)
+    _, place = _largest(x, rn, N)
+    _choose(token, position, b, place, N)

@@ -101,6 +101,9 @@ def likeliest(logits: Float[Tensor, "B N"], token: Int[Tensor, "B"], position: I
     wait, how = early(logits.device)
     B, N = logits.shape
     parts = triton.cdiv(N, CHOICES)
+    if parts == 1:
+        _skinny.likeliest_of_few[(B,)](logits, token, position, N, bucket(N), wait, num_warps=4, **how)
+        return
     tops = torch.empty(B, parts, dtype=torch.float32, device=logits.device)
     places = torch.empty(B, parts, dtype=torch.int32, device=logits.device)
     _skinny.largest[(B, parts)](logits, tops, places, N, CHOICES, wait, num_warps=4, **how)
