@@ -20,9 +20,10 @@ Norm = RMSNorm | nn.LayerNorm  # with a bias
 Moved = tuple[Float[Tensor, "B D"], Float[Tensor, "B D"]] | None  # see `skinny.write`
 
 
-def fits(x: Float[Tensor, "B T D"]) -> bool:
-    """Whether x is one token of each sequence, on a GPU, in 16 bits and without gradients."""
-    return _kernels.usable(x) and x.shape[1] == 1 and not torch.is_grad_enabled()
+def fits(x: Float[Tensor, "B T D"], form: str) -> bool:
+    """Whether a pass in this form takes x by these programs: one token of each sequence, on a GPU, in 16 bits and
+    without gradients. What is to be added to it stands in parts then, between blocks too."""
+    return form == "recurrent" and _kernels.usable(x) and x.shape[1] == 1 and not torch.is_grad_enabled()
 
 
 def summed(delta: Parts, x: Float[Tensor, "B 1 D"]) -> Float[Tensor, "B 1 D"] | None:

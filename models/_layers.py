@@ -74,7 +74,7 @@ class Block(nn.Module):
     def forward(
         self, x: Float[Tensor, "B T D"], delta: Float[Tensor, "_ _ D"] | None, call: Call, state: LayerState
     ) -> tuple[Float[Tensor, "B T D"], Tensor | None]:
-        if call.form == "recurrent" and _decoding.fits(x):
+        if _decoding.fits(x, call.form):
             return self.decode(x, delta, call, state)
         x, y = added(x, delta, self.mixer_norm)
         x, y = added(x, self.mixer.forward(y, call, state), self.ffn_norm)

@@ -180,7 +180,7 @@ class LanguageModel(Cost, nn.Module):
     def step(self, token: Int[Tensor, "B"], state: State) -> tuple[Float[Tensor, "B V"], State]:
         """Logits after one more token of each sequence. Consumes `state`."""
         x, delta, after = self.passed(token.unsqueeze(1), "recurrent", state)
-        if _decoding.fits(x):
+        if _decoding.fits(x, "recurrent"):
             if known(self.norm):
                 return _decoding.read(x, delta, self.norm, self.head.weight)[1], after
             delta = _decoding.summed(delta, x)
@@ -198,20 +198,20 @@ class LanguageModel(Cost, nn.Module):
 
         Raises ValueError for a form that the model's options do not offer.
         """
+        form = form or self.training_form(self.options)
         x, delta, after = self.passed(tokens, form, state, keep_state, capacity)
-        delta = _decoding.summed(delta, x) if x.shape[1] == 1 and _decoding.fits(x) else delta
+        delta = _decoding.summed(delta, x) if _decoding.fits(x, form) else delta
         return added(x, delta, self.norm)[1], after
 
     def passed(
         self,
         tokens: Int[Tensor, "B T"],
-        form: str | None,
+        form: str,
         state: State,
         keep_state: bool = True,
         capacity: int | None = None,
     ) -> tuple[Float[Tensor, "B T D"], Tensor | None, State]:
         """`run` before the last norm: x and what is to be added to it, as the last block gives them, and the state."""
-        form = form or self.training_form(self.options)
         if form not in (offered := self.available_forms(self.options)):
             raise ValueError(f"{self.title} has no form {form!r} with these options; it has {', '.join(offered)}")
         length = tokens.shape[1]

@@ -228,7 +228,7 @@ def model_errors(name: str, batch: int) -> dict[str, float]:
     tokens = torch.randint(0, 97, (batch, 11), generator=torch.Generator().manual_seed(5))
     padding = torch.tensor([0, 2, 4]) if batch == 3 else None
     told = []
-    with torch.inference_mode(), mock.patch.object(_decoding, "fits", lambda x: x.shape[1] == 1):
+    with torch.inference_mode(), mock.patch.object(_decoding, "fits", lambda x, form: x.shape[1] == 1):
         state, right = (each.prefill(tokens[:, :8], padding=padding, capacity=20)[1] for each in (model, exact))
         places = [tensor.data_ptr() for tensor in state.tensors()]
         for token in tokens[:, 8:].unbind(1):

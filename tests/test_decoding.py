@@ -159,7 +159,7 @@ def test_a_step_by_torch_enters_no_program_of_a_mixer(name, monkeypatch):
         token, state = begun(model)
         right, _, after = model.passed(token.unsqueeze(1), "recurrent", state.clone())
         with monkeypatch.context() as patch:
-            patch.setattr(_decoding, "fits", lambda x: x.shape[1] == 1)
+            patch.setattr(_decoding, "fits", lambda x, form: x.shape[1] == 1)
             for kept in {type(part) for part in model.blocks[0].children() if hasattr(part, "decode")}:
                 patch.setattr(kept, "decode", lambda part, x, delta, *more: entered.append(type(part)) or (x, delta))
             x, _, held = model.passed(token.unsqueeze(1), "recurrent", state)
@@ -167,6 +167,25 @@ def test_a_step_by_torch_enters_no_program_of_a_mixer(name, monkeypatch):
             assert not entered
             assert all(map(torch.equal, [x, *held.tensors()], [right, *after.tensors()]))
     assert len(entered) == SHAPE.layers * (2 if name == "rwkv" else 1), "with auto it is asked for"
+
+
+@pytest.mark.parametrize(
+    ("name", "form"), [(name, form) for name in models.names() for form in models.load(name).forms]
+)
+@torch.inference_mode()
+def test_prompts_of_one_token_take_each_sequences_own_sum(name, form, monkeypatch):
+    """As on a GPU, where single tokens in the recurrent form, and they alone, have what is to be added in parts."""
+    model = build(name)
+    if form not in model.available_forms(model.options):
+        pytest.skip("these options do not offer the form")
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)  # so that every mixer and feed-forward adds something
+    tokens = torch.tensor([[3], [50], [96]])
+    right = model(tokens, form)
+    monkeypatch.setattr(_decoding, "fits", lambda x, form: form == "recurrent" and x.shape[1] == 1)
+    for part in (FeedForward, *{type(part) for part in model.blocks[0].children()}):
+        monkeypatch.delattr(part, "decode", raising=False)
+    assert relative(model(tokens, form), right) < 1e-12
 
 
 @pytest.mark.parametrize("implementation", ["auto", "torch"])
