@@ -4,7 +4,7 @@ In float64, where `harness.measures.forms` holds the forms to their definition, 
 on a GPU are programs for shorter formats. So here one layer of the point's own width, heads and feed-forward, in the
 point's own dtype, is held to the same weights in float64:
 
-- output: the logits of a pass without gradients, to the recurrence's;
+- output: the logits of a pass without gradients, and of one of a single token after `SKIPPED`, to the recurrence's;
 - state: the logits of `STEPS` tokens that are decoded after a prompt, in place and as a captured step where the model
   can be, as the measure `decode` does it, to the recurrence's;
 - gradient: that of the training loss. In float64 the training form gives it, which agrees with the recurrence there; a
@@ -129,8 +129,12 @@ def _tokens(bench: "Bench") -> Tensor:
 def _computed(
     bench: "Bench", model: "LanguageModel", tokens: Tensor, form: str
 ) -> tuple[Tensor, Tensor, set[torch.dtype]]:
-    """Logits of the tokens before the last `STEPS`, logits of these as they are decoded, and the state's formats."""
+    """Logits of the tokens before the last `STEPS`, the first of them also of a pass of its own; logits of the last as
+    they are decoded; and the state's formats."""
     output = model(tokens[:, :LENGTH], form)[:, SKIPPED:]
+    _, before = model.prefill(tokens[:, :SKIPPED], form, capacity=SKIPPED + 1)
+    single, _ = model.prefill(tokens[:, SKIPPED : SKIPPED + 1], form, state=before, capacity=SKIPPED + 1)
+    output = torch.cat([single.unsqueeze(1), output], 1)
     follower = Follower(model, tokens, bench.captured, prompt=LENGTH, form=form)
     steps = []
     for length in range(LENGTH + 1, LENGTH + STEPS + 1):

@@ -151,8 +151,11 @@ def _problem(error: Any, written: document.Document) -> Problem:
 
 
 def fitting(device: str, name: str = "", cores: int | None = None) -> Machine:
-    """The file of a device with that name; else the slowest of its kind, a processor's rates scaled by its cores."""
+    """The file of a device with that name; else the slowest of its kind, and of its maker, which names begin with,
+    where there is one; a processor's rates are scaled by its cores."""
     kind = [load(each) for each in names() if load(each).device == device]
+    maker = name.split()[:1]
+    kind = [each for each in kind if any(called.split()[:1] == maker for called in each.called or ())] or kind
     exact = [each for each in kind if name.startswith(tuple(each.called or ()))]
     found = exact[0] if exact else min(kind, key=lambda each: each.bytes_per_second)
     return found if found.cores is None or cores is None else _scaled(found, cores)

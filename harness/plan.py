@@ -175,7 +175,7 @@ def _grid(experiment: Experiment, device: str, given: MeasureEntry, row: list[Bu
 
 
 def _default_form(measure: measures.Measure, built: Built) -> str:
-    """What the model's advocates train with; a token that is decoded is computed by the recurrence."""
+    """The one the model trains in; a token that is decoded is computed by the recurrence."""
     if checks.decoded(measure) and "recurrent" in built.forms:
         return "recurrent"
     return models.load(built.entry.model).training_form(built.chosen)

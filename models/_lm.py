@@ -46,7 +46,7 @@ class LanguageModel(Cost, nn.Module):
     marker: ClassVar[str]  # its marker
     citation: ClassVar[str]
     forms: ClassVar[tuple[str, ...]]  # every form that some options offer
-    default_form: ClassVar[str]  # the form its advocates train with
+    default_form: ClassVar[str]  # that it trains in where none is asked for
     tuned: ClassVar[tuple[dict[str, Any], ...]] = ({},)  # options, each with a `layers_title` of its own
 
     Options: ClassVar[type[CommonOptions]] = CommonOptions

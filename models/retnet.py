@@ -6,13 +6,13 @@ Each head h rotates queries and keys by their positions and lets what it has rea
 
     S_n = gamma_h S_{n-1} + k_n^T v_n      o_n = q_n S_n      y = W_o (swish(W_g x) * norm(o)), norm per head
 
-Of its relatives it is: linear attention (without feature map and normaliser) with a fixed decay and a rotation.
+Of its relatives it is: linear attention with a fixed decay and a rotation, without feature map and normaliser. State:
+H K V numbers. Cost in chunks of C tokens: about 2 T C H (K + V) + 4 T H K V FLOPs, exactly as `mixing_flops` says.
 
 Where this departs from the paper:
 - One scaling for all forms: k carries K^-1/2 and retention is not normalised before the head norm. The paper and its
   code divide by sums that differ by form, which the norm undoes only up to its eps: their forms differ by 2-29%.
-- The head norm is RMSNorm without weights, and the blocks' norms are RMSNorm, as in the authors' code since September
-  2023; the paper has GroupNorm (which also subtracts the mean) and LayerNorm.
+- Norms are RMSNorm, that of heads without weights, as in the authors' code of late 2023; not GroupNorm and LayerNorm.
 - Initial values are the code's under both presets: xavier, gain 2^-2.5 (output 2^-1), embedding and head N(0, 1/D).
 """
 

@@ -8,6 +8,7 @@ from tests import programs
 from tests.tree import ROOT
 
 PROGRAMS = ROOT / "models/_kernels"
+pytestmark = pytest.mark.timeout(600)  # with nothing in Triton's cache yet
 
 
 def launched():

@@ -1,5 +1,6 @@
 """The described machines: every file is whole and says where its figures are from; and machines that were measured."""
 
+import pandas as pd
 import pytest
 
 from harness import child, hardware, record
@@ -83,6 +84,15 @@ def test_files_and_committed_measurements_agree(folder, committed):
     assert best["bandwidth"] == pytest.approx(described.bandwidth, rel=0.25)
 
 
+@pytest.mark.parametrize("machine", ["cpu-intel-xeon-processor-2-cores", "nvidia-h200"])
+def test_files_are_near_the_medians_of_what_was_measured(machine, committed):
+    rows = pd.concat([pd.read_csv(path) for path in committed.glob(f"*/{machine}/environments.csv")])
+    described = hardware.fitting("cpu" if "cpu" in machine else "cuda", rows["device_name"].iloc[0], 2)
+    assert len(rows) > 9
+    assert described.flops("bfloat16") == pytest.approx(rows["peak_flops_bfloat16"].median(), rel=0.1)
+    assert described.bandwidth == pytest.approx(rows["peak_bytes_per_second"].median(), rel=0.1)
+
+
 # Which machine ---------------------------------------------------------------------------------------------------
 
 
@@ -90,7 +100,8 @@ def test_a_device_finds_its_file_by_name_or_the_slowest_of_its_kind():
     assert hardware.fitting("cuda", "NVIDIA H200") == hardware.load("h200")
     assert hardware.fitting("cuda", "NVIDIA A100-SXM4-80GB") == hardware.load("a100")
     slowest = min((hardware.load(n) for n in hardware.names()), key=lambda m: (m.device != "cuda", m.bytes_per_second))
-    assert hardware.fitting("cuda", "GeForce of tomorrow") == hardware.fitting("cuda") == slowest
+    assert hardware.fitting("cuda", "Accelerator of tomorrow") == hardware.fitting("cuda") == slowest
+    assert hardware.fitting("cuda", "NVIDIA GeForce of tomorrow") == hardware.load("a100"), "not another maker's"
 
 
 def test_a_processor_is_scaled_by_its_cores():
