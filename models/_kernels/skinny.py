@@ -121,7 +121,8 @@ def _map_one(
 ) -> None:
     K, N, S = x.shape[1], y.shape[1], 0 if parts is None else len(parts)
     V, H, BH, BV = _heads(K, heads)
-    BN = max(1, portion.most // (BH * BV) // (2 if act == "swiglu" else 1))
+    most, least = portion.most // (BH * BV) // (2 if act == "swiglu" else 1), triton.cdiv(N, processors(x.device))
+    BN = max(1, min(most, bucket(least, 1)))  # what leaves no multiprocessor without a program
     wait, how = early(x.device)
     kept, held = moved or (None, None)
     _skinny.one[(triton.cdiv(N, BN),)](
