@@ -13,7 +13,7 @@ import pydantic
 from pydantic import AfterValidator, BeforeValidator, Field
 
 import models
-from harness import measures, quantity
+from harness import measures, point, quantity
 from harness.errors import listed, shown, unknown
 
 ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
@@ -30,6 +30,10 @@ def _within(parse: Callable[[Any], Any], least: float, most: float, words: str =
         return value
 
     return BeforeValidator(check)
+
+
+def _size(name: str, least: int = 1) -> BeforeValidator:
+    return _within(quantity.count, least, point.MOST[name])
 
 
 def _share(least: float, words: str) -> BeforeValidator:
@@ -72,12 +76,11 @@ SEVERAL = AfterValidator(_several)
 SOME = AfterValidator(_some)  # entries that are the same are told by `harness.checks`
 Text = Annotated[str, Field(strict=True, min_length=1)]
 Flag = Annotated[bool, Field(strict=True)]
-Width = Annotated[int, _within(quantity.count, 1, 65_536)]
-Layers = Annotated[int, _within(quantity.count, 1, 512)]
-Heads = Annotated[int, _within(quantity.count, 1, 4_096)]
-Batch = Annotated[int, _within(quantity.count, 1, 65_536)]
-Length = Annotated[int, _within(quantity.count, 1, 2**24)]
-Wide = Annotated[int, _within(quantity.count, 1, 2**20)]
+Width = Annotated[int, _size("width")]
+Layers = Annotated[int, _size("layers")]
+Heads = Annotated[int, _size("heads")]
+Batch = Annotated[int, _size("batch_size")]
+Length = Annotated[int, _size("sequence_length")]
 Dtype = Annotated[Text, _one_of("dtype", lambda: DTYPES)]
 Seed = Annotated[int, _within(quantity.count, 0, 2**31 - 1)]
 Seconds = Annotated[float, _within(quantity.seconds, 0.1, 100 * DAYS)]
@@ -93,15 +96,15 @@ class Part(pydantic.BaseModel):
 
 
 class Budget(Part):
-    parameters: Annotated[int, _within(quantity.count, 1_000, 10**13)]
+    parameters: Annotated[int, _size("parameters", 1_000)]
 
 
 class Shape(Part):
     width: Width | None = None
     layers: Layers | None = None
     heads: Heads | None = None
-    ffn_width: Wide | None = None
-    vocabulary: Annotated[int, _within(quantity.count, 2, 2**20)] = 256
+    ffn_width: Annotated[int, _size("ffn_width")] | None = None
+    vocabulary: Annotated[int, _size("vocabulary", 2)] = 256
     max_length: Length | None = None
 
 
@@ -149,7 +152,7 @@ class MeasureEntry(Factors):
 
 
 class Training(Part):
-    """See `harness.point.Training`. Exactly one of tokens, flops and seconds is the budget."""
+    """See `harness.point.Training`, which has the defaults. Exactly one of tokens, flops and seconds is the budget."""
 
     tokens: Annotated[int, _within(quantity.count, 1, 10**15)] | None = None
     flops: Annotated[float, _within(quantity.number, 1, 10**27)] | None = None
@@ -157,14 +160,14 @@ class Training(Part):
     sequence_length: Length
     batch_size: Batch
     learning_rate: Annotated[list[Rate], AS_LIST, SEVERAL]
-    schedule: Annotated[Text, _one_of("schedule", lambda: SCHEDULES)] = "cosine"
-    final_rate: Share = 0.1
-    warmup: Share = 0.1
-    betas: Annotated[list[Beta], Field(min_length=2, max_length=2)] = [0.9, 0.95]
-    weight_decay: Share = 0.1
-    clip: Annotated[float, _within(quantity.number, 1e-6, math.inf, "above 0")] = 1.0
-    accumulate: Batch = 1
-    autocast: Flag = False
+    schedule: Annotated[Text, _one_of("schedule", lambda: SCHEDULES)] = point.Training.schedule
+    final_rate: Share = point.Training.final_rate
+    warmup: Share = point.Training.warmup
+    betas: Annotated[list[Beta], Field(min_length=2, max_length=2)] = list(point.Training.betas)
+    weight_decay: Share = point.Training.weight_decay
+    clip: Annotated[float, _within(quantity.number, 1e-6, math.inf, "above 0")] = point.Training.clip
+    accumulate: Batch = point.Training.accumulate
+    autocast: Flag = point.Training.autocast
 
 
 class Limits(Part):

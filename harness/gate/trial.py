@@ -25,7 +25,7 @@ from harness.child import ROOT
 from harness.errors import UserError
 from harness.gate import cases, command, compare, control, plant, processes, trial_table
 from harness.gate.cases import Case, Pair
-from harness.gate.decision import Rules
+from harness.gate.rules import Rules
 from harness.gate.trees import Tree
 from reports import plurals
 
