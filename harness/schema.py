@@ -192,11 +192,9 @@ def _named(kind: str, allowed: Callable[[], list[str]]) -> BeforeValidator:
 
 def _pair(given: Any) -> Any:
     """A corpus whose held-out text is another one is named by the JSON of both, see `harness.corpus`."""
-    if not isinstance(given, dict):
-        return given
-    if set(given) != {"train", "held_out"} or not all(isinstance(name, str) for name in given.values()):
-        raise ValueError(f"{shown(given)} is not allowed; allowed is a name, or {{train: NAME, held_out: NAME}}")
-    return json.dumps(given)
+    from harness import corpus
+
+    return json.dumps(corpus.pair(given)) if isinstance(given, dict) else given
 
 
 class Settings(Part):
