@@ -41,7 +41,9 @@ def _share(least: float, words: str) -> BeforeValidator:
     return _within(lambda given: quantity.number(given, words), least, 1, words)
 
 
-def _one_of(kind: str, allowed: Callable[[], Any]) -> AfterValidator:
+def one_of(kind: str, allowed: Callable[[], Any]) -> AfterValidator:
+    """One of these names."""
+
     def check(given: str) -> str:
         if given not in allowed():
             raise ValueError(unknown(kind, given, allowed()))
@@ -63,6 +65,12 @@ def _several(given: list[Any]) -> list[Any]:
     return _some(given)
 
 
+def _two(given: list[Any]) -> list[Any]:
+    if len(given) != 2:
+        raise ValueError(f"{shown(given)} is a list of {len(given)}; allowed are exactly 2 values")
+    return given
+
+
 def _listed(given: Any) -> Any:
     """One seed is a list of one: a bare 3 would be read as three of them."""
     if not isinstance(given, list):
@@ -81,7 +89,7 @@ Layers = Annotated[int, _size("layers")]
 Heads = Annotated[int, _size("heads")]
 Batch = Annotated[int, _size("batch_size")]
 Length = Annotated[int, _size("sequence_length")]
-Dtype = Annotated[Text, _one_of("dtype", lambda: DTYPES)]
+Dtype = Annotated[Text, one_of("dtype", lambda: DTYPES)]
 Seed = Annotated[int, _within(quantity.count, 0, 2**31 - 1)]
 Seconds = Annotated[float, _within(quantity.seconds, 0.1, 100 * DAYS)]
 Rate = Annotated[float, _within(quantity.number, 1e-9, 10, "above 0, at most 10")]
@@ -138,7 +146,7 @@ class ModelEntry(Part):
 
     model_config = pydantic.ConfigDict(extra="allow", frozen=True)
 
-    name: Annotated[Text, _one_of("model", models.names)]
+    name: Annotated[Text, one_of("model", models.names)]
 
     @property
     def options(self) -> dict[str, Any]:
@@ -148,7 +156,7 @@ class ModelEntry(Part):
 class MeasureEntry(Factors):
     """A measure by name, or a mapping of its name and the factors in which it departs from the sweep."""
 
-    name: Annotated[Text, _one_of("measure", measures.names)]
+    name: Annotated[Text, one_of("measure", measures.names)]
 
 
 class Training(Part):
@@ -160,10 +168,10 @@ class Training(Part):
     sequence_length: Length
     batch_size: Batch
     learning_rate: Annotated[list[Rate], AS_LIST, SEVERAL]
-    schedule: Annotated[Text, _one_of("schedule", lambda: SCHEDULES)] = point.Training.schedule
+    schedule: Annotated[Text, one_of("schedule", lambda: SCHEDULES)] = point.Training.schedule
     final_rate: Share = point.Training.final_rate
     warmup: Share = point.Training.warmup
-    betas: Annotated[list[Beta], Field(min_length=2, max_length=2)] = list(point.Training.betas)
+    betas: Annotated[list[Beta], AfterValidator(_two)] = list(point.Training.betas)
     weight_decay: Share = point.Training.weight_decay
     clip: Annotated[float, _within(quantity.number, 1e-6, math.inf, "above 0")] = point.Training.clip
     accumulate: Batch = point.Training.accumulate
