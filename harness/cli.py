@@ -8,6 +8,7 @@ import typer
 
 from harness import ending, places, version
 from harness.errors import UserError
+from harness.gate.rules import Rules
 
 if TYPE_CHECKING:
     from harness.experiment import Experiment
@@ -213,9 +214,9 @@ def gate(
     file: Annotated[pathlib.Path, typer.Argument(metavar="EXPERIMENT.yaml", help="The points to compare.")],
     base: Annotated[str, typer.Option(metavar="REV", help="What to compare with: a commit, a branch or a tag.")],
     head: Annotated[str | None, typer.Option(metavar="REV", help="What to judge; the working tree as it is.")] = None,
-    limit: Annotated[str, typer.Option(metavar="SHARE", help="The slowdown that passes.")] = "10%",
-    pairs: Annotated[int, typer.Option(help="Pairs of measurements that every point gets.")] = 5,
-    most_pairs: Annotated[int, typer.Option(help="Pairs that an undecided point may get.")] = 15,
+    limit: Annotated[str, typer.Option(metavar="SHARE", help="The slowdown that passes.")] = f"{Rules.limit:.0%}",
+    pairs: Annotated[int, typer.Option(help="Pairs of measurements that every point gets.")] = Rules.pairs,
+    most_pairs: Annotated[int, typer.Option(help="Pairs that an undecided point may get.")] = Rules.most,
     seconds: Annotated[float, typer.Option(help="Time within which it is to end.")] = 280,
     only: Filters = [],  # noqa: B006
     changed: Annotated[bool, typer.Option("--changed", help="Time only what computes with different code.")] = False,
@@ -228,13 +229,13 @@ def gate(
     measured, 4 inconclusive.
     """
     from harness import machine
-    from harness.gate import command, decision, telling
+    from harness.gate import command, telling
 
     to_stdout = json == pathlib.Path("-")
     if json is not None and not to_stdout:
         telling.refuse_folder(json)
         places.try_to_write(json.absolute().parent, f"--json {json}")
-    rules = decision.Rules(command.limit(limit), pairs, most_pairs)
+    rules = Rules(command.limit(limit), pairs, most_pairs)
     asked = command.Asked(file, base, head, only, rules, seconds, machine.resolve(device), threads, changed, accepted)
     console = telling.console(to_stdout)
     try:

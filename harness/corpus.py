@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from harness import cache, python_docs, texts
-from harness.errors import UserError, listed, unknown
+from harness.errors import UserError, listed, shown, unknown
 from harness.point import digest
 
 DEFAULT = "python-docs"
@@ -69,13 +69,25 @@ def load(name: str) -> Corpus:
 
 def refused(name: str) -> Iterator[tuple[tuple[str, ...], str]]:
     """What is wrong with the names of a corpus, each below its key where there are two. Reads none of the text."""
-    pair = _pair(name)
-    for key, part in (pair or {"": name}).items():
+    try:
+        parts = _pair(name) or {"": name}
+    except UserError as error:
+        yield (), str(error)
+        return
+    for key, part in parts.items():
         try:
             if _kind(part) == "local":
                 texts.check(texts.parts(part)[0])
         except UserError as error:
             yield (key,) if key else (), str(error)
+
+
+def pair(given: Any) -> dict[str, str]:
+    """A mapping of two texts to their names, as it is. Raises ValueError for anything else."""
+    two = isinstance(given, dict) and set(given) == {"train", "held_out"}
+    if not two or not all(isinstance(name, str) for name in given.values()):
+        raise ValueError(f"{shown(given)} is not allowed; allowed is a name, or {{train: NAME, held_out: NAME}}")
+    return dict(given)
 
 
 def training_bytes(name: str) -> int | None:
@@ -112,20 +124,20 @@ def _first(documents: list[bytes], wanted: float, most: int) -> list[bytes]:
 
 def _splits(name: str) -> dict[str, list[bytes]]:
     """Reads the corpus. Raises UserError where it is missing, unreadable or too small."""
-    pair = _pair(name) or {"train": name}
-    held_out = sorted(set(_documents(pair["held_out"])) - {b""}) if "held_out" in pair else []
+    parts = _pair(name) or {"train": name}
+    held_out = sorted(set(_documents(parts["held_out"])) - {b""}) if "held_out" in parts else []
     try:
-        rest = split([text for text in _documents(pair["train"]) if text not in set(held_out)])
+        rest = split([text for text in _documents(parts["train"]) if text not in set(held_out)])
     except ValueError as error:
         what = " beside those that are held out" if held_out else ""
         fix = "write a line of ===== between documents, or name a larger text or a folder"
         raise UserError(
-            f"{pair['train']}: {error}{what}, one to train on, one to tune on, one held out; {fix}"
+            f"{parts['train']}: {error}{what}, one to train on, one to tune on, one held out; {fix}"
         ) from None
-    if "held_out" not in pair:
+    if "held_out" not in parts:
         return rest
     if not held_out:
-        raise UserError(f"{pair['held_out']}: no document in it; name a text to hold out, or leave held_out away")
+        raise UserError(f"{parts['held_out']}: no document in it; name a text to hold out, or leave held_out away")
     return {"train": [*rest["train"], *rest["held_out"]], "tuning": rest["tuning"], "held_out": held_out}
 
 
@@ -134,16 +146,13 @@ def _pair(name: str) -> dict[str, str] | None:
     if not name.lstrip().startswith("{"):
         return None
     try:
-        pair = json.loads(name)
+        given = json.loads(name)
     except ValueError:
-        pair = None
-    if (
-        not isinstance(pair, dict)
-        or set(pair) != {"train", "held_out"}
-        or not all(isinstance(v, str) for v in pair.values())
-    ):
-        raise UserError(f"{name}: allowed is a name, or a mapping of exactly train and held_out to names")
-    return pair
+        given = name  # no JSON
+    try:
+        return pair(given)
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 def _documents(name: str) -> list[bytes]:
@@ -171,8 +180,8 @@ def _kind(name: str) -> str:
 
 def _key(name: str) -> str:
     """What the cached corpus is called: it changes where the sources do, or the code that reads them."""
-    pair = _pair(name)
-    told: list[Any] = [_code(), *(_stamp(part) for part in (pair.values() if pair else [name]))]
+    parts = _pair(name)
+    told: list[Any] = [_code(), *(_stamp(part) for part in (parts.values() if parts else [name]))]
     return digest(told)
 
 

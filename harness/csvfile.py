@@ -41,10 +41,9 @@ class Sheet:
         return "".join(f"{line}\n" for line in [",".join(self.header), *lines])
 
 
-def columns(name: str, options: Iterable[str] = ()) -> list[str]:
-    """The header of a table, with a column for each option of a model."""
-    fixed = [column for column, told in TABLES[name].columns.items() if not told.regex]
-    return fixed + [OPTION + option for option in options]
+def columns(name: str) -> list[str]:
+    """The header of a table, without the options of models."""
+    return [column for column, told in TABLES[name].columns.items() if not told.regex]
 
 
 def line(header: list[str], row: Mapping[str, Any]) -> str:

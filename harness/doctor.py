@@ -195,15 +195,15 @@ def _visit(work: Callable[[], Any], device: str) -> float:
     return statistics.median(timed.seconds)
 
 
-def _busiest(most: int = 3) -> list[str]:
-    """The names of other processes that use the processor most."""
+def _busiest() -> list[str]:
+    """The names of the three other processes that use the processor most."""
     processes = [process for process in psutil.process_iter(["name"]) if process.pid != psutil.Process().pid]
     for process in processes:
         _share(process)  # from now on
     time.sleep(0.3)
     told = [(_share(process), process.info["name"]) for process in processes]
     told.sort(key=lambda pair: pair[0], reverse=True)
-    return [f"{name} ({share:.0f}%)" for share, name in told[:most] if share > 5]
+    return [f"{name} ({share:.0f}%)" for share, name in told[:3] if share > 5]
 
 
 def _share(process: psutil.Process) -> float:

@@ -8,6 +8,7 @@ import difflib
 import itertools
 import pathlib
 import re
+from collections.abc import Callable
 from typing import Any
 
 import yaml
@@ -68,12 +69,12 @@ for _tag, _pattern, _first in (
 
 def read(path: pathlib.Path, overrides: list[str] | None = None) -> Document:
     """Reads one file and applies `--set` overrides. Raises UserError that tells file, line and column."""
-    text = _text(path)
-    data, places = parse(text, str(path))
+    held = text(path, "name one experiment file in it", _nearest_file)
+    data, places = parse(held, str(path))
     if not isinstance(data, dict):
-        held = "nothing" if data is None else shown(data)
-        raise UserError(f"{path}:1: an experiment is a mapping such as 'models: [retnet]'; the file holds {held}")
-    document = Document(str(path), question(text, str(path)), data, places)
+        told = "nothing" if data is None else shown(data)
+        raise UserError(f"{path}:1: an experiment is a mapping such as 'models: [retnet]'; the file holds {told}")
+    document = Document(str(path), question(held, str(path)), data, places)
     for override in overrides or []:
         _set(document, override)
     return document
@@ -177,13 +178,14 @@ def _scalar(loader: Loader, node: yaml.Node) -> Any:
         raise ValueError(f"{shown(node.value)} cannot be read as {kind}; {fix}") from None
 
 
-def _text(path: pathlib.Path) -> str:
+def text(path: pathlib.Path, fix: str, nearest: Callable[[pathlib.Path], str] = lambda path: "") -> str:
+    """What a file holds. Raises UserError where it cannot be read: `fix` is that of a folder, `nearest` of no file."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise UserError(f"{named(path)}: there is no such file{_nearest_file(path)}") from None
+        raise UserError(f"{named(path)}: there is no such file{nearest(path)}") from None
     except IsADirectoryError:
-        raise UserError(f"{path}: this is a folder; name one experiment file in it") from None
+        raise UserError(f"{path}: this is a folder; {fix}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: this is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except OSError as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 import models
-from harness import accuracy, cost, document, ending, foresight, hardware, plugins, quantity, sizes
+from harness import accuracy, cost, document, ending, foresight, hardware, plugins, point, quantity, sizes
 from harness.errors import UserError, listed, named, unknown
 from harness.hardware import Machine
 from harness.job import Job
@@ -20,9 +20,9 @@ from harness.terminal import console, table
 if TYPE_CHECKING:
     import typer
 
-# As an experiment file has them, and of devices far more than anybody joins.
-MOST = {"parameters": 10**13, "layers": 512, "width": 65_536, "heads": 4_096, "vocabulary": 2**20}
-MOST |= {"length": 2**24, "batch": 2**24, "devices": 2**20, "tensor-parallel": 2**20}
+# As an experiment has them; a batch is that of all devices, of which there may be far more than anybody joins.
+MOST = point.MOST | {"length": point.MOST["sequence_length"]}
+MOST |= {"batch": 2**24, "devices": 2**20, "tensor-parallel": 2**20}
 LEAST = {"vocabulary": 2}
 MEMORY = ("weights", "gradients", "moments", "activations", "state", "workspace")
 NOTE = (

@@ -12,13 +12,14 @@ from typing import Annotated, Any
 import pydantic
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from harness import document, quantity
-from harness.errors import Problem, UserError, listed, refuse, shown, unknown
+from harness import document, misfits, quantity
+from harness.errors import UserError, listed, refuse, shown, unknown
 from harness.point import DEVICES
-from harness.schema import DTYPES, Part, Text
+from harness.schema import DTYPES, SOME, Flag, Part, Text, one_of
 
 FOLDER = pathlib.Path(__file__).parent / "machines"
 MEASURED = "measured"  # no file: this machine's own rates
+ONE_RATE = "give at least one rate, such as {float32: 2e12}"
 
 
 def _to(most: float) -> BeforeValidator:
@@ -43,16 +44,10 @@ def _share(given: Any) -> float:
 
 def _dtypes(given: dict[str, float]) -> dict[str, float]:
     if not given:
-        raise ValueError("it is empty; give at least one rate, such as {float32: 2e12}")
+        raise ValueError(f"it is empty; {ONE_RATE}")
     for name in given:
         if name not in DTYPES:
             raise ValueError(unknown("dtype", name, DTYPES))
-    return given
-
-
-def _device(given: str) -> str:
-    if given not in DEVICES:
-        raise ValueError(unknown("device", given, DEVICES))
     return given
 
 
@@ -78,17 +73,17 @@ class Achieved(Part):
 
 
 class Machine(Part):
-    """One device, and how it is joined to others of its kind."""
+    """One device, and how it is joined to others of its kind. Products have a rate for each number format."""
 
     title: Text
     source: Text  # where the figures come from
-    device: Annotated[Text, AfterValidator(_device)]
-    programs: bool = False  # those of models/_kernels run on it
-    called: Annotated[list[Text], Field(min_length=1)] | None = None  # how the names begin that such devices have
+    device: Annotated[Text, one_of("device", lambda: DEVICES)]
+    programs: Flag = False  # those of models/_kernels run on it
+    called: Annotated[list[Text], SOME] | None = None  # how the names begin that such devices have
     cores: Whole | None = None  # of a processor, that the rates are of
     memory: Bytes
     workspace: Bytes = 0  # of memory, that a process's libraries hold beside its tensors
-    flops_per_second: Annotated[dict[str, Rate], AfterValidator(_dtypes)]  # dense products, by number format
+    flops_per_second: Annotated[dict[str, Rate], AfterValidator(_dtypes), Field(description=ONE_RATE)]  # dense
     bytes_per_second: Rate
     achieved: Achieved
     launch_seconds: Seconds  # of one operator, from Python
@@ -124,30 +119,14 @@ def load(name: str) -> Machine:
 
 def read(path: pathlib.Path) -> Machine:
     """Reads and checks one file. Raises UserError, with every line, for one that is wrong."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: this is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}; a machine is one YAML file") from None
-    data, places = document.parse(text, str(path))
+    data, places = document.parse(document.text(path, "a machine is one YAML file"), str(path))
     if not isinstance(data, dict):
         raise UserError(f"{path}:1: a machine is a mapping; its keys are {listed(Machine.model_fields)}")
     try:
         return Machine.model_validate(data)
     except pydantic.ValidationError as error:
-        refuse(_problem(told, document.Document(str(path), "", data, places)) for told in error.errors())
+        refuse(misfits.problems(error, Machine, document.Document(str(path), "", data, places)))
         raise AssertionError("a validation error without a problem") from error
-
-
-def _problem(error: Any, written: document.Document) -> Problem:
-    path, kind = error["loc"], error["type"]
-    text = {
-        "value_error": lambda: str(error["ctx"]["error"]),
-        "extra_forbidden": lambda: unknown("key", path[-1], Machine.model_fields if len(path) == 1 else ()),
-        "missing": lambda: f"it is missing; add it to {document.tell(path[:-1]) or 'the file'}",
-    }.get(kind, lambda: f"{error['msg']}; {shown(error['input'])} was given")()
-    return written.problem(path, text)
 
 
 def fitting(device: str, name: str = "", cores: int | None = None) -> Machine:

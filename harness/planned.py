@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from harness import cells, csvfile
+from harness import cells, csvfile, ending
 from harness.errors import UserError
 from harness.point import Point
 from reports import plurals
@@ -113,20 +113,16 @@ def keep(folder: pathlib.Path, experiment: "Experiment") -> None:
 
 
 def main() -> None:
+    """Keeps the plan that the words of the command line name. Raises UserError for what is no such folder or file."""
     from harness import experiment, record
 
     given = sys.argv[1:]
     if not 1 <= len(given) <= 2 or given[0].startswith("-"):
-        print(USAGE, file=sys.stderr)
-        sys.exit(2)
+        raise UserError(USAGE)
     place, *files = map(pathlib.Path, given)
-    try:
-        record.load(place)  # first: settings are missed where there are no results
-        keep(place, experiment.load(files[0] if files else place / record.SETTINGS))
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        sys.exit(2)
+    record.load(place)  # first: settings are missed where there are no results
+    keep(place, experiment.load(files[0] if files else place / record.SETTINGS))
 
 
 if __name__ == "__main__":
-    main()
+    ending.run(main)

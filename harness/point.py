@@ -11,6 +11,10 @@ from models._cost import Shape
 DEVICES = ("cpu", "cuda", "mps")  # as torch calls them
 SEQUENCE_FACTORS = ("form", "batch_size", "sequence_length", "dtype")
 SHAPE_FACTORS = ("width", "layers", "heads")
+MOST = {  # that may be asked for
+    "parameters": 10**13, "layers": 512, "width": 65_536, "heads": 4_096, "ffn_width": 2**20, "vocabulary": 2**20,
+    "batch_size": 65_536, "sequence_length": 2**24,
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ import pydantic
 from pydantic import AfterValidator, BeforeValidator, Field
 
 import models
-from harness import measures, quantity
+from harness import measures, point, quantity
 from harness.errors import listed, shown, unknown
 
 ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
@@ -32,12 +32,18 @@ def _within(parse: Callable[[Any], Any], least: float, most: float, words: str =
     return BeforeValidator(check)
 
 
+def _size(name: str, least: int = 1) -> BeforeValidator:
+    return _within(quantity.count, least, point.MOST[name])
+
+
 def _share(least: float, words: str) -> BeforeValidator:
     """At most 1; `words` say what is allowed, for people write percents."""
     return _within(lambda given: quantity.number(given, words), least, 1, words)
 
 
-def _one_of(kind: str, allowed: Callable[[], Any]) -> AfterValidator:
+def one_of(kind: str, allowed: Callable[[], Any]) -> AfterValidator:
+    """One of these names."""
+
     def check(given: str) -> str:
         if given not in allowed():
             raise ValueError(unknown(kind, given, allowed()))
@@ -59,6 +65,12 @@ def _several(given: list[Any]) -> list[Any]:
     return _some(given)
 
 
+def _two(given: list[Any]) -> list[Any]:
+    if len(given) != 2:
+        raise ValueError(f"{shown(given)} is a list of {len(given)}; allowed are exactly 2 values")
+    return given
+
+
 def _listed(given: Any) -> Any:
     """One seed is a list of one: a bare 3 would be read as three of them."""
     if not isinstance(given, list):
@@ -72,13 +84,12 @@ SEVERAL = AfterValidator(_several)
 SOME = AfterValidator(_some)  # entries that are the same are told by `harness.checks`
 Text = Annotated[str, Field(strict=True, min_length=1)]
 Flag = Annotated[bool, Field(strict=True)]
-Width = Annotated[int, _within(quantity.count, 1, 65_536)]
-Layers = Annotated[int, _within(quantity.count, 1, 512)]
-Heads = Annotated[int, _within(quantity.count, 1, 4_096)]
-Batch = Annotated[int, _within(quantity.count, 1, 65_536)]
-Length = Annotated[int, _within(quantity.count, 1, 2**24)]
-Wide = Annotated[int, _within(quantity.count, 1, 2**20)]
-Dtype = Annotated[Text, _one_of("dtype", lambda: DTYPES)]
+Width = Annotated[int, _size("width")]
+Layers = Annotated[int, _size("layers")]
+Heads = Annotated[int, _size("heads")]
+Batch = Annotated[int, _size("batch_size")]
+Length = Annotated[int, _size("sequence_length")]
+Dtype = Annotated[Text, one_of("dtype", lambda: DTYPES)]
 Seed = Annotated[int, _within(quantity.count, 0, 2**31 - 1)]
 Seconds = Annotated[float, _within(quantity.seconds, 0.1, 100 * DAYS)]
 Rate = Annotated[float, _within(quantity.number, 1e-9, 10, "above 0, at most 10")]
@@ -93,15 +104,15 @@ class Part(pydantic.BaseModel):
 
 
 class Budget(Part):
-    parameters: Annotated[int, _within(quantity.count, 1_000, 10**13)]
+    parameters: Annotated[int, _size("parameters", 1_000)]
 
 
 class Shape(Part):
     width: Width | None = None
     layers: Layers | None = None
     heads: Heads | None = None
-    ffn_width: Wide | None = None
-    vocabulary: Annotated[int, _within(quantity.count, 2, 2**20)] = 256
+    ffn_width: Annotated[int, _size("ffn_width")] | None = None
+    vocabulary: Annotated[int, _size("vocabulary", 2)] = 256
     max_length: Length | None = None
 
 
@@ -135,7 +146,7 @@ class ModelEntry(Part):
 
     model_config = pydantic.ConfigDict(extra="allow", frozen=True)
 
-    name: Annotated[Text, _one_of("model", models.names)]
+    name: Annotated[Text, one_of("model", models.names)]
 
     @property
     def options(self) -> dict[str, Any]:
@@ -145,11 +156,11 @@ class ModelEntry(Part):
 class MeasureEntry(Factors):
     """A measure by name, or a mapping of its name and the factors in which it departs from the sweep."""
 
-    name: Annotated[Text, _one_of("measure", measures.names)]
+    name: Annotated[Text, one_of("measure", measures.names)]
 
 
 class Training(Part):
-    """See `harness.point.Training`. Exactly one of tokens, flops and seconds is the budget."""
+    """See `harness.point.Training`, which has the defaults. Exactly one of tokens, flops and seconds is the budget."""
 
     tokens: Annotated[int, _within(quantity.count, 1, 10**15)] | None = None
     flops: Annotated[float, _within(quantity.number, 1, 10**27)] | None = None
@@ -157,14 +168,14 @@ class Training(Part):
     sequence_length: Length
     batch_size: Batch
     learning_rate: Annotated[list[Rate], AS_LIST, SEVERAL]
-    schedule: Annotated[Text, _one_of("schedule", lambda: SCHEDULES)] = "cosine"
-    final_rate: Share = 0.1
-    warmup: Share = 0.1
-    betas: Annotated[list[Beta], Field(min_length=2, max_length=2)] = [0.9, 0.95]
-    weight_decay: Share = 0.1
-    clip: Annotated[float, _within(quantity.number, 1e-6, math.inf, "above 0")] = 1.0
-    accumulate: Batch = 1
-    autocast: Flag = False
+    schedule: Annotated[Text, one_of("schedule", lambda: SCHEDULES)] = point.Training.schedule
+    final_rate: Share = point.Training.final_rate
+    warmup: Share = point.Training.warmup
+    betas: Annotated[list[Beta], AfterValidator(_two)] = list(point.Training.betas)
+    weight_decay: Share = point.Training.weight_decay
+    clip: Annotated[float, _within(quantity.number, 1e-6, math.inf, "above 0")] = point.Training.clip
+    accumulate: Batch = point.Training.accumulate
+    autocast: Flag = point.Training.autocast
 
 
 class Limits(Part):
@@ -189,11 +200,9 @@ def _named(kind: str, allowed: Callable[[], list[str]]) -> BeforeValidator:
 
 def _pair(given: Any) -> Any:
     """A corpus whose held-out text is another one is named by the JSON of both, see `harness.corpus`."""
-    if not isinstance(given, dict):
-        return given
-    if set(given) != {"train", "held_out"} or not all(isinstance(name, str) for name in given.values()):
-        raise ValueError(f"{shown(given)} is not allowed; allowed is a name, or {{train: NAME, held_out: NAME}}")
-    return json.dumps(given)
+    from harness import corpus
+
+    return json.dumps(corpus.pair(given)) if isinstance(given, dict) else given
 
 
 class Settings(Part):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandera.pandas as pa
 
+from harness import ending
 from harness.child import ROOT
 from harness.point import DEVICES
 from harness.schema import DTYPES
@@ -220,5 +221,9 @@ def _described(column: pa.Column) -> str:
     return f"| `{name}` | {kind} | {unit} | {'yes' if column.nullable else ''} | {column.description} |"
 
 
-if __name__ == "__main__":
+def main() -> None:
     README.write_text(described(README.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    ending.run(main)

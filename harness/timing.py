@@ -27,7 +27,7 @@ WARM_CALLS, WARM_GAIN = 3, 0.05
 LEAST_WARM_SECONDS, MOST_WARM_SECONDS = 0.05, 2.0
 MOST_SECONDS, MOST_SAMPLES = 2.0, 100
 FEWEST = 3
-RESAMPLES = 1000
+RESAMPLES, LEVEL = 1000, 0.95  # of the interval of a median
 
 Work = Callable[[], Any]
 
@@ -63,11 +63,11 @@ def measure(work: Work, device: str, repeats: int, precision: float, deadline: f
     return Timing([seconds for seconds, _ in samples], on_device, calls, warm_calls, ended)
 
 
-def median_interval(samples: Sequence[float], seed: int = 0, level: float = 0.95) -> tuple[float, float]:
-    """The percentile bootstrap interval of the median: the same for the same samples."""
+def median_interval(samples: Sequence[float]) -> tuple[float, float]:
+    """The percentile bootstrap interval of the median, of 95%: the same for the same samples."""
     values = np.asarray(samples, dtype=float)
-    drawn = np.random.default_rng(seed).integers(0, len(values), (RESAMPLES, len(values)))
-    low, high = np.quantile(np.median(values[drawn], axis=1), [(1 - level) / 2, (1 + level) / 2])
+    drawn = np.random.default_rng(0).integers(0, len(values), (RESAMPLES, len(values)))
+    low, high = np.quantile(np.median(values[drawn], axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 

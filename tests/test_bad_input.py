@@ -84,6 +84,7 @@ CASES = (
         ("autocast", "'yes'", "true or false")),
     Bad("number for a name", "corpus: python-docs", "corpus: 12", 18, ("corpus", "12 is not text")),
     Bad("half a pair", "corpus: python-docs", "corpus: {train: a.txt}", 18, ("corpus", "{train: NAME, held_out")),
+    Bad("half a pair in JSON", "python-docs", '\'{"train": "a"}\'', 18, ("corpus", "allowed is a name, or {train")),
     Bad("model without a name", "{name: transformer, implementation: eager}", "{implementation: eager}", 4,
         ("models[1].name", "is missing")),
     Bad("not a number", "[1e-3, 3e-3]", ".nan", 23, ("learning_rate", "'.nan'", "not a number")),

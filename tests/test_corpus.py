@@ -117,7 +117,7 @@ def test_somebody_else_may_have_held_out(tmp_path):
 
 @pytest.mark.parametrize("name", ['{"train": "a"}', '{"train": "a", "held_out": 3}', "{"])
 def test_a_mapping_names_two_corpora(name):
-    with pytest.raises(UserError, match="a mapping of exactly train and held_out"):
+    with pytest.raises(UserError, match=r"allowed is a name, or \{train: NAME, held_out: NAME\}"):
         corpus.load(name)
 
 

@@ -1,5 +1,6 @@
 """How the command line ends where what it prints cannot be written, and nobody reads it any more."""
 
+import ast
 import io
 import os
 import pathlib
@@ -12,9 +13,10 @@ import pytest
 from harness import record, terminal
 from harness.errors import CLOSED
 from tests.commands import SMALL
-from tests.tree import ROOT
+from tests.tree import ROOT, name, python, tree
 
 PRINTING = [("list", "machines"), ("validate", "experiments/smoke.yaml"), ("--help",)]
+CHILDREN = {"harness/gate/survey.py", "harness/gate/visitor.py"}  # which the gate starts and reads
 printing = pytest.mark.parametrize("words", PRINTING, ids=" ".join)
 given_at_once = pytest.mark.parametrize("at_once", ["", "1"], ids=["buffered", "unbuffered"])
 
@@ -97,6 +99,28 @@ def test_what_cannot_be_printed_is_a_line_and_no_traceback(words, at_once):
         ended = subprocess.run(asked(*words), stdout=full, stderr=subprocess.PIPE, **environment(at_once))
     assert ended.returncode == 2
     assert ended.stderr == "what is printed cannot be written, no space is left: make room, or print elsewhere\n"
+
+
+@pytest.mark.skipif(not pathlib.Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("words", ["harness.gate.trial --help", "harness.gate.trial table"])
+def test_other_programs_end_so_too(words):
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        command = [sys.executable, "-m", *words.split()]
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, **environment(""))
+    assert ended.returncode == 2
+    assert ended.stderr == "what is printed cannot be written, no space is left: make room, or print elsewhere\n"
+
+
+def test_every_program_of_the_harness_ends_as_the_command_line_does():
+    guard = "__name__ == '__main__'"
+    ends = {
+        name(path): [ast.unparse(line).partition("(")[0] for line in node.body]
+        for path in python("harness")
+        for node in tree(path).body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == guard
+    }
+    assert ends.keys() >= CHILDREN
+    assert {path: lines for path, lines in ends.items() if lines != ["ending.run"]}.keys() == CHILDREN
 
 
 def test_a_terminal_without_greek_gets_a_question_mark():

@@ -1,13 +1,15 @@
 """Experiments load, resolve and are written back; every file in experiments/ is one that plans."""
 
+import dataclasses
 import pathlib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import document, experiment, options, plan, quantity
+from harness import document, experiment, options, plan, quantity, schema
 from harness.errors import UserError, nearest
+from harness.point import Training
 
 FILES = sorted(document.FOLDER.glob("*.yaml"))
 SMALL = """# What is the least that loads?
@@ -119,6 +121,13 @@ def test_numbers_are_read_as_people_write_them(tmp_path):
     assert (asked.budget.parameters, asked.limits.memory) == (1_500_000, 8 * 2**30)
     assert (asked.training.flops, asked.training.learning_rate) == (1e15, [3e-4])
     assert (asked.training.sequence_length, asked.corpus) == (10, "no"), "no truth value"
+
+
+def test_a_training_that_is_only_begun_has_the_defaults_of_a_point_s():
+    given = {"sequence_length": 3, "batch_size": 2}
+    whole = dataclasses.asdict(Training(**given, learning_rate=0.5))
+    told = schema.Training(**given, learning_rate=[0.5]).model_dump()
+    assert told | {"betas": tuple(told["betas"]), "learning_rate": 0.5} == whole
 
 
 def test_entries_may_be_names_or_mappings_and_factors_lists_or_single(tmp_path):

@@ -102,7 +102,10 @@ def test_a_reason_is_demanded(given, tmp_path):
         (without("model", point="decode retnet 3x17", measure="decode"), "a point has its measure; remove one of them"),
         (GOOD | {"metric": "tme"}, "unknown metric 'tme'; allowed are time, parameters"),
         (GOOD | {"factor": "0.9"}, "factor: 0.9 is not allowed; time takes a factor above 1, at most 10"),
-        (without("factor"), "time takes a factor above 1"),
+        (without("factor"), "factor: null is not allowed; time takes a factor above 1"),
+        (GOOD | {"change": "3"}, "change: 3 is not a list; write it as [from, to]"),
+        (without("metric"), "metric: it is missing; add it to accepted[0]"),
+        (GOOD | {"base": "''"}, "base: it is empty; give a value, or remove it"),
         (GOOD | {"change": "[1, 2]"}, "change: time does not take it; remove it"),
         (GOOD | {"metric": "loss"}, "loss takes a change: [from, to], as the gate prints it"),
         (without("until"), "say how long this holds: give base, the last commit before the change, or until, a day"),
@@ -129,6 +132,15 @@ def test_a_file_of_another_kind_is_refused(text, tmp_path):
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match="allowed is one key, `accepted:`, with a list"):
         accepted.load(path, tmp_path, "b", ROWS)
+
+
+def test_what_is_no_text_file_is_told(tmp_path):
+    path = tmp_path / accepted.NAME
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match=r"this is not UTF-8 text \(byte 0\); save it as UTF-8"):
+        accepted.load(path, tmp_path, "b", ROWS)
+    with pytest.raises(UserError, match="this is a folder; name one YAML file"):
+        accepted.load(tmp_path, tmp_path, "b", ROWS)
 
 
 def test_an_entry_ends_with_its_day(tmp_path):

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from harness.gate import cases, compare, exact
-from harness.gate.decision import Rules
+from harness.gate.rules import Rules
 from tests.gating import case, lines, row, sides
 
 RULES = Rules()

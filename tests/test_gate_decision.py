@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.gate import decision
-from harness.gate.decision import Rules, decide, drifted, judge
+from harness.gate.decision import decide, drifted, judge
+from harness.gate.rules import Rules
 
 LIMIT = 0.10
 RULES = Rules()

@@ -10,8 +10,9 @@ from harness.errors import UserError
 from harness.gate import cases, decision, report, telling
 from harness.gate.accepted import Entry
 from harness.gate.cases import Pair
-from harness.gate.decision import Rules, conclude
+from harness.gate.decision import conclude
 from harness.gate.exact import changes
+from harness.gate.rules import Rules
 from harness.gate.trees import Tree
 from tests.gating import lines, row
 

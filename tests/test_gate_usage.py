@@ -1,5 +1,6 @@
 """The gate's command line: what it refuses, and that Ctrl-C leaves nothing behind."""
 
+import inspect
 import io
 import pathlib
 import signal
@@ -8,9 +9,10 @@ import psutil
 import pytest
 from rich.console import Console
 
+from harness import cli
 from harness.errors import UserError
 from harness.gate import command
-from harness.gate.decision import Rules
+from harness.gate.rules import Rules
 from tests.gating import git, repository, started
 from tests.sweeping import gone, until
 from tests.tree import ROOT
@@ -20,6 +22,11 @@ from tests.tree import ROOT
 def still(tmp_path_factory):
     """A copy in which nothing is planted."""
     return repository(tmp_path_factory.mktemp("gate") / "copy")
+
+
+def test_what_is_not_asked_for_is_what_the_rules_say():
+    told = {name: each.default for name, each in inspect.signature(cli.gate).parameters.items()}
+    assert Rules(command.limit(told["limit"]), told["pairs"], told["most_pairs"]) == Rules()
 
 
 @pytest.mark.parametrize(

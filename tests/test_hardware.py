@@ -149,6 +149,15 @@ def test_an_unknown_machine_is_refused():
         ("{float32: 2e12}", "{}", 6, "flops_per_second: it is empty; give at least one rate"),
         ("12GB", "lots", 5, "memory: 'lots' is not a number"),
         ("source: a dream\n", "", 1, "source: it is missing"),
+        ("made up", "5", 1, "title: 5 is not text; put it in quotes if it is a name"),
+        ("made up", "", 1, "title: it is empty; give a value"),
+        ("called: [Dream]", "called: Dream", 4, "called: 'Dream' is not a list; write it as [Dream]"),
+        ("called: [Dream]", "called: []", 4, "called: the list is empty; give at least one value"),
+        ("called: [Dream]", "node_devices: 0", 4, "node_devices: 0 is out of range; allowed is 1 or more"),
+        ("called: [Dream]", "programs: 1", 4, "programs: 1 is not allowed; allowed is true or false"),
+        ("called: [Dream]", "link: {second: 1}", 4, "link.second: unknown key 'second'; allowed are bytes_per_second"),
+        ("{float32: 2e12}", "2e12", 6, "flops_per_second: 2000000000000.0 is not a mapping; give at least one rate"),
+        ("{flops: 0.5, bytes: 1}", "0.5", 8, "achieved: 0.5 is not a mapping; its keys are flops, bytes"),
     ],
 )
 def test_a_wrong_file_is_told_by_line(tmp_path, old, new, line, told):
@@ -168,5 +177,5 @@ def test_what_is_no_text_file_is_told(tmp_path):
     (tmp_path / "dream.yaml").write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match=r"dream.yaml: this is not UTF-8 text \(byte 0\)"):
         hardware.read(tmp_path / "dream.yaml")
-    with pytest.raises(UserError, match="cannot be read: Is a directory; a machine is one YAML file"):
+    with pytest.raises(UserError, match="this is a folder; a machine is one YAML file"):
         hardware.read(tmp_path)

@@ -5,7 +5,7 @@ import dataclasses
 import pandas as pd
 import pytest
 
-from harness import corpus, experiment, plan, planned, predict, record
+from harness import corpus, ending, experiment, plan, planned, predict, record
 from harness.errors import UserError
 from harness.point import Training
 from harness.quantity import tell_bytes
@@ -91,13 +91,13 @@ def test_what_is_no_results_folder_is_refused_and_not_made(tmp_path, monkeypatch
         (): "usage: python -m harness.planned FOLDER [EXPERIMENT.yaml]",
         ("--help",): "usage: ",
         (typo, asked, asked): "usage: ",
-        (typo,): f"Error: {typo}: there are no results in it; name a folder such as results/",
-        (typo, asked): f"Error: {typo}: there are no results in it; name a folder such as results/",
-        (empty, asked): f"Error: {empty}: its tables hold no row yet; `python -m harness run` keeps a plan",
+        (typo,): f"{typo}: there are no results in it; name a folder such as results/",
+        (typo, asked): f"{typo}: there are no results in it; name a folder such as results/",
+        (empty, asked): f"{empty}: its tables hold no row yet; `python -m harness run` keeps a plan",
     }.items():
         monkeypatch.setattr("sys.argv", ["planned", *map(str, words)])
         with pytest.raises(SystemExit) as ended:
-            planned.main()
+            ending.run(planned.main)
         said = capsys.readouterr().err
         assert (ended.value.code, said.count("\n")) == (2, 1)
         assert said.startswith(told)

@@ -19,8 +19,8 @@ from typing import Annotated, Any
 
 import pydantic
 
-from harness import document
-from harness.errors import Problem, UserError, listed, nearest, refuse, shown, unknown
+from harness import document, misfits
+from harness.errors import UserError, nearest, refuse, shown, unknown
 from harness.gate import trees
 from harness.gate.exact import METRICS, Change
 from harness.schema import Text
@@ -28,6 +28,7 @@ from harness.schema import Text
 NAME = "accepted_slowdowns.yaml"  # at the root of the head
 TIME = "time"
 MOST_FACTOR = 10.0
+WHY = "say why this is accepted"
 
 
 class Entry(pydantic.BaseModel):
@@ -40,10 +41,10 @@ class Entry(pydantic.BaseModel):
     measure: Text | None = None
     metric: Text
     factor: Annotated[float, pydantic.Field(strict=True)] | None = None
-    change: list[Any] | None = None
+    change: Annotated[list[Any] | None, pydantic.Field(description="write it as [from, to]")] = None
     base: Text | None = None
     until: Text | None = None
-    reason: Text
+    reason: Annotated[Text, pydantic.Field(description=WHY)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,13 +91,9 @@ def check(path: pathlib.Path) -> None:
 
 def _entries(path: pathlib.Path, rows: list[tuple[str, dict[str, Any]]] | None) -> list[tuple[str, Entry]]:
     """Each with its place; `rows` are the points that they may name, where these are known."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
+    if not path.exists():
         return []
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
-    data, places = document.parse(text, str(path))
+    data, places = document.parse(document.text(path, "name one YAML file"), str(path))
     told = document.Document(str(path), "", data if isinstance(data, dict) else {}, places)
     if data is None:
         return []
@@ -108,30 +105,13 @@ def _entries(path: pathlib.Path, rows: list[tuple[str, dict[str, Any]]] | None) 
         try:
             entry = Entry.model_validate(given)
         except pydantic.ValidationError as error:
-            problems += [_problem(each, told, at) for each in error.errors()]
+            problems += misfits.problems(error, Entry, told, at)
             continue
         wrong = _wrong(entry) + ([] if rows is None else _unknown(entry, rows))
         problems += [told.problem((*at, key), text) for key, text in wrong]
         found.append((told.place(at), entry))
     refuse(problems)
     return found
-
-
-def _problem(error: Any, told: document.Document, path: document.Path) -> Problem:
-    """A pydantic error in the house's words."""
-    where, given = (*path, *error["loc"]), shown(error["input"])
-    last = str(error["loc"][-1]) if error["loc"] else ""
-    empty = "it is empty; say why this is accepted" if last == "reason" else "it is empty; give a value or remove it"
-    text = {
-        "extra_forbidden": lambda: unknown("key", last, Entry.model_fields),
-        "missing": lambda: "it is missing; say why this is accepted" if last == "reason" else "it is missing; add it",
-        "string_too_short": lambda: empty,
-        "string_type": lambda: empty if error["input"] is None else f"{given} is not text; put it in quotes",
-        "float_type": lambda: f"{given} is not a number; write it as 1.2",
-        "list_type": lambda: f"{given} is not a list; write it as [from, to]",
-        "model_type": lambda: f"{given} is not a mapping; its keys are {listed(Entry.model_fields)}",
-    }.get(error["type"], lambda: f"{error['msg']}; {given} was given")()
-    return told.problem(where, text)
 
 
 def _unknown(entry: Entry, rows: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, str]]:
@@ -157,13 +137,15 @@ def _wrong(entry: Entry) -> list[tuple[str, str]]:
     if entry.metric not in (TIME, *METRICS):
         found.append(("metric", unknown("metric", entry.metric, (TIME, *METRICS))))
     elif entry.metric == TIME and (entry.factor is None or not 1 < entry.factor <= MOST_FACTOR):
-        found.append(("factor", f"{entry.factor} is not allowed; time takes a factor above 1, at most {MOST_FACTOR:g}"))
+        found.append(
+            ("factor", f"{shown(entry.factor)} is not allowed; time takes a factor above 1, at most {MOST_FACTOR:g}")
+        )
     elif entry.metric != TIME and (entry.change is None or len(entry.change) != 2):
         found.append(("change", f"{entry.metric} takes a change: [from, to], as the gate prints it"))
     if (entry.factor if entry.metric != TIME else entry.change) is not None:
         found.append(("factor" if entry.metric != TIME else "change", f"{entry.metric} does not take it; remove it"))
     if not entry.reason.strip():
-        found.append(("reason", "it is empty; say why this is accepted"))
+        found.append(("reason", f"it is empty; {WHY}"))
     if entry.base is None and entry.until is None:
         found.append(("base", "say how long this holds: give base, the last commit before the change, or until, a day"))
     if entry.base is not None and not re.fullmatch(r"[0-9a-f]{7,40}", entry.base):

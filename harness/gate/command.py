@@ -19,7 +19,8 @@ from harness.errors import UserError
 from harness.gate import accepted, cases, compare, control, exact, processes, report, trees
 from harness.gate.accepted import Accepted
 from harness.gate.cases import Paired
-from harness.gate.decision import EXIT_CODES, FEWEST, NOTHING, Rules
+from harness.gate.decision import EXIT_CODES, NOTHING
+from harness.gate.rules import FEWEST, Rules
 
 MOST_LIMIT = 10.0
 MOST_SECONDS = 86_400.0

@@ -13,7 +13,8 @@ from typing import Any
 
 from harness.gate import processes
 from harness.gate.cases import Case, Pair
-from harness.gate.decision import Decision, Rules, decide
+from harness.gate.decision import Decision, decide
+from harness.gate.rules import Rules
 from harness.gate.trees import Tree
 from reports import plurals
 

@@ -18,20 +18,10 @@ import math
 import statistics
 from collections.abc import Sequence
 
+from harness.gate.rules import Rules
 from harness.timing import median_interval
 
-FEWEST = 5  # pairs that anything may be decided on
-
 SLOWER, STEADY, UNDECIDED, FASTER = "slower", "steady", "undecided", "faster"
-
-
-@dataclasses.dataclass(frozen=True)
-class Rules:
-    """`limit` is the slowdown that is let pass, 0.1 for 10%; `pairs` come first and `most` is where asking ends."""
-
-    limit: float = 0.10
-    pairs: int = FEWEST
-    most: int = 15
 
 
 @dataclasses.dataclass(frozen=True)

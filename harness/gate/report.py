@@ -8,8 +8,8 @@ from typing import Any
 from harness.gate import compare, decision
 from harness.gate.accepted import Entry
 from harness.gate.cases import Alone, Case, Pair
-from harness.gate.decision import Rules
 from harness.gate.exact import Change
+from harness.gate.rules import FEWEST, Rules
 from harness.gate.trees import Tree
 
 SCHEMA = 1
@@ -104,7 +104,7 @@ def allowed(rules: Rules, entry: Entry | None) -> Rules:
 
 def _control(found: Found) -> dict[str, Any]:
     pairs = [dataclasses.asdict(pair) for pair in found.control]
-    if len(found.control) < decision.FEWEST:
+    if len(found.control) < FEWEST:
         return {"drifted": False, "ratio": None, "low": None, "high": None, "pairs": pairs}
     logs = [pair.log for pair in found.control]
     judged = decision.judge(logs, found.rules.limit)

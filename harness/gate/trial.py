@@ -13,7 +13,6 @@ import csv
 import dataclasses
 import pathlib
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,12 +20,12 @@ from typing import Annotated, Any
 
 import typer
 
-from harness import machine, terminal, worker
+from harness import ending, machine, terminal, worker
 from harness.child import ROOT
 from harness.errors import UserError
 from harness.gate import cases, command, compare, control, plant, processes, trial_table
 from harness.gate.cases import Case, Pair
-from harness.gate.decision import Rules
+from harness.gate.rules import Rules
 from harness.gate.trees import Tree
 from reports import plurals
 
@@ -162,13 +161,9 @@ def _samples(pairs: list[Pair]) -> Iterator[tuple[Any, ...]]:
 
 
 def main() -> None:
-    """Runs the command line; a mistake is told in a few lines and ends with exit code 2."""
-    try:
-        app(prog_name="python -m harness.gate.trial")
-    except UserError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    """Runs the command line."""
+    app(prog_name="python -m harness.gate.trial")
 
 
 if __name__ == "__main__":
-    main()
+    ending.run(main)

@@ -12,7 +12,8 @@ import pandas as pd
 
 from harness.child import ROOT
 from harness.gate import rivals
-from harness.gate.decision import FASTER, FEWEST, SLOWER, STEADY, Rules, decide, drifted
+from harness.gate.decision import FASTER, SLOWER, STEADY, decide, drifted
+from harness.gate.rules import FEWEST, Rules
 from reports import marks, plurals
 
 SAMPLES, CONTROL = "visits.csv", "(control)"

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from harness.measures import Metric, NotApplicable, Progress, Sample
-from harness.point import Point
+from harness.point import MOST, Point
 
 if TYPE_CHECKING:
     from harness.bench import Bench
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 PROBE = 2
 MARGIN = 0.03  # of the memory
 NEAR = 1 / 32  # of the largest batch that worked
-MOST = 65_536  # sequences, as many as an experiment may ask for
 
 
 class Measure:
@@ -91,7 +90,7 @@ class Crowd:
             return 1
         each = max((more - few) / (PROBE - 1), self.seed.nbytes, 1)
         room = (1 - MARGIN) * self.bench.memory.most(self.bench.point.limit_bytes) - few
-        return max(1, min(MOST, 1 + int(room / each)))
+        return max(1, min(MOST["batch_size"], 1 + int(room / each)))
 
     def fits(self, batch: int) -> bool:
         """Whether a step of so many sequences runs, as it is timed."""

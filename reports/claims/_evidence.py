@@ -148,18 +148,17 @@ def line(part: pd.DataFrame, metric: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def prediction(
-    result_set: Any, models: tuple[str, str], bound: float = 0.0, labels: tuple[str, str] | None = None
-) -> Finding | None:
+def prediction(result_set: Any, models: tuple[str, str], bound: float = 0.0) -> Finding | None:
     """Judges whether the first predicts better than the second: bits per byte of the first over the second, less 1, is
-    below `bound`. `labels` names entries where the models alone do not."""
-    found = _compared(result_set, models, bound, labels)
+    below `bound`."""
+    found = _compared(result_set, models, bound)
     return found and cautioned(result_set, found)
 
 
 def _compared(
     result_set: Any, models: tuple[str, str], bound: float = 0.0, labels: tuple[str, str] | None = None
 ) -> Finding | None:
+    """The same without what must be known of the rows; `labels` names entries where the models alone do not."""
     told = language.headline(result_set).rename(columns={"bits_per_byte": "value"})
     if told.empty:
         return None
