@@ -117,7 +117,7 @@ TABLES: dict[str, pa.DataFrameSchema] = {
             "limit_bytes": _count("of memory that it was to be stopped at", "bytes"),
             "samples": _count("rows of samples.csv that belong to it", empty=False),
             "curves": _count("rows of curves.csv that belong to it", empty=False),
-            "seconds": _number("that the point took, start of its process to last row", "s"),
+            "seconds": _number("that the point took, from the start of its process to its end", "s"),
             "attempts": _count("how often it was started; more than once only after a failure of the system"),
             "predicted_seconds": _number("that the cost model expected the point to take", "s"),
             "predicted_bytes": _number("that the cost model expected at the peak", "bytes"),

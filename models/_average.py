@@ -3,11 +3,11 @@
     y_t = (sum_s e^{k_s + w_{t,s}} v_s + p e^m) / (sum_s e^{k_s + w_{t,s}} + q e^m)     per channel
 
 over the keys s in reach, with w = -inf for those in the future, and the keys beyond reach summed up in a triple
-(m, p, q) as in `models._wkv`. `exact` is the definition. `weighted` and `banded` are products of the matrices e^w and
-e^{k - c}, where c stands, per channel, RANGE below the largest key up to the last query, so also above keys that a
-query may not see; as c cancels, gradients take it as given. In float32 a key vanishes that is e^137 times smaller than
-a later one in the same product, and a query that sees no other key gets 0. Results are right to rounding while the keys
-of one product lie within 100 of each other and |w| <= 20.
+(m, p, q) as in `models._wkv`. `exact` is the definition. `banded` multiplies the matrices e^w and e^{k - c}, where c
+stands, per channel, RANGE below the largest key up to the last query, so also above keys that a query may not see; as c
+cancels, gradients take it as given. In float32 a key vanishes that is e^137 times smaller than a later one in the same
+product, and a query that sees no other key gets 0. Results are right to rounding while the keys of one product lie
+within 100 of each other and |w| <= 20.
 
 Letters: B batch, N blocks, Q queries of a block, R keys that they reach, S keys, D channels, H heads of d channels.
 """
@@ -45,16 +45,12 @@ def as_key(triple: _wkv.Triple) -> tuple[Key, Key]:
     return m + q.log(), p / q
 
 
-def weighted(k: Keys, v: Keys, w: Float[Tensor, "*w Q S"], before: _wkv.Triple) -> Float[Tensor, "B Q D"]:
-    """All queries by one product of a Q by S matrix: of each head, [H, Q, S], or of each sequence, [B, 1, Q, S]."""
-    return Banded.apply(k, v, w, *before)
-
-
 def banded(k: Keys, v: Keys, w: Float[Tensor, "*w Q R"], before: _wkv.Triple) -> Float[Tensor, "B NQ D"]:
     """N blocks of Q queries, each over its own R keys with biases and over all keys before those without.
 
-    Block n reaches the keys nQ .. nQ + R - 1, at most 2Q; the keys given must be exactly those. w is [H, Q, R], of
-    every block, or [B or 1, N, Q, R], of each.
+    Block n reaches the keys nQ .. nQ + R - 1; the keys given must be exactly those. w is [H, Q, R], of every block, or
+    [B or 1, N, Q, R], of each. Several blocks reach at most 2Q keys each. A single one, all queries by one product,
+    reaches any number: w is [H, Q, S], or [B or 1, 1, Q, S].
     """
     return Banded.apply(k, v, w, *before)
 

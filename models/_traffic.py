@@ -22,7 +22,7 @@ class Traffic:
 
     launches: int | float  # operators
     moved: int | float  # numbers read and written per token
-    kept: int | float  # numbers per token that are left to the pass back; forward alone, see below
+    kept: int | float  # numbers per token that are left to the pass back; forward alone, see above
     on_gpu: "Traffic | None" = None  # the same on a GPU in 16 bits; None: no different
 
     def __add__(self, other: "Traffic") -> "Traffic":

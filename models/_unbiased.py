@@ -32,4 +32,4 @@ def whole(k: Keys, v: Keys, before: _wkv.Triple) -> Keys:
     """All queries by one product, in the type of the state."""
     T, exact = k.shape[1], before[0].dtype
     w = k.new_full((1, T, T), -torch.inf, dtype=exact).triu(1)
-    return _average.weighted(k.to(exact), v.to(exact), w, before)
+    return _average.banded(k.to(exact), v.to(exact), w, before)

@@ -122,7 +122,7 @@ def whole(biases: Biases, keys: Reach, values: Reach, call: Call, before: _wkv.T
     if fresh:
         keys, values = keys[:, biases.window - 1 :], values[:, biases.window - 1 :]
     s = call.positions[..., -1:] + torch.arange(1 - keys.shape[1], 1, device=keys.device)
-    return _average.weighted(keys, values, biases(call.positions, s, keys.dtype), before)
+    return _average.banded(keys, values, biases(call.positions, s, keys.dtype), before)
 
 
 def blocks(biases: Biases, keys: Reach, values: Reach, call: Call, before: _wkv.Triple) -> Keys:
@@ -156,7 +156,7 @@ def full(biases: Biases, k: Keys, v: Keys, call: Call, state: LayerState) -> Key
     k, v, out = k.to(exact), v.to(exact), []
     s = t[..., -1:] + torch.arange(1 - end, 1, device=t.device)
     if call.form == "parallel":
-        return _average.weighted(k, v, biases(t, s, exact), _wkv.empty(k.shape[0], k.shape[2], k))
+        return _average.banded(k, v, biases(t, s, exact), _wkv.empty(k.shape[0], k.shape[2], k))
     for n in range(call.seen, end):
         w = biases(s[..., n : n + 1], s[..., : n + 1], exact)[..., 0, :].mT.unsqueeze(-1)  # [*B, S, 1, 1]
         out.append(_average.exact(k[:, : n + 1], v[:, : n + 1], w))

@@ -49,7 +49,7 @@ def slug(text: str) -> str:
 def table(told: pd.DataFrame, caption: str, name: str) -> Table:
     """The table as shown and as a file: the same rows and columns, the file with all digits."""
     csv = told.to_csv(index=False, float_format=f"%.{SHOWN}g", lineterminator="\n")
-    uri = "data:text/csv;charset=utf-8," + urllib.parse.quote(csv, safe=" ,;:.-_()/=+".replace(" ", ""))
+    uri = "data:text/csv;charset=utf-8," + urllib.parse.quote(csv, safe=",;:.-_()/=+")
     head = [str(column) for column in told]
     body = [[cell(value) for value in line] for line in told.astype(object).itertuples(index=False, name=None)]
     return Table(caption, [column.replace("_", " ") for column in head], body, uri, f"{slug(name)}.csv")

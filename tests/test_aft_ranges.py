@@ -32,7 +32,7 @@ def test_a_small_early_key_is_not_lost_to_a_large_later_one():
     """The trap: a maximum over all keys, future ones too, leaves the first rows 0/0 in float32."""
     k = torch.tensor([-50.0, 50.0]).view(1, 2, 1)
     v = torch.tensor([3.0, 5.0]).view(1, 2, 1)
-    y = _average.weighted(k, v, torch.full((1, 2, 2), -torch.inf).triu(1), _wkv.empty(1, 1, k))
+    y = _average.banded(k, v, torch.full((1, 2, 2), -torch.inf).triu(1), _wkv.empty(1, 1, k))
     assert y.flatten().tolist() == [3.0, 5.0]
 
 

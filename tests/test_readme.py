@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 import models
-from harness import record
+from harness import measures, record
 from reports import readme, rows
 from tests import report_data
 from tests.tree import ROOT
@@ -80,6 +80,12 @@ def test_every_command_is_in_the_readme():
     known = {each.name or each.callback.__name__ for each in app.registered_commands}
     assert len(known) >= 8
     assert not known - set(told)
+
+
+def test_every_measure_is_in_the_table_of_measures():
+    (section,) = re.findall(r"^## What is measured\n(.*?)^## ", text("README.md"), flags=re.M | re.S)
+    told = re.findall(r"^\| `(\w+)` \| \w.* \|$", section, flags=re.M)
+    assert sorted(told) == measures.names()
 
 
 def test_there_are_commands_to_check():

@@ -107,10 +107,11 @@ def test_no_list_of_names_stands_in_two_files_of_the_reports():
     assert not {names: places for names, places in found.items() if len(places) > 1}
 
 
-def test_no_function_of_harness_and_reports_stands_there_twice():
-    """Whatever it is called, and however its docstring puts it."""
+@pytest.mark.parametrize("together", [("harness", "reports"), ("models",)], ids=" and ".join)
+def test_no_function_stands_twice(together):
+    """Whatever it is called, and however its docstring puts it. Models may share nothing with the harness."""
     places = {}
-    for path in python("harness") + python("reports"):
+    for path in [path for room in together for path in python(room)]:
         for node in tree(path).body:
             if isinstance(node, ast.FunctionDef):
                 body = ast.dump(ast.Module(node.body[1:] if ast.get_docstring(node) else node.body, []))
