@@ -16,8 +16,8 @@ HELD = 32768  # weights: 128 registers of each of 128 threads
 
 
 class Portion(NamedTuple):
-    """Numbers that a program holds at most; and whether the caches let go of them before others, since none of them
-    is read again before as much as all caches hold has been."""
+    """Numbers that a program holds at most, fewer where a multiprocessor would be left without; and whether the caches
+    let go of them before others, since none of them is read again before as much as all caches hold has been."""
 
     most: int = HELD
     once: bool = False

@@ -50,6 +50,15 @@ def test_interpreted_lookups_are_those_of_their_tokens(interpreted):
     assert interpreted["rows"] == {"known": 0, "unknown": 0}
 
 
+@pytest.mark.parametrize(
+    ("most", "N", "wanted"), [(16, 256, 2), (16, 32000, 16), (64, 512, 4), (2, 11008, 2), (0, 5000, 1), (8, 100, 1)]
+)
+def test_no_multiprocessor_is_left_without_outputs_where_there_are_some(most, N, wanted):
+    skinny = pytest.importorskip("models._kernels.skinny", reason="Triton is for Linux", exc_type=ImportError)
+    assert skinny.share(most, N, 132) == wanted
+    assert wanted in (1, most) or N // wanted >= 132 // 2, "a power of two is at most twice what it should be"
+
+
 @pytest.mark.parametrize("crowded", [False, True])
 @pytest.mark.parametrize("K", [16, 200, 1024, 5464])
 def test_products_of_a_few_rows_are_cut_to_what_a_program_may_hold(K, crowded):
