@@ -51,7 +51,7 @@ def ways(keys: int, values: int, C: int, inside: bool, roles: bool = False) -> l
             continue
         stage = 2 * C * (2 * whole + wide + (0 if inside else C))
         most = min(5, SHARED // stage)
-        found += [Tile(whole, wide, halves, warps, stages) for stages in range(max(2, most - 1), most + 1)]
+        found += [Tile(whole, wide, halves, warps, stages) for stages in range(max(2, most - 2), most + 1)]
     for wide, warps in ((64, 4), (128, 8)):
         pair = C == 64 and wide == 64 and keys == whole < 256
         if not roles or keys % whole or values % wide or (inside and not pair):

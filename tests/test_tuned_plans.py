@@ -69,12 +69,10 @@ def test_ways_are_what_sizes_allow(scan, plain, with_roles):
 
 @pytest.mark.parametrize("table", [TABLE, SPECIALISED], ids=["TABLE", "SPECIALISED"])
 def test_pinned_tiles_are_among_the_ways(table):
-    """With as many stages as they have, or more."""
     for (K, V), plan in table.items():
         of_outputs, of_qk = (K, V, plan.C, plan.inside[0], True), (V, K, plan.C, plan.inside[1], True)
         for scan, tile in ((of_outputs, plan.outputs), (of_outputs, plan.of_v), (of_qk, plan.of_qk)):
-            ways = [way for way in tune_kernels.ways(*scan) if way.stages >= tile.stages]
-            assert tile in [dataclasses.replace(way, stages=tile.stages) for way in ways], (K, V)
+            assert tile in tune_kernels.ways(*scan), (K, V)
 
 
 def timed(forwards, backwards, scores=0.0):

@@ -2,8 +2,8 @@
 
 Letters: K size of a query or key head, V size of a value head, C tokens of a chunk.
 
-The rows of both tables are what `python -m harness.tune_kernels` found on an H200; it prints them anew for another
-card. `LONG` has a stage less than it tries of such tiles.
+The rows of both tables were found on an H200 among what `python -m harness.tune_kernels` tries; it prints them anew
+for another card.
 """
 
 import dataclasses
