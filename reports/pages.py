@@ -145,10 +145,10 @@ def _corners(one: Any, key: str) -> dict[str, Any]:
     """The triangle's sections and what it was measured at; neither where a measure is missing."""
     found = corners.measure(one)
     if found is None:
-        return {"where": None, "figures": []}
+        return {"where": None, "alone": False, "figures": []}
     more = {name: [found.caution([name]), found.edges if name == "quality" else ""] for name in found.where}
     where = {name: ". ".join([at, *filter(None, more[name])]) for name, at in found.where.items()}
-    return {"where": where, "figures": sections.of_triangle(one, found, key)}
+    return {"where": where, "alone": bool(found.alone), "figures": sections.of_triangle(one, found, key)}
 
 
 def _claims(
