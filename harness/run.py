@@ -1,5 +1,6 @@
 """Running an experiment: what is not done yet, one point at a time, each on disk before the next one starts."""
 
+import functools
 import pathlib
 import shlex
 from collections.abc import Sequence
@@ -43,7 +44,8 @@ def run(
     """
     console = console or terminal.console()
     with worker.interruptible():
-        folder = out / experiment.name / machine.slug(worker.call(machine.named, device), device)
+        named = worker.call(machine.named, device)
+        folder = out / experiment.name / machine.slug(named, device)
         with Writer(folder) as writer:
             writer.settings(experiment.dump())
             writer.planned(planned.rows(experiment.seeds, points if whole is None else whole))
@@ -51,8 +53,8 @@ def run(
                 writer.training_bytes(text.sha256, len(text.train))
             for note in writer.notes:
                 console.print(f"taken out: {note}", markup=False, highlight=False, soft_wrap=True)
-            environment = worker.call(machine.environment, device)  # takes every core for seconds, so the lock is first
-            sweep = Sweep(writer, environment, fresh, skip, any_machine)
+            measured = functools.partial(worker.call, machine.environment, device)
+            sweep = Sweep(writer, named["machine"], measured, fresh, skip, any_machine)
             _run_all(experiment.seeds if seeds is None else seeds, points, sweep, console)
     summary.tell(record.load(folder), sweep.configurations, console)
     where = f" --results {shlex.quote(str(out))} --out {shlex.quote(str(out / 'pages'))}"

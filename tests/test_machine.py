@@ -88,7 +88,7 @@ def test_the_folder_is_named_after_the_device(device, name, cores, folder):
 def test_the_folder_is_known_before_anything_is_measured(row, monkeypatch):
     monkeypatch.setattr(machine, "peaks", lambda device: pytest.fail("it was measured"))
     (told,) = machine.named("cpu")
-    assert told == {name: row[name] for name in told}
+    assert told == {name: row[name] for name in ("device_name", "cores", "machine")}
     assert machine.slug(told, "cpu") == machine.slug(row, "cpu")
 
 
