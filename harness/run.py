@@ -4,7 +4,7 @@ import functools
 import pathlib
 import shlex
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from harness.corpus import Corpus
 
 
+class Ran(NamedTuple):
+    """What came of a run: the folder of its results, and how many of its points ended in an error, which is none."""
+
+    folder: pathlib.Path
+    errors: int
+
+
 def run(
     experiment: Experiment,
     points: list[Point],
@@ -32,8 +39,8 @@ def run(
     any_machine: bool = False,
     seeds: Sequence[int] | None = None,
     whole: list[Point] | None = None,
-) -> pathlib.Path:
-    """Runs what is not done yet, or everything where `fresh`, and returns the folder of results below `out`.
+) -> Ran:
+    """Runs what is not done yet, or everything where `fresh`, into a folder of results below `out`.
 
     Where `any_machine`, what other machines of this name have done counts as done. Where `skip`, points larger than one
     of their series that ran out of memory are rows without being tried. Of `text`, the folder keeps how much there is
@@ -62,7 +69,10 @@ def run(
     before = f"{sweep.skipped} {'was' if sweep.skipped == 1 else 'were'} done before"
     told = f"{plurals.counted(sweep.ran, 'point')} run, {before}. Results: {folder}"
     console.print(f"{told}\nPages: python -m harness report{where}", markup=False, highlight=False, soft_wrap=True)
-    return folder
+    if sweep.errors:
+        told = f"{sweep.errors} of {plurals.counted(sweep.ran, 'point')} ended in an error: see the lines above"
+        console.print(told, style="red", markup=False, highlight=False, soft_wrap=True)
+    return Ran(folder, sweep.errors)
 
 
 def _run_all(seeds: Sequence[int], points: list[Point], sweep: Sweep, console: Console) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness import budget, cells, csvfile, measures, plan, predict, tables, worker
-from harness.measures import DISAGREE, FormsDisagree
+from harness.measures import DISAGREE, DIVERGED, FormsDisagree
 from harness.point import Point, digest
 from harness.sources import code_hash
 from harness.worker import Outcome
@@ -66,7 +66,7 @@ class Sweep:
         self.writer, self.machine, self.fresh, self.skip = writer, machine, fresh, skip
         self.any_machine = any_machine
         self._environment = functools.cache(measured)
-        self.ran = self.skipped = 0
+        self.ran = self.skipped = self.errors = 0
         self.configurations: list[str] = []
         self._done: dict[tuple[str, ...], list[Done]] = {}
         self._blocked: dict[str, str | None] = {}
@@ -94,6 +94,7 @@ class Sweep:
         self._keep(point, name, outcome)
         before.append(Done(name, outcome.status, outcome.reason, point.limit_seconds, point.limit_bytes))
         self.ran += 1
+        self.errors += outcome.status == "error" and outcome.kind != DIVERGED  # which a rate may: nothing is broken
         self._judge(point, outcome)
         return outcome
 
