@@ -127,7 +127,12 @@ def predict(
     width: Annotated[str | None, typer.Option(help="Of the residual stream.")] = None,
     heads: Annotated[str | None, typer.Option(help="Of the mixer; of 256 each where left out.")] = None,
     vocabulary: Annotated[str | None, typer.Option(help="Token kinds; 32000 where left out.")] = None,
-    machine: Annotated[str | None, typer.Option(help="A file of harness/machines/ or `measured`; this one.")] = None,
+    machine: Annotated[
+        str | None,
+        typer.Option(
+            help="A file of harness/machines/, or `measured` for this one's own rates; else the file nearest by name."
+        ),
+    ] = None,
     length: Annotated[str, typer.Option(help="Tokens of a sequence; for decoding, of the context.")] = "2048",
     batch: Annotated[str, typer.Option(help="Sequences at a time, over all devices.")] = "1",
     dtype: Annotated[str, typer.Option(help="Number format of weights and activations.")] = "bfloat16",

@@ -83,8 +83,8 @@ def _found_here(device: str, threads: int) -> dict[str, Any]:
     import torch
 
     row: dict[str, Any] = {
-        "device_name": _cpu_name(),
-        "cpu": _cpu_name(),
+        "device_name": cpu_name(),
+        "cpu": cpu_name(),
         "cores": cores(),
         "threads": threads,
         "memory_bytes": psutil.virtual_memory().total,
@@ -125,7 +125,8 @@ def _cuda() -> dict[str, Any]:
 
 
 @functools.cache
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """What the processor calls itself."""
     if sys.platform == "darwin":
         name = _output("sysctl", "-n", "machdep.cpu.brand_string")
     else:

@@ -131,7 +131,7 @@ def quick(monkeypatch):
 @pytest.mark.parametrize(
     "other",
     [
-        lambda patch, _: patch.setattr(machine, "_cpu_name", lambda: "another processor"),
+        lambda patch, _: patch.setattr(machine, "cpu_name", lambda: "another processor"),
         lambda patch, _: patch.setattr(machine, "cores", lambda: 97),
         lambda patch, _: patch.setattr(machine, "use_cores", lambda: 97),
         lambda patch, _: patch.setattr(torch, "__version__", "1.0"),
