@@ -111,7 +111,7 @@ def doctor(
     device: Device = "auto",
     seconds: Annotated[float | None, typer.Option(help="How long equal work is compared; 1 to 240.")] = None,
 ) -> None:
-    """Say what this machine is and how noisy, within a minute. What will disturb a measurement on it is named too."""
+    """Say what this machine is and how noisy, in about a minute. What will disturb a measurement on it is named too."""
     from harness import machine
     from harness.doctor import AA_SECONDS, examine
 
