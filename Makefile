@@ -20,10 +20,13 @@ help:
 	@echo "make clean    remove .venv and caches; results stay"
 	@echo "make constraints   resolve pyproject.toml anew and pin every version"
 
+# Points that ended in an error, which is exit code 1, leave the others to be drawn.
 run: venv
-	@$(PY) -m harness run experiments/triangle.yaml
-	@$(PY) -m harness report
-	@echo "Look at $(CURDIR)/reports/triangle.html, and at $(CURDIR)/reports/index.html for the rest."
+	@code=0; $(PY) -m harness run experiments/triangle.yaml || code=$$?; \
+	test $$code -le 1 || exit $$code; \
+	$(PY) -m harness report || exit $$?; \
+	echo "Look at $(CURDIR)/reports/triangle.html, and at $(CURDIR)/reports/index.html for the rest."; \
+	exit $$code
 
 smoke: venv
 	@$(PY) -m harness run experiments/smoke.yaml

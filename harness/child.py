@@ -64,7 +64,8 @@ def main(connection: Connection, output: str, work: Callable[..., Iterable[Any]]
         end = End("oom" if is_out_of_memory(error) else "error", told(error))
         if isinstance(error, Failure) and error.kind:
             end = dataclasses.replace(end, kind=error.kind, what=_line(error))
-        if end.status == "error" and end.kind != DIVERGED:  # a wide grid is to have such rates: nothing is broken
+        says_it_all = isinstance(error, Failure) and (error.verdict or error.kind == DIVERGED)  # grids are to have such
+        if end.status == "error" and not says_it_all:
             traceback.print_exc()
     connection.send(end)
 

@@ -1,18 +1,15 @@
 """The command line, `python -m harness run|report|predict|gate|...`. Commands import what they need in time."""
 
+import functools
 import pathlib
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from harness import ending, places, version
 from harness.errors import UserError
 from harness.gate.rules import Rules
-
-if TYPE_CHECKING:
-    from harness.experiment import Experiment
-    from harness.point import Point
 
 app = typer.Typer(
     help="Train and profile sequence models under one budget, and draw the report.",
@@ -67,7 +64,9 @@ def run(
         bool, typer.Option("--any-machine", help="Go on where a machine like this stopped.")
     ] = False,
 ) -> None:
-    """Run an experiment. Every point that is not done yet is run, each in a process of its own."""
+    """Run an experiment. Every point that is not done yet is run, each in a process of its own. Exits with 1 where some
+    ended in an error; out of memory and out of time are results, and so is a rate that diverged.
+    """
     from harness import experiment, filters, foresight, machine, plan, preview
 
     asked = experiment.load(file, overrides)
@@ -84,25 +83,13 @@ def run(
     for told in foresight.warnings(points, asked.corpus, len(text.train) if text else None):
         print(told, file=sys.stderr)
     if not dry_run:
+        from harness import run as runner
+
         if busy := foresight.of_load():
             print(busy, file=sys.stderr)
         how: dict[str, Any] = {"fresh": fresh, "skip": not no_skip, "text": text, "any_machine": any_machine}
-        _run(asked, points, out, device, seeds=seeds, whole=whole, **how)
-
-
-def _run(asked: "Experiment", points: "list[Point]", out: pathlib.Path, device: str, **how: Any) -> None:
-    from harness import run as runner
-
-    try:
-        runner.run(asked, points, out, device, **how)
-    except KeyboardInterrupt:
-        folder = out / asked.name
-        on = "starts over, and without --fresh it runs what has no row yet" if how["fresh"] else "goes on from there"
-        told = f"every finished point is kept in {folder}; the same command again {on}"
-        rows = any(path.read_bytes().count(b"\n") > 1 for path in folder.glob("*/points.csv"))
-        told = told if rows else "nothing had been measured yet"
-        print(f"\nstopped: {told}", file=sys.stderr)
-        raise typer.Exit(130) from None
+        started = functools.partial(runner.run, asked, points, out, device, seeds=seeds, whole=whole, **how)
+        raise typer.Exit(ending.of_run(started, out / asked.name, fresh))
 
 
 @app.command()
@@ -124,7 +111,7 @@ def doctor(
     device: Device = "auto",
     seconds: Annotated[float | None, typer.Option(help="How long equal work is compared; 1 to 240.")] = None,
 ) -> None:
-    """Say what this machine is and how noisy, within a minute. What will disturb a measurement on it is named too."""
+    """Say what this machine is and how noisy, in about a minute. What will disturb a measurement on it is named too."""
     from harness import machine
     from harness.doctor import AA_SECONDS, examine
 
@@ -140,7 +127,12 @@ def predict(
     width: Annotated[str | None, typer.Option(help="Of the residual stream.")] = None,
     heads: Annotated[str | None, typer.Option(help="Of the mixer; of 256 each where left out.")] = None,
     vocabulary: Annotated[str | None, typer.Option(help="Token kinds; 32000 where left out.")] = None,
-    machine: Annotated[str | None, typer.Option(help="A file of harness/machines/ or `measured`; this one.")] = None,
+    machine: Annotated[
+        str | None,
+        typer.Option(
+            help="A file of harness/machines/, or `measured` for this one's own rates; else the file nearest by name."
+        ),
+    ] = None,
     length: Annotated[str, typer.Option(help="Tokens of a sequence; for decoding, of the context.")] = "2048",
     batch: Annotated[str, typer.Option(help="Sequences at a time, over all devices.")] = "1",
     dtype: Annotated[str, typer.Option(help="Number format of weights and activations.")] = "bfloat16",

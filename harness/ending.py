@@ -2,11 +2,15 @@
 
 import contextlib
 import io
+import pathlib
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from harness.errors import CLOSED, UserError, mistake
+
+if TYPE_CHECKING:
+    from harness.run import Ran
 
 
 def run(command: Callable[[], object]) -> NoReturn:
@@ -33,6 +37,19 @@ def damaged(errors: Iterable[UserError]) -> int:
     for error in told:
         print(error, file=sys.stderr)
     return 2 if told else 0
+
+
+def of_run(started: Callable[[], "Ran"], folder: pathlib.Path, fresh: bool) -> int:
+    """Runs points whose results go below a folder, and returns the exit code: 1 where some ended in an error, 130 where
+    they were stopped, of which is told what is kept."""
+    try:
+        return 1 if started().errors else 0
+    except KeyboardInterrupt:
+        on = "starts over, and without --fresh it runs what has no row yet" if fresh else "goes on from there"
+        told = f"every finished point is kept in {folder}; the same command again {on}"
+        rows = any(path.read_bytes().count(b"\n") > 1 for path in folder.glob("*/points.csv"))
+        print(f"\nstopped: {told if rows else 'nothing had been measured yet'}", file=sys.stderr)
+        return 130
 
 
 def _told(command: Callable[[], object]) -> Any:

@@ -169,7 +169,27 @@ def here(device: str) -> Machine:
     """What describes a device of this machine, by its name alone: nothing is measured, no device is opened."""
     from harness.child import cores
 
-    return fitting(device, _driver_name() if device == "cuda" else "", cores())
+    return fitting(device, _name(device), cores())
+
+
+@functools.cache
+def another(device: str) -> str:
+    """What a device of this machine is where the file that describes it is of another; empty where it is of such, and
+    where a GPU does not tell."""
+    from harness.child import cores
+
+    name, there = _name(device), cores()
+    described = fitting(device, name)
+    if not name or (name.startswith(tuple(described.called or ())) and described.cores in (None, there)):
+        return ""
+    return name if described.cores is None else f"{name}, {there} core{'' if there == 1 else 's'}"
+
+
+def _name(device: str) -> str:
+    """What a device of this machine calls itself; no device is opened for it."""
+    from harness.machine import cpu_name
+
+    return _driver_name() if device == "cuda" else cpu_name()
 
 
 def _driver_name() -> str:

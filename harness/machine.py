@@ -66,21 +66,25 @@ def slug(environment: dict[str, Any], device: str) -> str:
 
 
 def named(device: str) -> Iterator[dict[str, Any]]:
-    """What the folder of `device` is named after, of its row; nothing is measured for it."""
-    import torch
-
-    name = torch.cuda.get_device_properties(0).name if device == "cuda" else _cpu_name()
-    yield {"device_name": name, "cores": cores()}
+    """What the folder of `device` is named after and what tells its machine, of its row; nothing is measured for it."""
+    row = _found_here(device, use_cores())
+    yield {name: row[name] for name in ("device_name", "cores", "machine")}
 
 
 def environment(device: str) -> Iterator[dict[str, Any]]:
     """The row of environments.csv for `device`, as this process finds it: run it where the points are run."""
+    threads, reached = use_cores(), peaks(device)  # before the clocks are read: a device at rest turns them down
+    row = {**_found_here(device, threads), **commit(), **reached}
+    yield {"environment": digest([row, time.time()]), **row}
+
+
+def _found_here(device: str, threads: int) -> dict[str, Any]:
+    """What the machine says of itself, and the name that follows from it."""
     import torch
 
-    threads, reached = use_cores(), peaks(device)  # before the clocks are read: a device at rest turns them down
     row: dict[str, Any] = {
-        "device_name": _cpu_name(),
-        "cpu": _cpu_name(),
+        "device_name": cpu_name(),
+        "cpu": cpu_name(),
         "cores": cores(),
         "threads": threads,
         "memory_bytes": psutil.virtual_memory().total,
@@ -92,13 +96,10 @@ def environment(device: str) -> Iterator[dict[str, Any]]:
         "triton": version("triton"),
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "clock_mhz": telemetry.cpu_mhz(),
-        **commit(),
     }
     if device == "cuda":
         row |= _cuda()
-    row["machine"] = digest({"host": _host(), **{name: row.get(name) for name in SAME_MACHINE}})
-    row |= reached
-    yield {"environment": digest([row, time.time()]), **row}
+    return row | {"machine": digest({"host": _host(), **{name: row.get(name) for name in SAME_MACHINE}})}
 
 
 def _cuda() -> dict[str, Any]:
@@ -124,7 +125,8 @@ def _cuda() -> dict[str, Any]:
 
 
 @functools.cache
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """What the processor calls itself."""
     if sys.platform == "darwin":
         name = _output("sysctl", "-n", "machdep.cpu.brand_string")
     else:

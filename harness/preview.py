@@ -33,6 +33,9 @@ def tell(experiment: Experiment, points: list[Point], seeds: Sequence[int]) -> N
     out.print(f"{planned.counted(seeds, points)}; roughly {seconds} in all{_of_that(later)}.", soft_wrap=True)
     described = ", ".join(sorted({hardware.here(point.device).title for point in points}))
     out.print(f"Times and memory are predictions for: {described}. `python -m harness predict` tells what bounds them.")
+    for here in sorted({hardware.another(point.device) for point in points} - {""}):
+        own = "`python -m harness predict --machine measured` takes its rates"
+        out.print(f"What is here is another one, {here}: {own}.")
 
 
 def _of_that(later: float) -> str:

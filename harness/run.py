@@ -1,9 +1,10 @@
 """Running an experiment: what is not done yet, one point at a time, each on disk before the next one starts."""
 
+import functools
 import pathlib
 import shlex
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
     from harness.corpus import Corpus
 
 
+class Ran(NamedTuple):
+    """What came of a run: the folder of its results, and how many of its points ended in an error, which is none."""
+
+    folder: pathlib.Path
+    errors: int
+
+
 def run(
     experiment: Experiment,
     points: list[Point],
@@ -31,8 +39,8 @@ def run(
     any_machine: bool = False,
     seeds: Sequence[int] | None = None,
     whole: list[Point] | None = None,
-) -> pathlib.Path:
-    """Runs what is not done yet, or everything where `fresh`, and returns the folder of results below `out`.
+) -> Ran:
+    """Runs what is not done yet, or everything where `fresh`, into a folder of results below `out`.
 
     Where `any_machine`, what other machines of this name have done counts as done. Where `skip`, points larger than one
     of their series that ran out of memory are rows without being tried. Of `text`, the folder keeps how much there is
@@ -43,7 +51,8 @@ def run(
     """
     console = console or terminal.console()
     with worker.interruptible():
-        folder = out / experiment.name / machine.slug(worker.call(machine.named, device), device)
+        named = worker.call(machine.named, device)
+        folder = out / experiment.name / machine.slug(named, device)
         with Writer(folder) as writer:
             writer.settings(experiment.dump())
             writer.planned(planned.rows(experiment.seeds, points if whole is None else whole))
@@ -51,8 +60,8 @@ def run(
                 writer.training_bytes(text.sha256, len(text.train))
             for note in writer.notes:
                 console.print(f"taken out: {note}", markup=False, highlight=False, soft_wrap=True)
-            environment = worker.call(machine.environment, device)  # takes every core for seconds, so the lock is first
-            sweep = Sweep(writer, environment, fresh, skip, any_machine)
+            measured = functools.partial(worker.call, machine.environment, device)
+            sweep = Sweep(writer, named["machine"], measured, fresh, skip, any_machine)
             _run_all(experiment.seeds if seeds is None else seeds, points, sweep, console)
     summary.tell(record.load(folder), sweep.configurations, console)
     where = f" --results {shlex.quote(str(out))} --out {shlex.quote(str(out / 'pages'))}"
@@ -60,7 +69,10 @@ def run(
     before = f"{sweep.skipped} {'was' if sweep.skipped == 1 else 'were'} done before"
     told = f"{plurals.counted(sweep.ran, 'point')} run, {before}. Results: {folder}"
     console.print(f"{told}\nPages: python -m harness report{where}", markup=False, highlight=False, soft_wrap=True)
-    return folder
+    if sweep.errors:
+        told = f"{sweep.errors} of {plurals.counted(sweep.ran, 'point')} ended in an error: see the lines above"
+        console.print(told, style="red", markup=False, highlight=False, soft_wrap=True)
+    return Ran(folder, sweep.errors)
 
 
 def _run_all(seeds: Sequence[int], points: list[Point], sweep: Sweep, console: Console) -> None:

@@ -2,10 +2,12 @@
 
 import dataclasses
 import datetime
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from harness import budget, cells, csvfile, measures, plan, predict, tables, worker
-from harness.measures import DISAGREE, FormsDisagree
+from harness.measures import DISAGREE, DIVERGED, FormsDisagree
 from harness.point import Point, digest
 from harness.sources import code_hash
 from harness.worker import Outcome
@@ -48,12 +50,23 @@ class Sweep:
     """What is on disk of each configuration under this code on this machine, and how one more point gets there.
 
     Where `any_machine`, also what machines of the same name have done: a sweep may go on where another one stopped.
+    `measured` gives the row of environments.csv, for which every core is taken for seconds: it is called before the
+    first point that is run, and where all are done never.
     """
 
-    def __init__(self, writer: Writer, environment: dict[str, Any], fresh: bool, skip: bool, any_machine: bool = False):
-        self.writer, self.environment, self.fresh, self.skip = writer, environment, fresh, skip
+    def __init__(
+        self,
+        writer: Writer,
+        machine: str,
+        measured: Callable[[], dict[str, Any]],
+        fresh: bool,
+        skip: bool,
+        any_machine: bool = False,
+    ):
+        self.writer, self.machine, self.fresh, self.skip = writer, machine, fresh, skip
         self.any_machine = any_machine
-        self.ran = self.skipped = 0
+        self._environment = functools.cache(measured)
+        self.ran = self.skipped = self.errors = 0
         self.configurations: list[str] = []
         self._done: dict[tuple[str, ...], list[Done]] = {}
         self._blocked: dict[str, str | None] = {}
@@ -66,7 +79,7 @@ class Sweep:
 
     def run(self, point: Point) -> Outcome | None:
         """Runs one point and keeps what came of it; None where that is on disk already."""
-        computed = point.configuration, code_hash(point.model, point.measure), self.environment["machine"]
+        computed = point.configuration, code_hash(point.model, point.measure), self.machine
         before = self._done.setdefault(self._key(*computed), [])
         blocked = None if point.measure == plan.FORMS else self._blocked.get(_entry(point))
         self.configurations.append(point.configuration)
@@ -75,18 +88,20 @@ class Sweep:
             self.skipped += 1
             self._judge(point, before[-1])
             return None
+        self._environment()
         name = digest([digest(computed), len(before)])
         outcome = _outcome(point, blocked, outgrown)
         self._keep(point, name, outcome)
         before.append(Done(name, outcome.status, outcome.reason, point.limit_seconds, point.limit_bytes))
         self.ran += 1
+        self.errors += outcome.status == "error" and outcome.kind != DIVERGED  # which a rate may: nothing is broken
         self._judge(point, outcome)
         return outcome
 
     def last(self, point: Point) -> Done:
         """What is on disk of a point that `run` was given."""
         code = code_hash(point.model, point.measure)
-        return self._done[self._key(point.configuration, code, self.environment["machine"])][-1]
+        return self._done[self._key(point.configuration, code, self.machine)][-1]
 
     def _key(self, configuration: str, code: str, machine: str) -> tuple[str, ...]:
         """What decides whether a point is done: what is computed, by which code and, unless any will do, where."""
@@ -110,7 +125,7 @@ class Sweep:
         return None
 
     def _keep(self, point: Point, name: str, outcome: Outcome) -> None:
-        metrics = measures.load(point.measure).metrics
+        metrics, environment = measures.load(point.measure).metrics, self._environment()
         whose = {"point": name, "measure": point.measure}
         samples = [{**whose, **dataclasses.asdict(row), "unit": metrics[row.metric].unit} for row in outcome.samples]
         self.writer.commit(
@@ -118,13 +133,13 @@ class Sweep:
                 **_row(point, outcome),
                 "point": name,
                 "code": code_hash(point.model, point.measure),
-                "environment": self.environment["environment"],
+                "environment": environment["environment"],
                 "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             },
             point.options,
             samples,
             [{"point": name, **dataclasses.asdict(row)} for row in outcome.curve],
-            self.environment,
+            environment,
         )
 
 

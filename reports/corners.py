@@ -25,6 +25,7 @@ EXPERIMENTS = ("triangle", "triangle_gpu")  # those that the triangle page and R
 CORNERS = ("training", "decode", "quality")
 WEIGHTS = " weights and optimiser"  # whose number format is the row's, also under autocast
 VALUES = {"training": "training_tokens_per_second", "decode": "decode_tokens_per_second", "quality": "bits_per_byte"}
+ALONE = "One model alone: every ratio is 1 by definition."
 NOTHING_LEARNED = "no model does better than byte frequencies alone"
 
 
@@ -38,6 +39,11 @@ class Corners:
     where: dict[str, str]
     cautions: dict[str, str]
     edges: str = ""
+
+    @property
+    def alone(self) -> str:
+        """`ALONE` where there is one model, which nothing is found about; empty where there are more."""
+        return ALONE if len(self.table) == 1 else ""
 
     def caution(self, names: Iterable[str] = CORNERS) -> str:
         """What is to be said of these corners; empty where nothing is."""
@@ -98,13 +104,14 @@ def _speed(result_set: Any, name: str) -> tuple[pd.DataFrame, str]:
 
 
 def _at_the_shortest(told: pd.DataFrame, ran: pd.DataFrame, cell: Any, points: pd.DataFrame) -> str:
-    """The same corner at the shortest length that as many ran in its number format; empty where there is none.
+    """The same corner at the shortest length that as many ran in its number format; empty where there is none, or one
+    model, which is the best at every length.
 
     Where lengths differ, they decide who is how far behind.
     """
     same = ran[(ran["labels"] == cell["labels"]) & (ran["dtype"] == cell["dtype"])]
     same = same[same["sequence_length"] < cell["sequence_length"]]
-    if same.empty:
+    if same.empty or cell["labels"] == 1:
         return ""
     other = same["batch_size"] != cell["batch_size"]
     shortest = same.assign(other=other).sort_values(["sequence_length", "other", "batch_size"]).iloc[0]

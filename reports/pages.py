@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from reports import Lost, broken, claims, corners, figures, packages, provenance, rows, sections
+from reports import Lost, broken, claims, corners, figures, overview, packages, provenance, rows, sections
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
 SUMMARIES = ("index.html", "claims.html", "triangle.html")  # which take all experiments together
@@ -122,8 +122,7 @@ def _drawn(name: str, one: Any, key: str, account: broken.Account | None) -> sec
 
 def _triangle(told: list[Any], site: Mapping[str, Any]) -> dict[str, str]:
     """The triangle page, and the picture of its first triangle as a file of its own."""
-    complete = [one for one in told if corners.measure(one) is not None]
-    chosen = [one for name in corners.EXPERIMENTS for one in complete if one.experiment == name] or complete
+    complete, chosen = _complete(told)
     shown = [_cornered(one) for one in chosen]
     others = sorted({one.experiment for one in complete} - {one.experiment for one in chosen})
     title = "The impossible triangle"
@@ -132,6 +131,13 @@ def _triangle(told: list[Any], site: Mapping[str, Any]) -> dict[str, str]:
         about = f"Experiment {chosen[0].experiment} on {provenance.device_name(chosen[0])}."
         pages[PICTURE] = sections.picture(chosen[0], about)
     return pages
+
+
+def _complete(told: list[Any]) -> tuple[list[Any], list[Any]]:
+    """The result sets that have all three corners, and those of them that the triangle page shows."""
+    complete = [one for one in told if corners.measure(one) is not None]
+    chosen = [one for name in corners.EXPERIMENTS for one in complete if one.experiment == name]
+    return complete, chosen or complete
 
 
 def _cornered(one: Any) -> dict[str, Any]:
@@ -145,10 +151,10 @@ def _corners(one: Any, key: str) -> dict[str, Any]:
     """The triangle's sections and what it was measured at; neither where a measure is missing."""
     found = corners.measure(one)
     if found is None:
-        return {"where": None, "figures": []}
+        return {"where": None, "alone": False, "figures": []}
     more = {name: [found.caution([name]), found.edges if name == "quality" else ""] for name in found.where}
     where = {name: ". ".join([at, *filter(None, more[name])]) for name, at in found.where.items()}
-    return {"where": where, "figures": sections.of_triangle(one, found, key)}
+    return {"where": where, "alone": bool(found.alone), "figures": sections.of_triangle(one, found, key)}
 
 
 def _claims(
@@ -193,4 +199,5 @@ def _index(told: list[Any], site: Mapping[str, Any]) -> str:
     experiments: dict[str, list[Any]] = {}
     for one in told:
         experiments.setdefault(one.experiment, []).append(_device(one))
-    return _render("index", site, title="Results", listed=experiments)
+    best = [{"device": _device(each["set"]), "lines": each["lines"]} for each in overview.best(_complete(told)[1])]
+    return _render("index", site, title="Results", listed=experiments, lead=overview.question(told), best=best)

@@ -109,8 +109,8 @@ def timing(result_set: Any) -> str:
     for name, (noun, unit) in GAUGES.items():
         read = timed[name].dropna()
         if len(read):
-            told += f" {noun.capitalize()} after the last sample: {wording.number(read.min())} to "
-            told += f"{wording.number(read.max())} {unit}."
+            both = dict.fromkeys(wording.number(end) for end in (read.min(), read.max()))
+            told += f" {noun.capitalize()} after the last sample: {' to '.join(both)} {unit}."
     return told + _others(timed["others_share"].dropna())
 
 
@@ -119,7 +119,9 @@ def _others(read: pd.Series) -> str:
     if read.empty:
         return ""
     many = int((read > busy.SHARE).sum())
-    told = f" Of the processors' time others used {read.median():.1%} at the median, {read.max():.1%} at most"
+    median, most = f"{read.median():.1%}", f"{read.max():.1%}"
+    used = most if median == most else f"{median} at the median, {most} at most"
+    told = f" Of the processors' time others used {used}"
     return f"{told}; of {wording.counted(many, 'point')} more than {busy.SHARE:.0%}." if many else f"{told}."
 
 

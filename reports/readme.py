@@ -38,7 +38,7 @@ def _device(result_set: Any, found: corners.Corners) -> str:
     lines = [f"| {' | '.join(COLUMNS)} |", f"| {' | '.join(COLUMNS.values())} |"]
     ordered = found.table.sort_values(["weakest", "series"], ascending=[False, True], na_position="last")
     lines += [f"| {' | '.join(_cells(result_set, line))} |" for line in ordered.to_dict("records")]
-    cautions = (found.caution(), found.edges, machines.behind(result_set, found.table))
+    cautions = (found.alone, found.caution(), found.edges, machines.behind(result_set, found.table))
     below = "".join(f"\n{told}\n" for told in cautions if told)
     return f"{where} {sizes}\n\n" + "\n".join(lines) + f"\n{below}"
 

@@ -82,12 +82,12 @@ def failed(title: str, text: str, key: str) -> Section:
 
 
 def of_triangle(result_set: Any, found: corners.Corners, key: str) -> list[Section]:
-    """The triangle of the corners, a small one per model, and its three sides."""
+    """The triangle of the corners, a small one per model where there are several, and its three sides."""
     told, name = found.table, f"{result_set.experiment}-triangle"
     looks, text = style.looks(told, result_set.points), triangle.text(told)
     with style.settings():
         whole = Markup(svg.of(triangle.draw(told, looks), key, triangle.TITLE, text))
-        single = Markup(svg.of(triangle.each(told, looks), f"{key}-each", "One triangle per model", text))
+        each = [] if found.alone else [_each(told, looks, key, text)]
         sides = [_side(found, looks, side, key, name) for side in tradeoffs.SIDES]
     first = Section(
         key,
@@ -98,7 +98,12 @@ def of_triangle(result_set: Any, found: corners.Corners, key: str) -> list[Secti
         table(told, triangle.TITLE, name),
         _raw(told),
     )
-    return [first, Section(f"{key}-each", "And each model by itself?", single, "", EACH_NOTE, None), *sides]
+    return [first, *each, *sides]
+
+
+def _each(told: pd.DataFrame, looks: style.Style, key: str, text: str) -> Section:
+    drawn = Markup(svg.of(triangle.each(told, looks), f"{key}-each", "One triangle per model", text))
+    return Section(f"{key}-each", "And each model by itself?", drawn, "", EACH_NOTE, None)
 
 
 def picture(result_set: Any, about: str) -> str:
@@ -120,7 +125,7 @@ def _raw(told: pd.DataFrame) -> list[list[str]]:
         state = "" if pd.isna(line["state_bytes"]) else wording.size(line["state_bytes"])
         weakest = f"{line['weakest']:.2f}" if pd.notna(line["weakest"]) else "a gap"
         lines.append([wording.title(line["series"], line["model"]), *speeds[:2], state, speeds[2], weakest])
-    return lines
+    return [line[:-1] for line in lines] if len(told) == 1 else lines  # of one model alone every corner is as weak
 
 
 def _value(line: dict, name: str) -> str:
@@ -133,8 +138,9 @@ def _value(line: dict, name: str) -> str:
 
 SIDE_NOTE = (
     "Better is up and to the right. Bars are 95% intervals: of speeds by bootstrap over repeats in one process, of "
-    "quality by Student's t over seeds. The dashed line joins the models that no other beats on both."
+    "quality by Student's t over seeds."
 )
+FRONT_NOTE = "The dashed line joins the models that no other beats on both."
 TRIANGLE_NOTE = "The edge of the triangle is the best model at that corner, the centre is zero. A gap is an open side."
 EACH_NOTE = "The same values, one model at a time, the others in grey."
 
@@ -146,7 +152,8 @@ def _with(note: str, *more: str) -> str:
 def _side(found: corners.Corners, looks: style.Style, side: tradeoffs.Side, key: str, name: str) -> Section:
     told, key = found.table, f"{key}-{side.x}-{side.y}"
     edges = found.edges if "quality" in (side.x, side.y) else ""
-    text, note = tradeoffs.text(told, side), _with(SIDE_NOTE, found.caution((side.x, side.y)), edges)
+    front = "" if found.alone else FRONT_NOTE
+    text, note = tradeoffs.text(told, side), _with(SIDE_NOTE, front, found.caution((side.x, side.y)), edges)
     drawn = Markup(svg.of(tradeoffs.draw(told, looks, side), key, side.title, text))
     return Section(key, side.title, drawn, text, note, _side_table(told, side, name))
 

@@ -96,7 +96,7 @@ def _front(axes: Axes, told: pd.DataFrame, side: Side) -> None:
 
 
 def text(table: pd.DataFrame, side: Side) -> str:
-    """Every model's two values with intervals, who is unbeaten, and who is missing."""
+    """Every model's two values with intervals, who is unbeaten where there are several, and who is missing."""
     parts, missing = [], []
     for line in table.to_dict("records"):
         name = wording.title(line["series"], line["model"])
@@ -107,7 +107,8 @@ def text(table: pd.DataFrame, side: Side) -> str:
         parts.append(f"{name} {both[0]} {UNITS[side.x]} and {both[1]} {UNITS[side.y]}")
     models = table.set_index("series")["model"]
     front = [wording.title(name, models[name]) for name in unbeaten(table, side)]
-    told = f"{'; '.join(parts)}. Beaten by no other on both: {wording.listed(front)}."
+    told = f"{'; '.join(parts)}."
+    told += f" Beaten by no other on both: {wording.listed(front)}." if len(parts) > 1 else ""
     return told + (f" Missing here: {wording.listed(missing)}." if missing else "")
 
 

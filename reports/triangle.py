@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports import style, wording
-from reports.corners import CORNERS
+from reports.corners import ALONE, CORNERS
 from reports.style import Look, Style
 
 TITLE = "Which models have all three: fast training, cheap decoding, good prediction?"
@@ -38,7 +38,8 @@ def draw(table: pd.DataFrame, looks: Style, alone: str = "") -> Figure:
         _ranked(axes, table, looks, name)
     if alone:
         axes.text(0, 1.58, TITLE, ha="center", fontsize=11, fontweight="bold")
-        told = f"Each axis is the ratio to the best model there: edge 1, centre 0. {alone}"
+        read = ALONE if len(table) == 1 else "Each axis is the ratio to the best model there: edge 1, centre 0."
+        told = f"{read} {alone}"
         axes.text(-2.15, bottom + 0.03, told, fontsize=7.5, color=style.QUIET)
     return made
 
@@ -67,11 +68,14 @@ def each(table: pd.DataFrame, looks: Style) -> Figure:
 
 
 def text(table: pd.DataFrame) -> str:
-    """The finding: who is best at each corner, everyone's three ratios, and the largest weakest corner."""
+    """The finding: who is best at each corner, everyone's three ratios, and the largest weakest corner. Of one model
+    alone there is none."""
     parts = []
     for line in table.to_dict("records"):
         ratios = [f"{name} {ratio(line[f'{name}_ratio'])}" for name in CORNERS]
         parts.append(f"{wording.title(line['series'], line['model'])}: {', '.join(ratios)}")
+    if len(table) == 1:
+        return f"{ALONE} {parts[0]}."
     whole = table[table["weakest"].notna()]
     told = f"Ratios to the best model of each corner. {'; '.join(parts)}."
     if len(whole):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from harness.measures import FormsDisagree, Metric, NotApplicable, Progress, Sample
+from harness.measures.forms import Miscounted
 from harness.point import Point
 
 
@@ -49,6 +50,10 @@ class Fake:
         if point.width == 56:
             raise type("FormsDisagreement", (RuntimeError,), {})("it only sounds like it")
         yield Sample("token_ms", 0.0)
+
+    def miscounts(self, point: Point) -> Iterator[Sample]:
+        raise Miscounted("it states 2 parameters and has 3")
+        yield
 
     def counts(self, point: Point) -> Iterator[Sample]:
         """Leaves a line in the file that its corpus names, for every time that it was run."""

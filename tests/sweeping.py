@@ -54,7 +54,7 @@ def runner(monkeypatch: pytest.MonkeyPatch, folder: pathlib.Path, environment: d
     ) -> Any:
         console, asked = Console(file=io.StringIO(), width=200), Experiment(seeds=seeds)
         made = run.run(asked, list(points), out, "cpu", fresh, console, skip, None, any_machine, kept, whole)
-        return record.load(made), console.file.getvalue()
+        return record.load(made.folder), console.file.getvalue()
 
     return sweep
 

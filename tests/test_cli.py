@@ -88,7 +88,7 @@ def test_trying_the_output_leaves_nothing_behind(tmp_path):
 
 def test_run_hands_over_the_points(small, typed, monkeypatch, tmp_path):
     seen = []
-    monkeypatch.setattr(runner, "run", lambda *given, **named: seen.append((given, named)))
+    monkeypatch.setattr(runner, "run", lambda *given, **named: seen.append((given, named)) or runner.Ran(tmp_path, 0))
     flags = ("--out", tmp_path / "r", "--device", "cpu", "--fresh", "--set", "repeats=9", "--only", "model=aft")
     assert typed("run", small, *flags)[0] == 0
     [((asked, points, out, device), named)] = seen
@@ -108,7 +108,8 @@ def test_the_corpus_is_read_before_the_run_and_its_hash_is_in_the_points(typed, 
     text, seen = tmp_path / "text.yaml", []
     training = "training: {tokens: 1k, sequence_length: 32, batch_size: 4, learning_rate: 1e-3}\ncorpus: mine\n"
     text.write_text(SMALL.replace("[noop]", "[language]") + training, encoding="utf-8")
-    monkeypatch.setattr(runner, "run", lambda asked, points, *_, **__: seen.extend(points))
+    ran = runner.Ran(tmp_path, 0)
+    monkeypatch.setattr(runner, "run", lambda asked, points, *_, **__: seen.extend(points) or ran)
     monkeypatch.setattr(corpus, "refused", lambda name: [])
     monkeypatch.setattr(corpus, "load", lambda name: types.SimpleNamespace(sha256=f"hash of {name}", train=b"t" * 99))
     code, _, told = typed("run", text, "--out", tmp_path / "r")

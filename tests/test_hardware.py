@@ -3,10 +3,11 @@
 import pandas as pd
 import pytest
 
-from harness import child, hardware, record
+from harness import child, hardware, preview, record
 from harness.errors import UserError
 from harness.point import DEVICES
 from harness.schema import ITEM_BYTES
+from tests.planning import asked, points
 
 every_machine = pytest.mark.parametrize("name", hardware.names())
 GOOD = """title: made up
@@ -110,6 +111,31 @@ def test_a_processor_is_scaled_by_its_cores():
     assert eight.bandwidth == 2 * two.bandwidth
     assert eight.launch_seconds == two.launch_seconds
     assert hardware.here("cpu") == hardware.fitting("cpu", cores=child.cores())
+
+
+@pytest.mark.parametrize(
+    ("device", "name", "cores", "told"),
+    [
+        ("cpu", "Intel(R) Xeon(R) Processor", 2, ""),
+        ("cpu", "Intel(R) Xeon(R) Processor", 8, "Intel(R) Xeon(R) Processor, 8 cores"),
+        ("cpu", "AMD EPYC", 1, "AMD EPYC, 1 core"),
+        ("cuda", "NVIDIA H200", 16, ""),
+        ("cuda", "NVIDIA GeForce of tomorrow", 16, "NVIDIA GeForce of tomorrow"),
+        ("cuda", "", 16, ""),  # no driver tells
+    ],
+)
+def test_predictions_say_where_they_are_of_another_machine_than_this(monkeypatch, capsys, device, name, cores, told):
+    for one in (hardware.here, hardware.another):
+        monkeypatch.setattr(hardware, one.__name__, one.__wrapped__)
+    monkeypatch.setattr(hardware, "_name", lambda _: name)
+    monkeypatch.setattr(child, "cores", lambda: cores)
+    assert hardware.another(device) == told
+    preview.tell(asked(), points(device=device), [2])
+    printed = " ".join(capsys.readouterr().out.split())
+    title = hardware.here(device).title
+    assert f"predictions for: {title}." in printed
+    own = f"What is here is another one, {told}: `python -m harness predict --machine measured` takes its rates."
+    assert (own in printed) == ("is another one" in printed) == bool(told)
 
 
 def test_a_row_with_gaps_takes_the_rest_from_the_file():

@@ -88,7 +88,7 @@ def test_the_folder_is_named_after_the_device(device, name, cores, folder):
 def test_the_folder_is_known_before_anything_is_measured(row, monkeypatch):
     monkeypatch.setattr(machine, "peaks", lambda device: pytest.fail("it was measured"))
     (told,) = machine.named("cpu")
-    assert told == {name: row[name] for name in told}
+    assert told == {name: row[name] for name in ("device_name", "cores", "machine")}
     assert machine.slug(told, "cpu") == machine.slug(row, "cpu")
 
 
@@ -131,7 +131,7 @@ def quick(monkeypatch):
 @pytest.mark.parametrize(
     "other",
     [
-        lambda patch, _: patch.setattr(machine, "_cpu_name", lambda: "another processor"),
+        lambda patch, _: patch.setattr(machine, "cpu_name", lambda: "another processor"),
         lambda patch, _: patch.setattr(machine, "cores", lambda: 97),
         lambda patch, _: patch.setattr(machine, "use_cores", lambda: 97),
         lambda patch, _: patch.setattr(torch, "__version__", "1.0"),

@@ -122,6 +122,11 @@ def test_the_example_model_passes_the_contract(tmp_path):
     assert int(re.search(r"(\d+) passed", ran.stdout).group(1)) > 40
 
 
+def test_whoever_adds_a_model_is_told_to_run_its_contract():
+    (told,) = re.findall(r"^python -m pytest ((?:tests/\w+\.py )+)-k moving_average$", text("README.md"), flags=re.M)
+    assert told.split() == [f"tests/{name}" for name in CONTRACT]
+
+
 def test_every_file_of_a_results_folder_is_named(committed):
     found = {path.name for folder in record.folders(committed) for path in folder.iterdir()}
     assert {"points.csv", "planned.csv", "texts.json"} <= found

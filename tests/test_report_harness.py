@@ -159,6 +159,15 @@ def test_the_foot_tells_how_timing_ended_and_who_was_throttled() -> None:
     assert provenance.timing(triangle(models=("retnet",))) == ""
 
 
+def test_readings_that_are_equal_are_one_number() -> None:
+    made = Builder()
+    for label in ("retnet", "rwkv"):
+        made.speed("training", label, 64, 2, 9.0, timing_ended="samples", clock_mhz=2600.0, others_share=0.0142)
+    told = provenance.timing(made.build())
+    assert "Clock after the last sample: 2,600 MHz." in told
+    assert told.endswith("Of the processors' time others used 1.4%.")
+
+
 def test_a_reading_that_was_not_taken_is_not_a_no() -> None:
     made = Builder()
     made.speed("training", "retnet", 64, 2, 9.0, timing_ended="samples")
@@ -169,7 +178,7 @@ def test_a_reading_that_was_not_taken_is_not_a_no() -> None:
     assert "None was throttled; of 1 it was not read." in told
     assert "others" not in told
     made.speed("training", "aft", 64, 2, 9.0, timing_ended="seconds", others_share=0.02)
-    assert provenance.timing(made.build()).endswith(" others used 2.0% at the median, 2.0% at most.")
+    assert provenance.timing(made.build()).endswith(" others used 2.0%.")
     made.speed("training", "transformer", 64, 2, 9.0, timing_ended="seconds", others_share=0.3)
     assert provenance.timing(made.build()).endswith(" at the median, 30.0% at most; of 1 point more than 10%.")
     told = [each for each in provenance.cautions(made.build()) if each.startswith("Others used")]

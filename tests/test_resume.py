@@ -100,6 +100,28 @@ def test_a_run_that_is_refused_has_not_measured_the_machine(sweep, tmp_path, mon
     assert (tmp_path / "counts").read_text().split() == ["0"]
 
 
+def test_a_machine_is_measured_before_the_first_point_that_is_run_and_where_all_are_done_never(
+    sweep, tmp_path, monkeypatch, environment
+):
+    """It takes seconds, and what is on disk has its environment."""
+    into, measured = tmp_path / "counts", []
+
+    def asked(work, device):
+        if work is machine.environment:
+            measured.append(into.exists())
+        return environment
+
+    monkeypatch.setattr(worker, "call", asked)
+    results, _ = sweep(*counted(into, 2))
+    assert measured == [False], "once, and before the first point leaves its line"
+    assert "0 points run, 2 were done before" in sweep(*counted(into, 2))[1]
+    assert len(measured) == 1
+    results, _ = sweep(*counted(into, 3))
+    assert measured == [False, True]
+    assert list(results.points["environment"]) == [environment["environment"]] * 3
+    assert list(results.environments["environment"]) == [environment["environment"]]
+
+
 # What is too large ---------------------------------------------------------------------------------------------------
 
 

@@ -53,15 +53,18 @@ class NotApplicable(Exception):
 
 
 class Failure(Exception):
-    """An error of ours. Where a sweep takes one kind unlike the others, `kind` is one of those above."""
+    """An error of ours. Where a sweep takes one kind unlike the others, `kind` is one of those above; where the message
+    is a verdict that says it all, no traceback is printed."""
 
     kind = ""
+    verdict = False
 
 
 class FormsDisagree(Failure):
     """Two forms of one model differ by more than rounding."""
 
     kind = DISAGREE
+    verdict = True
 
 
 class Measure(Protocol):

@@ -88,6 +88,8 @@ class Measure:
 class Miscounted(Failure):
     """A model states other parameters than it has, by which its budget is held."""
 
+    verdict = True
+
 
 def _check_count(model: Any, bench: "Bench") -> None:
     stated = bench.kind.parameters_count(model.shape, bench.options)

@@ -28,6 +28,8 @@ class Claim:
         mine = mine.sort_values("weakest", ascending=False).head(1)
         ratios = mine[[f"{name}_ratio" for name in corners.CORNERS]].iloc[0]
         said = wording.listed([f"{name} {triangle.ratio(ratios[f'{name}_ratio'])}" for name in corners.CORNERS])
+        if found.alone:
+            return Finding(UNTESTABLE, found.alone, mine)
         if ratios.isna().any():
             return Finding(UNTESTABLE, f"A corner is a gap: {said}.", mine)
         least = ratios.drop([f"{name}_ratio" for name in found.cautions]).min()

@@ -30,7 +30,7 @@ def test_a_thousand_points_cost_little_and_memory_stays_flat(tmp_path, monkeypat
 
     monkeypatch.setattr(run.Sweep, "run", watched)
     began = time.monotonic()
-    folder = run.run(sweeping.Experiment(), points, tmp_path, "cpu")
+    folder = run.run(sweeping.Experiment(), points, tmp_path, "cpu").folder
     each = (time.monotonic() - began) / POINTS
     growth = resident[-1] - resident[POINTS // 10]
     print(f"\n{POINTS} points: {1000 * each:.0f} ms each, the sweep's own memory grew by {growth / 2**20:.1f} MiB")
