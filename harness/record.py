@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness import cells, csvfile, damage, planned
+from harness import cells, consistency, csvfile, damage, planned
 from harness.child import ROOT
 from harness.csvfile import Sheet
 from harness.errors import UserError, listed, nearest, relative, shown
@@ -162,12 +162,14 @@ def training_bytes(folder: pathlib.Path) -> dict[str, int]:
 
 
 def read_all(folder: pathlib.Path) -> dict[str, Sheet]:
-    """The four files, each checked by itself.
+    """The four files, each checked by itself, and whether what they say goes together.
 
     They are read at once and checked then: a run that writes meanwhile is seen amid one point at most.
     """
     texts = {name: cells.text_of(folder / f"{name}.csv") for name in TABLES}
-    return {name: csvfile.parse(folder / f"{name}.csv", name, text) for name, text in texts.items()}
+    sheets = {name: csvfile.parse(folder / f"{name}.csv", name, text) for name, text in texts.items()}
+    consistency.check(sheets)
+    return sheets
 
 
 def _settings(path: pathlib.Path) -> tuple[str, dict[str, Any]]:
