@@ -72,10 +72,10 @@ def _measures(settings: "Settings") -> Told:
 
 
 def _corpus(settings: "Settings") -> Told:
-    """Whether there is the text that is to be read; it is not read here."""
+    """Whether there is the text that is named, for a run loads it whatever reads it; it is not read here."""
     from harness import corpus
 
-    if settings.corpus and any(measures.load(entry.name).reads_corpus for entry in settings.measures):
+    if settings.corpus:
         yield from ((("corpus", *keys), text) for keys, text in corpus.refused(settings.corpus))
 
 

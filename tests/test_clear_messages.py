@@ -61,6 +61,27 @@ def test_a_line_that_is_indented_wrongly_or_a_bracket_is_asked_for(asked, text):
     assert told.endswith("; is a line indented unlike those beside it, or a bracket left open?\n")
 
 
+@pytest.mark.parametrize("measure", ["noop", "decode"])
+def test_a_text_that_is_not_there_is_told_though_nothing_reads_it(measure, refused, tmp_path):
+    """A run loads it all the same."""
+    path = tmp_path / "asked.yaml"
+    sweep = "sweep: {batch_size: 3, sequence_length: 64}\n" if measure == "decode" else ""
+    path.write_text(f"{SMALL.replace('noop', measure)}corpus: nope\n{sweep}", encoding="utf-8")
+    for words in (("validate",), ("run", "--dry-run"), ("run", "--out", tmp_path / "r")):
+        assert refused(*words, path).startswith(
+            f"{path}:5: corpus: unknown corpus 'nope'; allowed are a file, a folder"
+        )
+    assert not (tmp_path / "r").exists()
+
+
+def test_one_text_to_train_on_and_to_hold_out_is_told_before_it_is_read(asked):
+    told = asked(f"{SMALL}corpus: {{train: python-docs, held_out: python-docs}}\n")
+    assert told == (
+        "5: corpus.held_out: train and held_out are the same text; name another one to hold out, or leave held_out "
+        "away\n"
+    )
+
+
 def test_a_missing_file_is_answered_with_experiments_alone(refused, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".pre-commit-config.yaml").write_text("repos: []\n")
