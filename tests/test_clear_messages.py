@@ -6,6 +6,8 @@ import pytest
 
 from harness import cli, document
 from harness import run as runner
+from harness.errors import UserError
+from harness.writer import Writer
 from tests.commands import SMALL
 
 
@@ -80,6 +82,49 @@ def test_one_text_to_train_on_and_to_hold_out_is_told_before_it_is_read(asked):
         "5: corpus.held_out: train and held_out are the same text; name another one to hold out, or leave held_out "
         "away\n"
     )
+
+
+def test_a_factor_of_which_nothing_depends_is_to_be_removed(asked):
+    told = asked(f"{SMALL}sweep: {{batch_size: [1, 2]}}\n")
+    assert told == (
+        "5: sweep.batch_size: none of this experiment's measures depends on batch_size; they depend on no factor; "
+        "remove this one\n"
+    )
+    told = asked(SMALL.replace("[noop]", "[{name: noop, batch_size: 3}]"))
+    assert (
+        told
+        == "4: measures[0].batch_size: noop does not depend on batch_size; it depends on no factor; remove this one\n"
+    )
+    told = asked(SMALL.replace("[noop]", "[{name: language, batch_size: 3}]"))
+    assert "4: measures[0].batch_size: language does not depend on batch_size; it does on dtype\n" in told
+
+
+@pytest.mark.parametrize("name", ["layers", "width", "heads"])
+def test_a_list_of_sizes_is_to_be_swept(asked, name):
+    told = asked(re.sub(rf"({name}: )\d+", r"\1[1, 2]", SMALL))
+    assert told == (
+        f"3: shape.{name}: [1, 2] is a list, and here stands one value; to try several write "
+        f"sweep: {{{name}: [1, 2]}}\n"
+    )
+
+
+@pytest.mark.parametrize(("given", "told"), [("seed: [1]", "[1]"), ("seed: 3", "[3]"), ("seeds: [1, 2]", "[1, 2]")])
+def test_seeds_are_a_key_of_their_own(asked, given, told):
+    key = given.partition(":")[0]
+    said = asked(f"{SMALL}sweep: {{{given}}}\n")
+    assert said == f"5: sweep.{key}: seeds are swept by a key of their own; write seeds: {told} at the top\n"
+
+
+def test_a_file_in_a_folder_s_place_is_named(tmp_path):
+    """To make room would not help."""
+    (file := tmp_path / "tried").write_text("not a folder")
+    for folder, why in ((file, "File exists"), (file / "cpu", "Not a directory")):
+        with pytest.raises(UserError) as refused:
+            Writer(folder)
+        assert str(refused.value) == (
+            f"{folder}: cannot be written: {why}; what was there before is kept; {file} is a file where a folder "
+            "should be; move it away, or name another folder with --out"
+        )
 
 
 def test_a_missing_file_is_answered_with_experiments_alone(refused, tmp_path, monkeypatch):
