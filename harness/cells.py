@@ -4,7 +4,6 @@ Every complaint names the file, the line and a fix, `ELSEWHERE` where nothing be
 """
 
 import csv
-import math
 import pathlib
 import re
 from collections.abc import Iterable
@@ -13,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from harness.errors import UserError, shown
+from harness.values import MOST as LARGEST
 
 ELSEWHERE = "nothing was changed; restore the file (as `git restore` does), move its folder away, or `run` with --out"
 MOST = 2**63  # what a column of whole numbers holds
@@ -85,7 +85,7 @@ def typed(texts: list[str], kind: str, column: str, path: pathlib.Path, fix: str
     pattern, convert, words = {
         "int64": (r"-?\d+", _whole, "a whole number below 2^63"),
         "Int64": (r"-?\d+", _whole, "a whole number below 2^63"),
-        "float64": (r"-?\d.*", _finite, "a number"),
+        "float64": (r"-?\d.*", _finite, f"a number below {LARGEST:.0e}"),
     }.get(kind, (r"(?s).*", str, "text"))
     values: list[Any] = []
     for number, text in enumerate(texts, 2):
@@ -108,7 +108,7 @@ def _whole(text: str) -> int:
 
 
 def _finite(text: str) -> float:
-    """Raises OverflowError for what only infinity could stand for."""
-    if math.isinf(number := float(text)):
+    """Raises OverflowError for what is too large to compute with."""
+    if not abs(number := float(text)) < LARGEST:
         raise OverflowError(text)
     return number

@@ -1,7 +1,7 @@
 """What an experiment's keys must satisfy together, beyond what each may be alone. Problems are told, none is raised."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import models
@@ -55,7 +55,7 @@ def _measures(settings: "Settings") -> Told:
         for name in SEQUENCE_FACTORS:
             own = getattr(entry, name)
             if own is not None and name not in factors:
-                yield ("measures", i, name), f"{entry.name} does not depend on {name}; it does on {listed(factors)}"
+                yield ("measures", i, name), f"{entry.name} does not depend on {name}; {_instead('it', factors)}"
             needed = name in factors and name in ("batch_size", "sequence_length")
             if needed and own is None and getattr(settings.sweep, name) is None:
                 yield ("measures", i), f"{entry.name} needs a {name}; add {name}: [...] to sweep, or to this measure"
@@ -67,15 +67,22 @@ def _measures(settings: "Settings") -> Told:
             yield ("shape", "vocabulary"), f"{settings.shape.vocabulary} is too small; text is bytes, at least 256"
     for name in SEQUENCE_FACTORS:
         if getattr(settings.sweep, name) and name not in read:
-            known = listed(sorted(read))
-            yield ("sweep", name), f"none of this experiment's measures depends on {name}; they do on {known}"
+            told = f"none of this experiment's measures depends on {name}; {_instead('they', sorted(read))}"
+            yield ("sweep", name), told
+
+
+def _instead(who: str, factors: Sequence[str]) -> str:
+    """What a measure depends on where it is given a factor that it does not."""
+    if factors:
+        return f"{'it does' if who == 'it' else 'they do'} on {listed(factors)}"
+    return f"{'it depends' if who == 'it' else 'they depend'} on no factor; remove this one"
 
 
 def _corpus(settings: "Settings") -> Told:
-    """Whether there is the text that is to be read; it is not read here."""
+    """Whether there is the text that is named, for a run loads it whatever reads it; it is not read here."""
     from harness import corpus
 
-    if settings.corpus and any(measures.load(entry.name).reads_corpus for entry in settings.measures):
+    if settings.corpus:
         yield from ((("corpus", *keys), text) for keys, text in corpus.refused(settings.corpus))
 
 

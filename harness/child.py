@@ -15,6 +15,7 @@ from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from typing import Any
 
+from harness import values
 from harness.measures import DIVERGED, Failure, Measure, NotApplicable, Progress, Sample
 from harness.point import Point
 from harness.telemetry import Circumstances
@@ -36,7 +37,7 @@ class End:
 
 
 class BadValue(Failure):
-    """A measure gave a value that is no finite number, or that it does not declare."""
+    """A measure gave a value that is no finite number, that its unit does not allow, or that it does not declare."""
 
     def __init__(self, what: str, kind: str = ""):
         super().__init__(what)
@@ -71,7 +72,8 @@ def main(connection: Connection, output: str, work: Callable[..., Iterable[Any]]
 
 
 def measured(point: Point, measure: Measure) -> Iterator[Sample | Progress | Circumstances]:
-    """The rows of one point. Raises BadValue where a value is not finite: a diverged model has no other number."""
+    """The rows of one point. Raises BadValue where a value is not finite: a diverged model has no other number. So it
+    does where none of its unit can be so, which no table takes."""
     from harness.bench import Bench
 
     if point.device == "cuda" and point.limit_bytes is not None:
@@ -83,9 +85,11 @@ def measured(point: Point, measure: Measure) -> Iterator[Sample | Progress | Cir
         if isinstance(row, Sample) and row.metric not in measure.metrics:
             raise BadValue(f"the measure does not declare the metric {row.metric!r}")
         value, what = (row.value, row.metric) if isinstance(row, Sample) else (row.loss, f"the loss at step {row.step}")
+        unit = measure.metrics[row.metric].unit if isinstance(row, Sample) else "nats/token"
         if not math.isfinite(value):
-            trained = isinstance(row, Progress) or measure.metrics[row.metric].unit == "bits/byte"
-            raise BadValue(f"{what} is {value}", DIVERGED if trained else "")
+            raise BadValue(f"{what} is {value}", DIVERGED if unit in ("bits/byte", "nats/token") else "")
+        if wanted := values.expected(unit, value):
+            raise BadValue(f"{what} is {value}, expected {wanted}")
         yield row
     if bench.circumstances is not None:
         yield bench.circumstances

@@ -26,11 +26,13 @@ import numpy as np
 from harness import cache, python_docs, texts
 from harness.errors import UserError, listed, shown, unknown
 from harness.point import digest
+from reports import plurals
 
 DEFAULT = "python-docs"
 SPLITS = ("train", "tuning", "held_out")
 SHARE = 0.05  # of the bytes, in each of the two small splits
 END = b"\0"  # of a document
+SAME = "train and held_out are the same text; name another one to hold out, or leave held_out away"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +82,8 @@ def refused(name: str) -> Iterator[tuple[tuple[str, ...], str]]:
                 texts.check(texts.parts(part)[0])
         except UserError as error:
             yield (key,) if key else (), str(error)
+    if len(parts) > 1 and len(set(parts.values())) == 1:
+        yield ("held_out",), SAME
 
 
 def pair(given: Any) -> dict[str, str]:
@@ -103,7 +107,8 @@ def split(documents: list[bytes]) -> dict[str, list[bytes]]:
     """The documents of each split, each at least one. Raises ValueError where there are too few of them."""
     distinct = sorted(set(documents) - {b""}, key=lambda text: hashlib.sha256(text).digest())
     if len(distinct) < texts.FEWEST:
-        raise ValueError(f"{len(distinct)} documents; at least {texts.FEWEST} different ones are needed")
+        there = plurals.counted(len(distinct), "document")
+        raise ValueError(f"{there}; at least {texts.FEWEST} different ones are needed")
     largest = max(distinct, key=len)
     others = [text for text in distinct if text is not largest]
     wanted = SHARE * sum(map(len, distinct))
@@ -126,8 +131,11 @@ def _splits(name: str) -> dict[str, list[bytes]]:
     """Reads the corpus. Raises UserError where it is missing, unreadable or too small."""
     parts = _pair(name) or {"train": name}
     held_out = sorted(set(_documents(parts["held_out"])) - {b""}) if "held_out" in parts else []
+    given = _documents(parts["train"])
+    if held_out and given and set(given) <= {*held_out, b""}:
+        raise UserError(f"{parts['train']}: all of its documents are held out: {SAME}")
     try:
-        rest = split([text for text in _documents(parts["train"]) if text not in set(held_out)])
+        rest = split([text for text in given if text not in set(held_out)])
     except ValueError as error:
         what = " beside those that are held out" if held_out else ""
         fix = "write a line of ===== between documents, or name a larger text or a folder"

@@ -14,14 +14,13 @@ from typing import Any
 import pandas as pd
 import pandera.pandas as pa
 
-from harness import cells
+from harness import cells, consistency
 from harness.cells import ELSEWHERE
 from harness.errors import UserError, listed, nearest, shown
-from harness.tables import LATER, TABLES, VERSION
+from harness.tables import LATER, TABLES, TIME, VERSION
 
 OPTION = "option."
 MOST_COMPLAINTS = 5
-NEVER_NEGATIVE = ("s", "ms", "ns", "tokens/s")  # units of samples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +118,7 @@ def _expected(check: str) -> str:
         "multiple_fields_uniqueness": "a row that stands here only once",
         "column_in_dataframe": "a column of this name",
         "column_in_schema": "no column of this name",
+        TIME: "a time such as 2026-01-02T03:04:05+00:00",
     }
     if check in words:
         return words[check]
@@ -171,24 +171,7 @@ def _frame(path: pathlib.Path, name: str, header: list[str], rows: list[list[str
         told.setdefault(column, cells.typed([""] * len(rows), str(schema[column].dtype), column, path))
     frame = _validated(name, pd.DataFrame(told), path)
     if name == "samples":
-        _check_signs(path, frame)
+        consistency.check_samples(path, frame)
     if name == "points":
-        _check_trained(path, frame)
+        consistency.check_points(path, frame)
     return frame
-
-
-def _check_trained(path: pathlib.Path, points: pd.DataFrame) -> None:
-    """Raises UserError for a row that has a learning rate and does not say how long the sequences were."""
-    wrong = points.index[points["learning_rate"].notna() & points["training_sequence_length"].isna()]
-    if len(wrong):
-        told = "column training_sequence_length: found nothing, expected a value beside a learning_rate"
-        raise UserError(f"{path}:{wrong[0] + 2}: {told}; {ELSEWHERE}")
-
-
-def _check_signs(path: pathlib.Path, samples: pd.DataFrame) -> None:
-    """Raises UserError for a negative value of what is a time or a rate; differences and errors may be so."""
-    wrong = samples[samples["unit"].isin(NEVER_NEGATIVE) & (samples["value"] < 0)]
-    if not wrong.empty:
-        at, unit, value = wrong.index[0], wrong["unit"].iloc[0], float(wrong["value"].iloc[0])
-        told = f"{path}:{at + 2}: column value: found {value!r}, expected at least 0, for its unit is {unit}"
-        raise UserError(f"{told}; {ELSEWHERE}")

@@ -53,9 +53,8 @@ def _check_whole(sheets: Mapping[str, Sheet]) -> None:
     owners = {name: sheets[name].frame["point"] for name in OWNED}
     orphans = {point for found in owners.values() for point in found}
     if not points.lines and len(orphans) > points.whole:  # whole, it may have been the first point's turn
-        told = listed(
-            f"{len(sheets[name].lines)} rows of {sheets[name].path.name}" for name in OWNED if len(owners[name])
-        )
+        holding = [sheets[name] for name in OWNED if len(owners[name])]
+        told = listed(f"{plurals.counted(len(each.lines), 'row')} of {each.path.name}" for each in holding)
         raise UserError(f"{points.path}: {_state(points)}, but there are {told}; {ELSEWHERE}")
     for name, found in owners.items():
         counted = int(points.frame[name].sum())

@@ -16,6 +16,7 @@ from harness.job import Job
 from harness.quantity import tell_bytes, tell_count
 from harness.schema import DTYPES
 from harness.terminal import console, table
+from reports import plurals
 
 if TYPE_CHECKING:
     import typer
@@ -120,7 +121,8 @@ def _check_devices(name: str, made: Job) -> None:
     parts, heads = made.tensor_parallel, made.shape.heads
     if made.devices % parts:
         told = listed(n for n in range(1, made.devices + 1) if made.devices % n == 0)
-        raise UserError(f"--tensor-parallel {parts} does not divide {made.devices} devices; allowed are {told}")
+        there = plurals.counted(made.devices, "device")
+        raise UserError(f"--tensor-parallel {parts} does not divide {there}; allowed are {told}")
     if heads % parts:
         told = listed(n for n in range(1, heads + 1) if heads % n == 0)
         raise UserError(f"--tensor-parallel {parts} does not divide {name}'s {heads} heads; allowed are {told}")

@@ -13,6 +13,7 @@ from harness.quantity import tell_bytes
 from models._cost import Shape
 from reports import plurals
 
+Sized = tuple[float, Point]  # bytes that a point is predicted to need
 MOST_REASONS = 6
 BUSY_SHARE, LOOK_SECONDS = 0.25, 0.3  # of all cores, worth a line before a run; `doctor` is stricter
 USUAL = (0.5, 32)  # times the width, between which a feed-forward width is passed over in silence; 2 to 4 is common
@@ -31,9 +32,9 @@ def refuse_nothing(found: list[Point], place: str) -> None:
 
 
 def warnings(points: list[Point], name: str | None, training_bytes: int | None) -> list[str]:
-    """Lines on points that may not fit here, and those that `anywhere` gives."""
-    told = of_memory(points)
-    return [*([told] if told else []), *anywhere(points, name, training_bytes)]
+    """Lines on points that may not fit here, or in what the experiment allows, and those that `anywhere` gives."""
+    told = (of_memory(points), of_limits(points))
+    return [*filter(None, told), *anywhere(points, name, training_bytes)]
 
 
 def anywhere(points: list[Point], name: str | None, training_bytes: int | None = None) -> list[str]:
@@ -96,16 +97,47 @@ def of_passes(points: Iterable[Point], training_bytes: int) -> str | None:
 def of_memory(points: Iterable[Point]) -> str | None:
     """A line for where points on the CPU are predicted to need more memory than this machine has."""
     there = psutil.virtual_memory().total
-    sizes = [(predict.memory_bytes(point), point) for point in points if point.device == "cpu"]
-    large = [(size, point) for size, point in sizes if size > there]
+    large = [(size, point) for size, point in _sizes(points) if _outgrows_machine(size, point)]
     if not large:
         return None
-    most, point = max(large, key=lambda pair: pair[0])
-    told = f"{plurals.counted(len(large), 'point')} {'is' if len(large) == 1 else 'are'}"
+    _, point = _largest(large)
     return (
-        f"warning: {told} predicted to need more than this machine's {tell_bytes(there)}, up to {tell_bytes(most)} "
-        f"({point.measure} of {point.label}): {_of_limit(point.limit_bytes, there)}"
+        f"{_needing(large)} this machine's {tell_bytes(there)}, {_up_to(large)}: {_of_limit(point.limit_bytes, there)}"
     )
+
+
+def of_limits(points: Iterable[Point]) -> str | None:
+    """A line for where points are predicted to need more than the experiment's own limit. Those that `of_memory` tells
+    of do not count."""
+    sizes = [(size, point) for size, point in _sizes(points) if not _outgrows_machine(size, point)]
+    large = [(size, point) for size, point in sizes if point.limit_bytes is not None and size > point.limit_bytes]
+    if not large:
+        return None
+    limit = tell_bytes(_largest(large)[1].limit_bytes or 0)
+    fix = "it stops what passes it; for numbers of them raise it, or sweep smaller sizes"
+    return f"{_needing(large)} the {limit} of limits.memory, {_up_to(large)}: {fix}"
+
+
+def _sizes(points: Iterable[Point]) -> list[Sized]:
+    return [(predict.memory_bytes(point), point) for point in points]
+
+
+def _outgrows_machine(size: float, point: Point) -> bool:
+    return point.device == "cpu" and size > psutil.virtual_memory().total
+
+
+def _largest(large: list[Sized]) -> Sized:
+    return max(large, key=lambda pair: pair[0])
+
+
+def _needing(large: list[Sized]) -> str:
+    told = f"{plurals.counted(len(large), 'point')} {'is' if len(large) == 1 else 'are'}"
+    return f"warning: {told} predicted to need more than"
+
+
+def _up_to(large: list[Sized]) -> str:
+    most, point = _largest(large)
+    return f"up to {tell_bytes(most)} ({point.measure} of {point.label})"
 
 
 def _of_limit(limit: int | None, there: int) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import models
 from harness import measures, options
 from harness.document import Document, Path
-from harness.errors import Problem, unknown
+from harness.errors import Problem, shown, unknown
 from harness.point import SEQUENCE_FACTORS, SHAPE_FACTORS
 
 Told = Iterator[tuple[Path, str]]
@@ -55,7 +55,9 @@ def _swept(data: dict[str, Any]) -> Told:
         if key in FACTORS:
             continue
         owners = [(i, name, given) for i, name, given in there if key in options.of(name)]
-        if not owners:
+        if key in ("seed", "seeds"):
+            yield ("sweep", key), f"seeds are swept by a key of their own; write seeds: {_as_list(values)} at the top"
+        elif not owners:
             yield ("sweep", key), unknown("factor or option", key, [*FACTORS, *all_options])
         for i, _, given in owners:
             if key in given:
@@ -68,6 +70,10 @@ def _swept(data: dict[str, Any]) -> Told:
                 yield ("sweep", key, j), f"{value!r} is given twice; remove one"
             elif owners and (text := _refused(options.of(owners[0][1])[key], value)):
                 yield ("sweep", key, j), text
+
+
+def _as_list(given: Any) -> str:
+    return shown(given if isinstance(given, list) else [given])
 
 
 def _refused(option: options.Option, value: Any) -> str | None:

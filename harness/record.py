@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness import cells, csvfile, damage, planned
+from harness import cells, consistency, csvfile, damage, planned
 from harness.child import ROOT
 from harness.csvfile import Sheet
 from harness.errors import UserError, listed, nearest, relative, shown
@@ -18,6 +18,12 @@ from harness.tables import TABLES
 
 SETTINGS, TEXTS = "experiment.yaml", "texts.json"
 WHOLE = ("models", "shape", "measures")  # keys that every experiment has
+MAPPINGS = ("shape", "training", "sweep", "limits", "budget")
+KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    **dict.fromkeys(MAPPINGS, ((dict,), "a mapping")),
+    **dict.fromkeys(("models", "measures", "seeds"), ((list,), "a list")),
+    "corpus": ((str, dict), "a name, or a mapping of two"),
+}
 ANEW = "restore it (as `git restore` does), or remove it: the next run writes it anew"
 FOLDER = ROOT / "results"
 
@@ -156,12 +162,14 @@ def training_bytes(folder: pathlib.Path) -> dict[str, int]:
 
 
 def read_all(folder: pathlib.Path) -> dict[str, Sheet]:
-    """The four files, each checked by itself.
+    """The four files, each checked by itself, and whether what they say goes together.
 
     They are read at once and checked then: a run that writes meanwhile is seen amid one point at most.
     """
     texts = {name: cells.text_of(folder / f"{name}.csv") for name in TABLES}
-    return {name: csvfile.parse(folder / f"{name}.csv", name, text) for name, text in texts.items()}
+    sheets = {name: csvfile.parse(folder / f"{name}.csv", name, text) for name, text in texts.items()}
+    consistency.check(sheets)
+    return sheets
 
 
 def _settings(path: pathlib.Path) -> tuple[str, dict[str, Any]]:
@@ -172,10 +180,13 @@ def _settings(path: pathlib.Path) -> tuple[str, dict[str, Any]]:
         return "", {}
     text = cells.text_of(path, ANEW)
     try:
-        data, _ = document.parse(text, str(path))
+        data, places = document.parse(text, str(path))
     except UserError as error:
         raise UserError(f"{error}; {ANEW}") from None
     given = data if isinstance(data, dict) else {}
     if missing := [key for key in WHOLE if not given.get(key)]:
         raise UserError(f"{path}: this is no whole experiment, it lacks {listed(missing)}; {ANEW}")
+    for key, (kinds, words) in KINDS.items():
+        if given.get(key) is not None and not isinstance(given[key], kinds):
+            raise UserError(f"{places[key,]}: {key}: found {shown(given[key])}, expected {words}; {ANEW}")
     return document.question(text, str(path)), given

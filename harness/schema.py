@@ -115,6 +115,14 @@ class Shape(Part):
     vocabulary: Annotated[int, _size("vocabulary", 2)] = 256
     max_length: Length | None = None
 
+    @pydantic.field_validator(*point.SHAPE_FACTORS, mode="before")
+    @classmethod
+    def _one(cls, given: Any, info: pydantic.ValidationInfo) -> Any:
+        if isinstance(given, list):
+            swept = f"sweep: {{{info.field_name}: {shown(given)}}}"
+            raise ValueError(f"{shown(given)} is a list, and here stands one value; to try several write {swept}")
+        return given
+
 
 class Factors(Part):
     """What a measure may depend on, each as the list of its values."""

@@ -3,6 +3,7 @@
 `python -m harness.tables` writes them into results/README.md anew.
 """
 
+import datetime
 import re
 from typing import Any
 
@@ -16,8 +17,17 @@ from harness.schema import DTYPES
 VERSION = 2  # of these tables; a file written under another one is refused by name
 
 STATUSES = ("ok", "oom", "timeout", "error", "skipped", "not_applicable")
+ROLES = ("trial", "chosen")
 ENDS = ("precision", "seconds", "samples", "deadline")  # see harness/timing.py
+TIME = "iso_time"  # name of a check
 HEX = r"^[0-9a-f]{16}$"
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return bool(datetime.datetime.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def _column(kind: Any, *checks: Any, text: str, unit: str | None = None, empty: bool = False) -> pa.Column:
@@ -110,7 +120,12 @@ TABLES: dict[str, pa.DataFrameSchema] = {
             "clip": _number("that the norm of the whole gradient is cut to; older files lack it"),
             "accumulate": _count("forward and backward passes per optimiser step; older files lack it"),
             "autocast": _text("whether the forward pass ran under bfloat16 autocast; older files lack it", empty=True),
-            "role": _text("trial: tunes the learning rate; chosen: trained with the best one", empty=True),
+            "role": _column(
+                str,
+                pa.Check.isin(ROLES),
+                text="trial: tunes the learning rate; chosen: trained with the best one",
+                empty=True,
+            ),
             "corpus": _text("what was read", empty=True),
             "corpus_sha256": _text("of the text that was read", empty=True),
             "limit_seconds": _number("after which it was to be stopped", "s"),
@@ -118,7 +133,9 @@ TABLES: dict[str, pa.DataFrameSchema] = {
             "samples": _count("rows of samples.csv that belong to it", empty=False),
             "curves": _count("rows of curves.csv that belong to it", empty=False),
             "seconds": _number("that the point took, from the start of its process to its end", "s"),
-            "attempts": _count("how often it was started; more than once only after a failure of the system"),
+            "attempts": _size(
+                "how often it was started; more than once only after a failure of the system", empty=True
+            ),
             "predicted_seconds": _number("that the cost model expected the point to take", "s"),
             "predicted_bytes": _number("that the cost model expected at the peak", "bytes"),
             "timing_ended": _column(
@@ -134,7 +151,7 @@ TABLES: dict[str, pa.DataFrameSchema] = {
                 "what slowed the device down, as seen before and after it was timed; no where nothing", empty=True
             ),
             "others_share": _number("of the processors' time that others used while it was timed; older files lack it"),
-            "finished": _text("UTC, ISO 8601"),
+            "finished": _column(str, pa.Check(_is_time, name=TIME, element_wise=True), text="UTC, ISO 8601"),
             r"^option\..+$": pa.Column(
                 str, nullable=True, regex=True, required=False, coerce=True, description="an option of the model"
             ),
@@ -161,7 +178,7 @@ TABLES: dict[str, pa.DataFrameSchema] = {
             "step": _count("optimiser steps done", empty=False),
             "tokens": _count("tokens seen", "tokens", empty=False),
             "seconds": _number("of training, evaluation and checkpoints left out", "s", empty=False),
-            "loss": _number("mean of the batches since the row before", "nats/token", empty=False, least=None),
+            "loss": _number("mean of the batches since the row before", "nats/token", empty=False),
         },
         unique=["point", "step"],
     ),

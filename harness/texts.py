@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from harness.errors import UserError, listed, nearest
+from reports import plurals
 
 FEWEST = 3  # documents of a corpus: one to train on, one to tune on, one held out
 HUB_BYTES = 2**28  # of a hub data set that are read, from its start
@@ -58,7 +59,7 @@ def files(path: pathlib.Path) -> list[pathlib.Path]:
     if not found:
         there = listed(sorted({each.suffix or each.name for each in inside})[:8])
         raise UserError(
-            f"{path}: no text in this folder; it holds {len(inside)} files ({there}); allowed are "
+            f"{path}: no text in this folder; it holds {plurals.counted(len(inside), 'file')} ({there}); allowed are "
             f"{allowed}, also with {compressed}"
         )
     return found

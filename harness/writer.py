@@ -204,5 +204,7 @@ def _replace(path: pathlib.Path, text: str) -> None:
 
 
 def _unwritable(folder: pathlib.Path, error: OSError) -> UserError:
-    kept = "what was there before is kept; make room or name another folder with --out"
-    return UserError(f"{folder}: cannot be written: {error.strerror or error}; {kept}")
+    file = next((path for path in (folder, *folder.parents) if path.is_file()), None)
+    fix = "make room" if file is None else f"{file} is a file where a folder should be; move it away,"
+    told = f"what was there before is kept; {fix} or name another folder with --out"
+    return UserError(f"{folder}: cannot be written: {error.strerror or error}; {told}")

@@ -49,7 +49,7 @@ class Fake:
             raise NameError("name 'foo' is not defined")
         if point.width == 56:
             raise type("FormsDisagreement", (RuntimeError,), {})("it only sounds like it")
-        yield Sample("token_ms", 0.0)
+        yield Sample("token_ms", 0.5)
 
     def miscounts(self, point: Point) -> Iterator[Sample]:
         raise Miscounted("it states 2 parameters and has 3")
@@ -60,7 +60,7 @@ class Fake:
         with pathlib.Path(str(point.corpus)).open("a", encoding="utf-8") as file:
             file.write(f"{point.seed}\n")
         time.sleep(0.1)
-        yield Sample("token_ms", float(point.seed))
+        yield Sample("token_ms", 1.0 + point.seed)
 
     def pid(self, point: Point) -> Iterator[Sample]:
         pathlib.Path(str(point.corpus)).write_text(str(os.getpid()), encoding="utf-8")

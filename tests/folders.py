@@ -23,6 +23,7 @@ def row(number, **changed):
     for name in ("schema", "samples", "curves"):
         told.pop(name)
     sizes = {"width": 24, "layers": 2, "heads": 3, "ffn_width": 20, "vocabulary": 256, "max_length": 37, "seed": 0}
+    sizes |= {} if "measure" in changed else {"batch_size": 5, "sequence_length": 16}  # which decoding depends on
     texts = {"experiment": "tried", "measure": "decode", "model": "retnet", "label": "a, b", "dtype": "float32"}
     ids = {"point": f"{number:016x}", "configuration": f"{number:015x}c", "code": "0" * 16, "environment": "e" * 16}
     return told | sizes | texts | ids | {"status": "ok", "device": "cpu", "finished": "2026-01-02"} | changed

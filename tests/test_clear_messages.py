@@ -6,6 +6,8 @@ import pytest
 
 from harness import cli, document
 from harness import run as runner
+from harness.errors import UserError
+from harness.writer import Writer
 from tests.commands import SMALL
 
 
@@ -59,6 +61,70 @@ def test_a_line_that_is_indented_wrongly_or_a_bracket_is_asked_for(asked, text):
     told = asked(f"# Q?\n{text}")
     assert "this is not valid YAML: " in told
     assert told.endswith("; is a line indented unlike those beside it, or a bracket left open?\n")
+
+
+@pytest.mark.parametrize("measure", ["noop", "decode"])
+def test_a_text_that_is_not_there_is_told_though_nothing_reads_it(measure, refused, tmp_path):
+    """A run loads it all the same."""
+    path = tmp_path / "asked.yaml"
+    sweep = "sweep: {batch_size: 3, sequence_length: 64}\n" if measure == "decode" else ""
+    path.write_text(f"{SMALL.replace('noop', measure)}corpus: nope\n{sweep}", encoding="utf-8")
+    for words in (("validate",), ("run", "--dry-run"), ("run", "--out", tmp_path / "r")):
+        assert refused(*words, path).startswith(
+            f"{path}:5: corpus: unknown corpus 'nope'; allowed are a file, a folder"
+        )
+    assert not (tmp_path / "r").exists()
+
+
+def test_one_text_to_train_on_and_to_hold_out_is_told_before_it_is_read(asked):
+    told = asked(f"{SMALL}corpus: {{train: python-docs, held_out: python-docs}}\n")
+    assert told == (
+        "5: corpus.held_out: train and held_out are the same text; name another one to hold out, or leave held_out "
+        "away\n"
+    )
+
+
+def test_a_factor_of_which_nothing_depends_is_to_be_removed(asked):
+    told = asked(f"{SMALL}sweep: {{batch_size: [1, 2]}}\n")
+    assert told == (
+        "5: sweep.batch_size: none of this experiment's measures depends on batch_size; they depend on no factor; "
+        "remove this one\n"
+    )
+    told = asked(SMALL.replace("[noop]", "[{name: noop, batch_size: 3}]"))
+    assert (
+        told
+        == "4: measures[0].batch_size: noop does not depend on batch_size; it depends on no factor; remove this one\n"
+    )
+    told = asked(SMALL.replace("[noop]", "[{name: language, batch_size: 3}]"))
+    assert "4: measures[0].batch_size: language does not depend on batch_size; it does on dtype\n" in told
+
+
+@pytest.mark.parametrize("name", ["layers", "width", "heads"])
+def test_a_list_of_sizes_is_to_be_swept(asked, name):
+    told = asked(re.sub(rf"({name}: )\d+", r"\1[1, 2]", SMALL))
+    assert told == (
+        f"3: shape.{name}: [1, 2] is a list, and here stands one value; to try several write "
+        f"sweep: {{{name}: [1, 2]}}\n"
+    )
+
+
+@pytest.mark.parametrize(("given", "told"), [("seed: [1]", "[1]"), ("seed: 3", "[3]"), ("seeds: [1, 2]", "[1, 2]")])
+def test_seeds_are_a_key_of_their_own(asked, given, told):
+    key = given.partition(":")[0]
+    said = asked(f"{SMALL}sweep: {{{given}}}\n")
+    assert said == f"5: sweep.{key}: seeds are swept by a key of their own; write seeds: {told} at the top\n"
+
+
+def test_a_file_in_a_folder_s_place_is_named(tmp_path):
+    """To make room would not help."""
+    (file := tmp_path / "tried").write_text("not a folder")
+    for folder, why in ((file, "File exists"), (file / "cpu", "Not a directory")):
+        with pytest.raises(UserError) as refused:
+            Writer(folder)
+        assert str(refused.value) == (
+            f"{folder}: cannot be written: {why}; what was there before is kept; {file} is a file where a folder "
+            "should be; move it away, or name another folder with --out"
+        )
 
 
 def test_a_missing_file_is_answered_with_experiments_alone(refused, tmp_path, monkeypatch):

@@ -69,7 +69,7 @@ some_documents = st.lists(st.binary(min_size=1, max_size=40).map(lambda text: te
 def test_a_split_is_by_document(given_documents):
     distinct = set(given_documents)
     if len(distinct) < 3:
-        with pytest.raises(ValueError, match=f"{len(distinct)} documents"):
+        with pytest.raises(ValueError, match=f"^{len(distinct)} documents?; "):
             corpus.split(given_documents)
         return
     found = corpus.split(given_documents)
@@ -113,6 +113,22 @@ def test_somebody_else_may_have_held_out(tmp_path):
     found = documents(corpus.load(json.dumps(pair)))
     assert sorted(found["held_out"]) == sorted(text.encode() for text in held_out)
     assert sorted(found["train"] + found["tuning"]) == sorted(text.encode() for text in DOCUMENTS[:28])
+
+
+def test_the_same_text_twice_is_told_and_not_taken_for_too_short_a_one(tmp_path):
+    one, other = (written(tmp_path / name, TEXT) for name in ("a.txt", "b.txt"))
+    assert list(corpus.refused(json.dumps({"train": one, "held_out": one}))) == [(("held_out",), corpus.SAME)]
+    assert list(corpus.refused(json.dumps({"train": one, "held_out": other}))) == []
+    for held_out in (one, other):
+        with pytest.raises(UserError) as refused:
+            corpus.load(json.dumps({"train": one, "held_out": held_out}))
+        assert str(refused.value) == f"{one}: all of its documents are held out: {corpus.SAME}"
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_too_few_documents_are_counted_in_words(count):
+    with pytest.raises(ValueError, match=f"^{count} document{'' if count == 1 else 's'}; at least 3 different"):
+        corpus.split([b"abc", b"de"][:count])
 
 
 @pytest.mark.parametrize("name", ['{"train": "a"}', '{"train": "a", "held_out": 3}', "{"])

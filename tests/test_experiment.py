@@ -112,6 +112,17 @@ def test_defaults_are_resolved(tmp_path):
     assert (asked.shape.vocabulary, asked.budget, asked.training) == (256, None, None)
 
 
+@pytest.fixture
+def some_texts(tmp_path, monkeypatch):
+    """Texts of the names that these experiments give."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text("a text")
+    for name in ("no", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "one.txt").write_text("another")
+
+
+@pytest.mark.usefixtures("some_texts")
 def test_numbers_are_read_as_people_write_them(tmp_path):
     more = "budget: {parameters: 1.5M}\nlimits: {memory: 8GiB, seconds: 2}\ncorpus: no\n"
     more += "training: {flops: 1e15, sequence_length: 10, batch_size: 2, learning_rate: 3e-4}\n"
@@ -150,6 +161,7 @@ def test_entries_may_be_names_or_mappings_and_factors_lists_or_single(tmp_path):
         ("limits.seconds=null", lambda asked: asked.limits.seconds is None),
     ],
 )
+@pytest.mark.usefixtures("some_texts")
 def test_overrides_reach_any_key(override, read, tmp_path):
     assert not read(loaded(tmp_path, SMALL.replace("measures", "limits: {seconds: 7}\nmeasures")))
     assert read(loaded(tmp_path, SMALL.replace("measures", "limits: {seconds: 7}\nmeasures"), override))

@@ -76,6 +76,7 @@ def test_devices_and_switches_reach_the_job():
         ({"given": ["gamma=singel"]}, "--set gamma: retnet: 'singel' is not allowed"),
         ({"given": ["value_factor=1e308"]}, "--set value_factor: retnet: 1e+308 is out of range; allowed is -1e+12 to"),
         ({"devices": "6", "tensor_parallel": "4"}, "--tensor-parallel 4 does not divide 6 devices; allowed are 1, 2"),
+        ({"tensor_parallel": "3"}, "--tensor-parallel 3 does not divide 1 device; allowed are 1"),
         ({"devices": "32", "tensor_parallel": "32"}, "--tensor-parallel 32 does not divide retnet's 16 heads"),
         ({"devices": "3"}, "--batch 8 does not divide among 3 replicas; make it a multiple"),
         ({"devices": "64", "batch": "3"}, "--batch 3 does not divide among 64 replicas; make it a multiple"),

@@ -7,7 +7,7 @@ import types
 import psutil
 import pytest
 
-from harness import budget, corpus, doctor, foresight, planned, predict, record
+from harness import budget, corpus, doctor, foresight, planned, predict, quantity, record
 from harness.errors import Problem, UserError, refuse
 from harness.point import Training
 from harness.writer import Writer
@@ -111,6 +111,26 @@ def test_a_limit_of_memory_that_is_set_is_not_advised_again(limit, advice, monke
     told = foresight.of_memory(dataclasses.replace(each, limit_bytes=limit) for each in of(points(), "decode"))
     assert told is not None
     assert f"): {advice}" in told
+
+
+def test_more_memory_than_the_experiment_allows_is_warned_of(monkeypatch):
+    """Of any device; what this machine has no room for is told once."""
+    found = of(points(), "decode")
+    for device in ("cpu", "cuda"):
+        there = [dataclasses.replace(each, device=device) for each in found]
+        needed = sorted(map(predict.memory_bytes, there))
+        limited = [dataclasses.replace(each, limit_bytes=int(needed[0]) - 1) for each in there]
+        most = quantity.tell_bytes(needed[-1])
+        (told,) = foresight.warnings(limited, None, None)
+        assert told.startswith(f"warning: {len(found)} points are predicted to need more than the ")
+        assert f" of limits.memory, up to {most} (decode of " in told
+        assert told.endswith("): it stops what passes it; for numbers of them raise it, or sweep smaller sizes")
+    for limit in (None, int(needed[-1]) + 1):
+        assert foresight.of_limits(dataclasses.replace(each, limit_bytes=limit) for each in there) is None
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: types.SimpleNamespace(total=1))
+    both = [dataclasses.replace(each, limit_bytes=2) for each in found]
+    (told,) = foresight.warnings(both, None, None)
+    assert "more than this machine's 1 bytes" in told
 
 
 def test_one_is_told_as_one():

@@ -38,7 +38,7 @@ def brief(monkeypatch):
     sequences at most."""
     monkeypatch.setattr(self_test, "PAUSE_SECONDS", 0.005)
     monkeypatch.setattr(self_test, "ALLOCATED_BYTES", 16 * 2**20)
-    monkeypatch.setattr(largest_batch, "MOST", 40)
+    monkeypatch.setattr(largest_batch, "MOST", {"batch_size": 40})
 
 
 def point(measure, model="tiny", **factors):

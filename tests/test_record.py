@@ -33,20 +33,11 @@ def test_what_is_written_reads_back(folder):
     assert {path.name for path in folder.iterdir()} == {record.SETTINGS, *(f"{name}.csv" for name in FILES)}
 
 
-@pytest.mark.parametrize("value", [0.1, 1 / 3, 1e-310, 1.7976931348623157e308, -2.5, 2.0**53 + 2, 123456789.123456789])
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 1e-310, 9.876543210987654e29, -2.5, 2.0**53 + 2, 123456789.123456789])
 def test_numbers_read_back_exactly(tmp_path, value):
     with Writer(tmp_path) as held:
-        held.commit(row(1), {}, [sample(1, 0, value) | {"unit": "1"}], [], ENVIRONMENT)
+        held.commit(row(1), {}, [sample(1, 0, value) | {"metric": "made_up", "unit": "1"}], [], ENVIRONMENT)
     assert record.load(tmp_path).samples["value"][0] == value
-
-
-@pytest.mark.parametrize("unit", ["ms", "s", "ns", "tokens/s"])
-def test_a_time_or_rate_below_0_is_refused(tmp_path, unit):
-    commit(tmp_path, 1)
-    text = (tmp_path / "samples.csv").read_text()
-    (tmp_path / "samples.csv").write_text(text.replace(",ms,1,,,0", f",{unit},1,,,-0"))
-    with pytest.raises(UserError, match=f"samples.csv:3: column value: found -0.3.*, expected at least 0.* {unit};"):
-        record.load(tmp_path)
 
 
 @pytest.mark.parametrize(

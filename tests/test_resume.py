@@ -183,7 +183,7 @@ def test_an_interrupted_sweep_goes_on_where_it_was(sweep, environment, tmp_path,
     assert before in (2, 3)
     assert f"{6 - before} points run, {before} were done before" in told
     assert list(results.points["seed"]) == list(range(6))
-    assert list(results.samples["value"]) == [float(i) for i in range(6)]
+    assert list(results.samples["value"]) == [1.0 + i for i in range(6)]
     assert into.read_text().split() == [str(i) for i in (*range(3), *range(before, 6))]
 
 
@@ -191,7 +191,7 @@ def test_a_full_disk_stops_the_sweep_and_loses_nothing(sweep, tmp_path, monkeypa
     into, write = tmp_path / "counts", os.write
 
     def full(file, data):
-        if b"token_ms,ms,0,,,1.0" in data:  # the sample of the second point
+        if b"token_ms,ms,0,,,2.0" in data:  # the sample of the second point
             write(file, data[:9])
             raise OSError(28, "No space left on device")
         return write(file, data)
@@ -236,4 +236,4 @@ def test_a_disk_that_is_really_full_stops_the_sweep_and_loses_nothing(sweep, tmp
     results, told = sweep(*points, out=disk)
     assert f"{POINTS - kept} points run, {kept} were done before" in told
     assert list(results.points["seed"]) == list(range(POINTS))
-    assert list(results.samples["value"]) == [float(i) for i in range(POINTS)]
+    assert list(results.samples["value"]) == [1.0 + i for i in range(POINTS)]

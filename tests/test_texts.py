@@ -146,7 +146,7 @@ def test_what_cannot_be_read_is_named(tmp_path, name, data, told):
 
 def test_a_folder_without_text_says_what_it_holds(tmp_path):
     written(tmp_path / "some" / "a.csv", b"")
-    with pytest.raises(UserError, match=r"it holds 1 files \(\.csv\); allowed are \*\.txt"):
+    with pytest.raises(UserError, match=r"it holds 1 file \(\.csv\); allowed are \*\.txt"):
         corpus.load(str(tmp_path / "some"))
 
 
