@@ -116,6 +116,7 @@ def lines(
     written = [wording.clipped(looks[str(name)].title) for name in data["series"].unique()]
     written += [labels.failure(looks[name], what) for one in failed for name, what in one]
     made, all_axes = grid(written, len(groups), max(map(len, failed)))
+    log = log[0], log[1] and _extremes(data, y)[0] > 0  # a peak of no bytes has no logarithm
     limits = _limits(data, y, log[1])
     for axes, (value, group), none in zip(all_axes, groups, failed, strict=True):
         axes.set_title(heading if panel is None else f"{NOUNS.get(panel, panel)} {wording.number(value)}", loc="left")
@@ -168,10 +169,14 @@ def _failed(group: pd.DataFrame, x: str) -> dict[tuple[str, str], list[float]]:
     return told
 
 
+def _extremes(data: pd.DataFrame, y: str) -> tuple[float, float]:
+    columns = [name for name in (y, "low", "high") if name in data]
+    return float(np.nanmin(data[columns])), float(np.nanmax(data[columns]))
+
+
 def _limits(data: pd.DataFrame, y: str, log: bool) -> tuple[float, float]:
     """At least a factor of four on a log axis, so that noise looks like noise."""
-    columns = [name for name in (y, "low", "high") if name in data]
-    low, high = float(np.nanmin(data[columns])), float(np.nanmax(data[columns]))
+    low, high = _extremes(data, y)
     if not log:
         room = 0.08 * (high - low) or 0.05 * abs(high) or 1.0
         return low - room, high + room
