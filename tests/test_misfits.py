@@ -19,7 +19,7 @@ measures: [{name: prefill, batch_size: [2]}, decode, language]
 repeats: 3
 precision: 0.1
 seeds: [0, 4]
-corpus: {train: python-docs, held_out: python-docs}
+corpus: {train: owner/name, held_out: python-docs}
 training: {tokens: 10k, sequence_length: 32, batch_size: 4, learning_rate: [1e-3], schedule: linear, final_rate: 0.2,
   warmup: 0.2, betas: [0.8, 0.9], weight_decay: 0.2, clip: 2.0, accumulate: 2, autocast: true}
 limits: {seconds: 20, memory: 2GiB}
