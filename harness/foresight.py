@@ -131,8 +131,7 @@ def _largest(large: list[Sized]) -> Sized:
 
 
 def _needing(large: list[Sized]) -> str:
-    told = f"{plurals.counted(len(large), 'point')} {'is' if len(large) == 1 else 'are'}"
-    return f"warning: {told} predicted to need more than"
+    return f"warning: {plurals.being(len(large), 'point')} predicted to need more than"
 
 
 def _up_to(large: list[Sized]) -> str:

@@ -16,6 +16,7 @@ from harness import document, misfits, quantity
 from harness.errors import UserError, listed, refuse, shown, unknown
 from harness.point import DEVICES
 from harness.schema import DTYPES, SOME, Flag, Part, Text, one_of
+from reports import plurals
 
 FOLDER = pathlib.Path(__file__).parent / "machines"
 MEASURED = "measured"  # no file: this machine's own rates
@@ -182,7 +183,7 @@ def another(device: str) -> str:
     described = fitting(device, name)
     if not name or (name.startswith(tuple(described.called or ())) and described.cores in (None, there)):
         return ""
-    return name if described.cores is None else f"{name}, {there} core{'' if there == 1 else 's'}"
+    return name if described.cores is None else f"{name}, {plurals.counted(there, 'core')}"
 
 
 def _name(device: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports import rows, wording
+from reports import plurals, rows, wording
 
 CLOSE = 0.02
 TRAINED = {  # columns that older files lack
@@ -101,7 +101,7 @@ def _unknown(points: pd.DataFrame) -> str:
         return ""
     which = points[np.logical_or.reduce(list(some.values()))]
     rest = wording.listed([TRAINED[name].partition(" ")[2] for name in some])
-    older = f"{wording.counted(len(which), 'row')} ({wording.listed(sorted(set(which['label'])))})"
+    older = f"{plurals.counted(len(which), 'row')} ({wording.listed(sorted(set(which['label'])))})"
     return f"Compared though older than the record of {rest}, which may not have been the same: {older}."
 
 

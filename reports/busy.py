@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from reports import wording
+from reports import plurals, wording
 
 SHARE = 0.1  # of the processors, as `doctor` has it
 
@@ -18,7 +18,7 @@ def caution(points: pd.DataFrame) -> str:
         return ""
     worst = busy.iloc[-1]
     name = wording.title(str(worst["label"]), str(worst["model"]))
-    of = f"{len(busy)} of {wording.counted(len(timed), 'point')}"
+    of = f"{len(busy)} of {plurals.counted(len(timed), 'point')}"
     most = f"{worst['others_share']:.0%} at most ({str(worst['measure']).replace('_', ' ')} of {name})"
     return (
         f"Others used more than {SHARE:.0%} of the processors while {of} {'was' if len(busy) == 1 else 'were'} timed, "

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports import budget, intervals, language, rows, wording
+from reports import budget, intervals, language, plurals, rows, wording
 from reports.rows import CELL
 
 EXPERIMENTS = ("triangle", "triangle_gpu")  # those that the triangle page and README.md are about
@@ -181,13 +181,13 @@ def _quality(result_set: Any) -> tuple[pd.DataFrame, str]:
     table["learning_rate"] = table["series"].map(language.rates(result_set)).astype(float)
     length = wording.listed([wording.number(value) for value in sorted(set(told["training_sequence_length"].dropna()))])
     tokens = wording.listed([wording.number(value) for value in sorted(set(told["training_tokens"].dropna()))], "or")
-    seeds = wording.listed([wording.counted(value, "seed") for value in sorted(set(table["seeds"]))], "or")
+    seeds = wording.listed([plurals.counted(value, "seed") for value in sorted(set(table["seeds"]))], "or")
     text = f"held-out text at the training length {length}, after {tokens} training tokens{_corpus(told)}"
     one = budget.one(result_set)
     text += {"tokens": "", "flops": " at equal training FLOPs", "seconds": " in equal training time"}[one.kind]
     text += f", {seeds}, {_trained(result_set)}"
     if one.dropped:
-        text += f"; left out, as trained otherwise: {wording.counted(one.dropped, 'row')}"
+        text += f"; left out, as trained otherwise: {plurals.counted(one.dropped, 'row')}"
     return table.drop(columns=["model", "status", "reason"]), text
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports import rows, wording
+from reports import plurals, rows, wording
 
 SHORT = {"machine": 6, "commit": 7}  # letters that tell them apart
 ALONE = ("forms", "self_test")  # measures that compare a model with itself, or with a known answer
@@ -55,7 +55,7 @@ def _sides(told: pd.DataFrame) -> str:
     apart = (told.groupby("label")["machine"].nunique() == 1).all()
     sides = []
     for machine, group in told.groupby("machine", sort=True):
-        what = wording.listed(_names(group, told)) if apart else wording.counted(len(group), "row")
+        what = wording.listed(_names(group, told)) if apart else plurals.counted(len(group), "row")
         sides.append(f"{what} of machine {machine}")
     return " with ".join(sides)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports import budget, busy, floors, machines, rows, sections, sizes, unrun, wording
+from reports import budget, busy, floors, machines, plurals, rows, sections, sizes, unrun, wording
 
 GAUGES = {"clock_mhz": ("clock", "MHz"), "power_watts": ("power", "W"), "temperature_celsius": ("temperature", "°C")}
 ENDS = ("precision", "seconds", "samples", "deadline")
@@ -33,7 +33,7 @@ def peaks(result_set: Any) -> str:
     measured, kept = (each[_peaks(each)].notna().any(axis=1) for each in (told, _rested(result_set, told)))
     left = int((measured & ~kept).sum())
     return (
-        f"The peaks of {wording.counted(left, 'environment')} are not shown, for no share of the floor rests on them: "
+        f"The peaks of {plurals.counted(left, 'environment')} are not shown, for no share of the floor rests on them: "
         "such points may have run several at once, or beside something else, and their peaks with them."
         if left
         else ""
@@ -104,7 +104,7 @@ def timing(result_set: Any) -> str:
     ended = timed["timing_ended"].value_counts()
     parts = [f"{ended[end]} by {end}" for end in ENDS if end in ended]
     told = (
-        f"Sampling of {wording.counted(len(timed), 'timed point')} ended: {wording.listed(parts)}. {_throttled(timed)}"
+        f"Sampling of {plurals.counted(len(timed), 'timed point')} ended: {wording.listed(parts)}. {_throttled(timed)}"
     )
     for name, (noun, unit) in GAUGES.items():
         read = timed[name].dropna()
@@ -122,7 +122,7 @@ def _others(read: pd.Series) -> str:
     median, most = f"{read.median():.1%}", f"{read.max():.1%}"
     used = most if median == most else f"{median} at the median, {most} at most"
     told = f" Of the processors' time others used {used}"
-    return f"{told}; of {wording.counted(many, 'point')} more than {busy.SHARE:.0%}." if many else f"{told}."
+    return f"{told}; of {plurals.counted(many, 'point')} more than {busy.SHARE:.0%}." if many else f"{told}."
 
 
 def _throttled(timed: pd.DataFrame) -> str:

@@ -5,12 +5,12 @@ from typing import Any
 
 import pandas as pd
 
-from reports import machines, rows, wording
+from reports import machines, plurals, rows, wording
 
 WORDS: dict[str, Callable[[Any], str]] = {
     "width": lambda value: f"width {wording.number(value)}",
-    "layers": lambda value: wording.counted(value, "layer"),
-    "heads": lambda value: wording.counted(value, "head"),
+    "layers": lambda value: plurals.counted(value, "layer"),
+    "heads": lambda value: plurals.counted(value, "head"),
     "parameters_target": lambda value: f"{wording.short(value)} parameters" if pd.notna(value) else "no budget",
 }
 APART = "An experiment file of another name, or another folder with --out, keeps sizes apart."
@@ -32,7 +32,7 @@ def left_out(result_set: Any) -> str:
     for place, line in enumerate(left[rows.SHAPE].to_dict("records")):
         said = tuple(WORDS[name](line[name]) for name in rows.SHAPE if differ[name][place])
         groups[said] = groups.get(said, 0) + 1
-    parts = [f"{wording.counted(count, 'row')} of {wording.listed([*said])}" for said, count in groups.items()]
+    parts = [f"{plurals.counted(count, 'row')} of {wording.listed([*said])}" for said, count in groups.items()]
     size = [WORDS[name](last[name]) for name in rows.SIZE if differ[name].any()]
     whose = f"of {wording.listed(size)}" if size else "with the heads of the last run"
     return (

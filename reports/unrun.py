@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports import rows, wording
+from reports import plurals, rows, wording
 
 KEY = ["measure", "label", "form", "batch_size", "sequence_length", "dtype", *rows.SHAPE, "seed", "role"]
 MOST = 8  # sizes of one measure that are named
@@ -14,7 +14,7 @@ def counted(result_set: Any) -> str:
     """'48 of 126 planned points have no row'; empty where all have one, or where no plan was kept."""
     plan, missing = _plan(result_set), _missing(result_set)
     verb = "has" if len(missing) == 1 else "have"
-    return f"{len(missing)} of {wording.counted(len(plan), 'planned point')} {verb} no row" if len(missing) else ""
+    return f"{len(missing)} of {plurals.counted(len(plan), 'planned point')} {verb} no row" if len(missing) else ""
 
 
 def told(result_set: Any) -> str:

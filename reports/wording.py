@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 
 import models
-from reports.plurals import counted as counted
 
 BINARY = ("B", "KiB", "MiB", "GiB", "TiB")
 

@@ -53,8 +53,7 @@ def run(
     while wanted := [case for case in cases if wants(case, rules(case))]:
         started = time.monotonic()
         if started - began + each_seconds * len(wanted) >= seconds:
-            left = f"{plurals.counted(len(wanted), 'point')} {'is' if len(wanted) == 1 else 'are'} left undecided"
-            tell(f"no time for another round: {left}")
+            tell(f"no time for another round: {plurals.being(len(wanted), 'point')} left undecided")
             break
         number += 1
         tell(f"round {number}: {_what(wanted, rules)}")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from reports import wording
+from reports import plurals
 from reports.claims import SUPPORTED, Finding
 
 MAKERS = ("amd instinct", "amd radeon", "mi200", "mi210", "mi250", "mi300")
@@ -23,5 +23,5 @@ class Claim:
         if done.empty:
             return None
         table = done[["label", "measure", "point"]].rename(columns={"label": "series"})
-        trained = wording.counted(len(done), "point")
+        trained = plurals.counted(len(done), "point")
         return Finding(SUPPORTED, f"{trained} trained on {here['device_name'].iloc[0]}.", table)

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import LogLocator, NullLocator
 
-from reports import labels, language, panels, wording
+from reports import labels, language, panels, plurals, wording
 from reports.style import Style
 
 MOST = 800  # lines of the table; runs are thinned evenly, their last row stays
@@ -55,7 +55,7 @@ class Figure:
             tokens, loss = _end(runs)
             parts.append(
                 f"{wording.title(str(name), str(model))} {wording.number(loss)} nats per token after "
-                f"{wording.number(tokens)} tokens ({wording.counted(runs['seed'].nunique(), 'seed')})"
+                f"{wording.number(tokens)} tokens ({plurals.counted(runs['seed'].nunique(), 'seed')})"
             )
         return f"Last loss: {'; '.join(parts)}."
 

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
-from reports import rows, style, unrun, wording
+from reports import plurals, rows, style, unrun, wording
 from reports.style import Style
 
 MARKS = {  # shape and colour, so that neither is needed alone
@@ -73,7 +73,7 @@ class Figure:
         reasons = [f"{line['series']}, {line['measure']}: {line['reason']}" for line in failed.to_dict("records")]
         more = "; more in the table" if len(reasons) > 12 else ""
         tail = f" Reasons: {'; '.join(reasons[:12])}{more}." if reasons else ""
-        return f"Of {wording.counted(len(data), 'point')}, {wording.listed(told)}.{tail}"
+        return f"Of {plurals.counted(len(data), 'point')}, {wording.listed(told)}.{tail}"
 
 
 def _cell(line: dict) -> str:
