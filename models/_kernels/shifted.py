@@ -17,7 +17,7 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
-from models._kernels import bucket, early, skinny
+from models._kernels import bucket, early, processors, skinny
 from models._kernels._skinny import _act, _normal, _summed
 from models._portions import WHOLE, Portion
 
@@ -123,7 +123,7 @@ def read(
     S, BD, (wait, how) = 0 if parts is None else len(parts), bucket(D, 16), early(x.device)
     if B == 1:
         kept, y = torch.empty_like(held), torch.empty(1, sum(sizes), dtype=weight.dtype, device=x.device)
-        BN = max(1, portion.most // BD)
+        BN = skinny.share(portion.most // BD, sum(sizes), processors(x.device))
         grid = (sum(triton.cdiv(size, BN) for size in sizes),)
         of_maps = weight, second, y, sizes[0], sizes[1], norm.eps, S, D, skinny.ACTS[act], BN, BD, portion.policy, wait
         _one[grid](*given, kept, *of_maps, num_warps=skinny.ONE_WARPS, **how)
