@@ -87,12 +87,15 @@ def test_a_cache_that_cannot_be_written_in_place_is_refused(attend):
 
 
 @pytest.mark.parametrize(
-    ("groups", "slots", "shares"), [(16, 8192, 33), (256, 8192, 2), (1024, 2048, 1), (16, 1000, 7), (1, 100, 1)]
+    ("groups", "slots", "shares"),
+    [(32, 8192, 16), (16, 8192, 32), (7, 8192, 64), (256, 8192, 2), (1024, 2048, 1), (16, 500, 7), (1, 60, 1)],
 )
-def test_the_cache_is_cut_by_what_it_could_hold(attend, monkeypatch, groups, slots, shares):
+def test_the_cache_is_cut_by_what_it_could_hold_and_no_round_of_merging_is_of_a_few(
+    attend, monkeypatch, groups, slots, shares
+):
     monkeypatch.setattr(attend, "processors", lambda device: 132)
     how = attend.Walk(slots=64, warps=4, stages=3, programs=4)
-    assert attend.cut(groups, slots, how, torch.device("cpu")) == shares
+    assert attend.cut(groups, slots, how, 32, torch.device("cpu")) == shares
 
 
 @pytest.mark.parametrize("dtype", COMPILED, ids=str)

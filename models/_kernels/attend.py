@@ -21,9 +21,9 @@ from torch import Tensor
 from models import _rotary
 from models._kernels import _attend, bucket, early, processors
 
-SHORTEST = 128  # slots of a share, of a full cache: below, merging costs more than idle multiprocessors
+SHORTEST = 64  # slots of a share, of a full cache: below, merging costs more than idle multiprocessors
 BLOCK_BYTES = 16384  # of keys, and as many of values, that a program asks for at once
-MERGED = 8192  # numbers of shares that a program which merges them holds at once
+MERGED, AT_ONCE = 8192, 32  # numbers of shares, and shares, that a program which merges them holds at once
 ROWS = 16  # of the tensor cores' products, at least
 
 
@@ -73,9 +73,11 @@ def attend_(
     by = None if turn is None else torch.view_as_real(turn).flatten(-2).expand(B, H + G, K)
     steps = [step for cache in (keys, values) for step in _rows(cache)]
     how = how or walk(K, keys.dtype)
-    shares = shares or cut(B * G, S, how, q.device)
+    R, block = H // G, bucket(K)
+    at_once = max(8, min(AT_ONCE, MERGED // block))
+    shares = shares or cut(B * G, S, how, at_once, q.device)
     wait, launch = early(q.device)
-    R, block, one = H // G, bucket(K), shares == 1
+    one = shares == 1
     o = torch.empty(B, H, K, dtype=v.dtype, device=q.device)
     parts = o if one else torch.empty(B * G, shares, R, K, device=q.device)
     ends = None if one else torch.empty(B * G, shares, R, 2, device=q.device)
@@ -88,13 +90,17 @@ def attend_(
         **launch,
     )
     if not one:
-        _attend.merge[(B * H,)](parts, ends, o, shares, R, K, block, max(8, min(32, MERGED // block)), wait, **launch)
+        _attend.merge[(B * H,)](parts, ends, o, shares, R, K, block, at_once, wait, **launch)
     return o
 
 
-def cut(groups: int, S: int, how: Walk, device: torch.device) -> int:
-    """Shares of each group's slots: such that all programs fit on the device at once, by what the cache could hold."""
-    return max(1, min(how.programs * processors(device) // groups, S // SHORTEST))
+def cut(groups: int, S: int, how: Walk, at_once: int, device: torch.device) -> int:
+    """Shares of each group's slots: such that all programs fit on the device at once, by what the cache could hold.
+
+    A few more than are merged `at_once`, or than twice as many, would cost another round of merging: they are left out.
+    """
+    shares = max(1, min(how.programs * processors(device) // groups, S // SHORTEST))
+    return shares - shares % at_once if shares > at_once else shares
 
 
 def _rows(cache: Float[Tensor, "B G S K"]) -> tuple[int, int]:
