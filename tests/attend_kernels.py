@@ -127,7 +127,7 @@ def errors(
 
         run = attend.attend_
         if case.cut is not None:
-            given += [attend.Walk(case.cut[0], 4, 3, 4), case.cut[1]]
+            given += [attend.Walk(case.cut[0], 4, 3, 4, 64, 32), case.cut[1]]
     return compared(case, given, before, memory, run(*given))
 
 

@@ -188,7 +188,8 @@ def shifted_errors(case: Shifted, device: str, dtype: torch.dtype) -> dict[str, 
     exact_norm = (nn.LayerNorm(D, 1e-3) if case.centred else nn.RMSNorm(D, 1e-3)).to(device, torch.float64)
     exact_norm.load_state_dict(norm.state_dict())
     mix, held = random(2 if case.channel else 3, D).sigmoid(), random(B, D)
-    weight, second = (random(N, D), random(D, D)) if case.channel else (random(3 * N, D), None)
+    given = (random(N, D), random(D, D)) if case.channel else (random(3 * N, D), None)
+    weight, second = (each if each is None else each * D**-0.5 for each in given)  # squares of outputs fit in float16
     exact, out, found = held.double(), random(D, N), {"total": 0.0, "out": 0.0, "held": 0.0, "y": 0.0}
     for _ in range(STEPS):
         x, parts = random(B, D), random(case.parts, B, D).float() if case.parts else None

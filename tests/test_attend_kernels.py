@@ -86,16 +86,24 @@ def test_a_cache_that_cannot_be_written_in_place_is_refused(attend):
         attend.attend_(*given)
 
 
-@pytest.mark.parametrize(
-    ("groups", "slots", "shares"),
-    [(32, 8192, 16), (16, 8192, 32), (7, 8192, 64), (256, 8192, 2), (1024, 2048, 1), (16, 500, 7), (1, 60, 1)],
-)
-def test_the_cache_is_cut_by_what_it_could_hold_and_no_round_of_merging_is_of_a_few(
-    attend, monkeypatch, groups, slots, shares
-):
+SIZES = [
+    (16, 8192, 32),
+    (4, 9000, 128),
+    (1, 8256, 128),
+    (13, 2816, 40),
+    (256, 8192, 2),
+    (1024, 2048, 1),
+    (16, 500, 7),
+    (1, 60, 1),
+]
+
+
+@pytest.mark.parametrize(("groups", "slots", "shares"), SIZES)
+def test_the_cache_is_cut_by_what_it_could_hold(attend, monkeypatch, groups, slots, shares):
+    """Nor is a round of merging of a few: not 33 shares, nor 132 or 129, but 40."""
     monkeypatch.setattr(attend, "processors", lambda device: 132)
-    how = attend.Walk(slots=64, warps=4, stages=3, programs=4)
-    assert attend.cut(groups, slots, how, 32, torch.device("cpu")) == shares
+    how = attend.Walk(slots=64, warps=4, stages=3, programs=4, shortest=64, at_once=32)
+    assert attend.cut(groups, slots, how, torch.device("cpu")) == shares
 
 
 @pytest.mark.parametrize("dtype", COMPILED, ids=str)
@@ -122,7 +130,7 @@ def test_compiled_programs_are_right(case, dtype):
 @pytest.mark.parametrize("case", [Case(S=700, K=64, cut=(64, 5)), Case(H=6, G=2, S=700, K=64, cut=None)], ids=str)
 def test_a_recorded_step_follows_the_position(attend, case):
     given, memory = attend_kernels.inputs(case, "cuda", torch.bfloat16)
-    given += [] if case.cut is None else [attend.Walk(case.cut[0], 4, 3, 4), case.cut[1]]
+    given += [] if case.cut is None else [attend.Walk(case.cut[0], 4, 3, 4, 64, 32), case.cut[1]]
     position = given[6]
     attend.attend_(*given)  # compiled before it is recorded
     graph = torch.cuda.CUDAGraph()

@@ -21,28 +21,31 @@ from torch import Tensor
 from models import _rotary
 from models._kernels import _attend, bucket, early, processors
 
-SHORTEST = 64  # slots of a share, of a full cache: below, merging costs more than idle multiprocessors
 BLOCK_BYTES = 16384  # of keys, and as many of values, that a program asks for at once
-MERGED, AT_ONCE = 8192, 32  # numbers of shares, and shares, that a program which merges them holds at once
+MERGED = 16384  # numbers of shares that a program which merges them holds at once
+REST = 8  # a round of merging that is of fewer shares than one in so many is left out
 ROWS = 16  # of the tensor cores' products, at least
 
 
 @dataclasses.dataclass(frozen=True)
 class Walk:
-    """Slots of a block, warps of a program, how many blocks are on their way at once, and programs of a multiprocessor
-    for which the cache is cut."""
+    """How the cache is cut into shares, and how a program walks through one."""
 
-    slots: int
+    slots: int  # of a block
     warps: int
-    stages: int
-    programs: int
+    stages: int  # blocks on their way at once
+    programs: int  # of a multiprocessor, for which the cache is cut
+    shortest: int  # slots of a share, of a full cache: below, merging costs more than idle multiprocessors
+    at_once: int  # shares, at most, that are merged in one round
 
 
 def walk(K: int, dtype: torch.dtype) -> Walk:
-    """As pinned, by the size of a head: on an H200 the best of twelve at B x H of 16 to 256 heads of 128."""
+    """As pinned, by the size of a head: on an H200 the best of twelve at B x H of 16 to 256 heads of 128, and how
+    shares are cut and merged the best of five at 1 and 8 heads of 256."""
     row_bytes = bucket(K) * dtype.itemsize
     slots = max(16, min(128, BLOCK_BYTES // row_bytes))
-    return Walk(slots, 8, 3 if slots * row_bytes <= 2 * BLOCK_BYTES else 2, 2)
+    shortest, at_once = (64, 64) if K > 128 else (128, 32)
+    return Walk(slots, 8, 3 if slots * row_bytes <= 2 * BLOCK_BYTES else 2, 2, shortest, at_once)
 
 
 @torch.compiler.disable
@@ -73,11 +76,9 @@ def attend_(
     by = None if turn is None else torch.view_as_real(turn).flatten(-2).expand(B, H + G, K)
     steps = [step for cache in (keys, values) for step in _rows(cache)]
     how = how or walk(K, keys.dtype)
-    R, block = H // G, bucket(K)
-    at_once = max(8, min(AT_ONCE, MERGED // block))
-    shares = shares or cut(B * G, S, how, at_once, q.device)
+    shares = shares or cut(B * G, S, how, q.device)
     wait, launch = early(q.device)
-    one = shares == 1
+    R, block, one = H // G, bucket(K), shares == 1
     o = torch.empty(B, H, K, dtype=v.dtype, device=q.device)
     parts = o if one else torch.empty(B * G, shares, R, K, device=q.device)
     ends = None if one else torch.empty(B * G, shares, R, 2, device=q.device)
@@ -90,17 +91,16 @@ def attend_(
         **launch,
     )
     if not one:
+        at_once = max(8, min(how.at_once, MERGED // block))
         _attend.merge[(B * H,)](parts, ends, o, shares, R, K, block, at_once, wait, **launch)
     return o
 
 
-def cut(groups: int, S: int, how: Walk, at_once: int, device: torch.device) -> int:
-    """Shares of each group's slots: such that all programs fit on the device at once, by what the cache could hold.
-
-    A few more than are merged `at_once`, or than twice as many, would cost another round of merging: they are left out.
-    """
-    shares = max(1, min(how.programs * processors(device) // groups, S // SHORTEST))
-    return shares - shares % at_once if shares > at_once else shares
+def cut(groups: int, S: int, how: Walk, device: torch.device) -> int:
+    """Shares of each group's slots: such that all programs fit on the device at once, by what the cache could hold."""
+    shares = max(1, min(how.programs * processors(device) // groups, S // how.shortest))
+    rest = shares % how.at_once
+    return shares - rest if rest * REST < shares else shares
 
 
 def _rows(cache: Float[Tensor, "B G S K"]) -> tuple[int, int]:
