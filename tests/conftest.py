@@ -109,6 +109,24 @@ def committed(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 @pytest.fixture(scope="session")
+def whole(committed: pathlib.Path) -> list[Any]:
+    """All of them, read once and not to be changed."""
+    from harness import record
+
+    return record.load_all(committed)
+
+
+@pytest.fixture(scope="session")
+def predicted(committed: pathlib.Path, whole: list[Any]) -> Any:
+    """What was measured in them beside what is predicted: `accuracy.load`."""
+    from harness import accuracy, record
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(record, "load_all", lambda results, damaged: whole)
+        return accuracy.load(committed)
+
+
+@pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A small results folder, not to be changed."""
     from tests.folders import filled
