@@ -1,5 +1,6 @@
 """Which pages there are and what stands on each; the layout is in reports/templates/."""
 
+import functools
 import os
 import pathlib
 from collections.abc import Iterable, Mapping
@@ -59,12 +60,17 @@ def _without(experiment: str, why: Iterable[str]) -> str:
     return f"This is without the experiment {experiment}, whose results are damaged: {told}"
 
 
-def _render(template: str, site: Mapping[str, Any], **values: Any) -> str:
+@functools.cache
+def _templates() -> jinja2.Environment:
+    """Each is compiled once, for all pages."""
     loader = jinja2.FileSystemLoader(TEMPLATES)
-    environment = jinja2.Environment(
+    return jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    return environment.get_template(f"{template}.html.j2").render(**site, **values) + "\n"
+
+
+def _render(template: str, site: Mapping[str, Any], **values: Any) -> str:
+    return _templates().get_template(f"{template}.html.j2").render(**site, **values) + "\n"
 
 
 def page(experiment: str) -> str:

@@ -74,9 +74,14 @@ def current(points: pd.DataFrame) -> pd.DataFrame:
 
 
 @once
+def _current(result_set: Any) -> pd.DataFrame:
+    return current(result_set.points)
+
+
+@once
 def of_measure(result_set: Any, measure: str) -> pd.DataFrame:
     """The current rows of points.csv for one measure."""
-    points = current(result_set.points)
+    points = _current(result_set)
     return points[points["measure"] == measure]
 
 
@@ -91,7 +96,7 @@ def comparable(result_set: Any, measure: str) -> pd.DataFrame:
 def of_last_size(result_set: Any) -> pd.DataFrame:
     """The current rows of the width, depth and parameter budget that was run last, and of each entry the heads that it
     was run with last. What is left out is told by reports/sizes.py."""
-    points = current(result_set.points)
+    points = _current(result_set)
     if points.empty:
         return points
     same = alike(points, points.iloc[-1][SIZE])

@@ -3,6 +3,7 @@
 One thread: the sizes are tiny, and threads that wait for each other on a busy machine take a hundred times as long.
 """
 
+import gc
 import os
 import pathlib
 import shutil
@@ -22,6 +23,14 @@ hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=No
 hypothesis.settings.load_profile("repeatable")
 
 checked.leave_programs_as_written()  # before any is imported
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _left_alone() -> None:
+    """What is there already is no garbage of these tests. Stopwatches collect before they start, and looking through
+    all that other tests have loaded took most of a second each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -106,6 +115,24 @@ def committed(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("not a git checkout: there are no committed results to compare with")
     return folder / "results"
+
+
+@pytest.fixture(scope="session")
+def whole(committed: pathlib.Path) -> list[Any]:
+    """All of them, read once and not to be changed."""
+    from harness import record
+
+    return record.load_all(committed)
+
+
+@pytest.fixture(scope="session")
+def predicted(committed: pathlib.Path, whole: list[Any]) -> Any:
+    """What was measured in them beside what is predicted: `accuracy.load`."""
+    from harness import accuracy, record
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(record, "load_all", lambda results, damaged: whole)
+        return accuracy.load(committed)
 
 
 @pytest.fixture(scope="session")

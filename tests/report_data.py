@@ -6,6 +6,7 @@
 import dataclasses
 import hashlib
 import math
+from collections import Counter
 from typing import Any
 
 import pandas as pd
@@ -133,16 +134,25 @@ class Builder:
     def build(self, settings: dict[str, Any] | None = None) -> ResultSet:
         """The tables, held to the schema as reading them from files would."""
         self.rows["environments"] = self.rows["environments"] or [self._environment()]
+        counted = {name: Counter(told["point"] for told in self.rows[name]) for name in ("samples", "curves")}
         for row in self.rows["points"]:
-            for table in ("samples", "curves"):
-                row[table] = sum(told["point"] == row["point"] for told in self.rows[table])
-        tables = {}
-        for name, schema in TABLES.items():
-            columns = [column for column in schema.columns if not column.startswith("^")]
-            found = pd.DataFrame(self.rows[name])
-            table = found.reindex(columns=[*columns, *sorted(set(found) - set(columns))])
-            tables[name] = schema.validate(table.astype({"reason": object}) if name == "points" else table)
+            for table, counts in counted.items():
+                row[table] = counts[row["point"]]
+        tables = {name: _held(name, rows) for name, rows in self.rows.items()}
         return ResultSet(self.experiment, self.question, self.device, settings=settings or {}, **tables)
+
+
+HELD: dict[tuple[str, str], pd.DataFrame] = {}  # by name and rows: tests make the same ones, and validating takes time
+
+
+def _held(name: str, rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """A table of these rows, held to its schema once."""
+    if (key := (name, repr(rows))) not in HELD:
+        columns = [column for column in TABLES[name].columns if not column.startswith("^")]
+        found = pd.DataFrame(rows)
+        table = found.reindex(columns=[*columns, *sorted(set(found) - set(columns))])
+        HELD[key] = TABLES[name].validate(table.astype({"reason": object}) if name == "points" else table)
+    return HELD[key].copy()
 
 
 def triangle(

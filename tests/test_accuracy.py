@@ -128,8 +128,8 @@ def test_rows_say_what_was_computed(committed):
         accuracy.job(row | {"option.gamma": "nnoe"})
 
 
-def test_the_summary_has_a_line_per_device_metric_and_model(tmp_path, committed):
-    told = accuracy.load(committed)
+def test_the_summary_has_a_line_per_device_metric_and_model(tmp_path, predicted):
+    told = predicted
     summary = accuracy.summary(told)
     assert summary["points"].sum() == len(told)
     assert not summary.duplicated(["device", "metric", "model"]).any()

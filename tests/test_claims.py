@@ -8,21 +8,22 @@ import pytest
 
 from reports import claims, figures, intervals, packages
 from reports.claims import CONTRADICTED, MIXED, SUPPORTED, UNTESTABLE, _evidence, _slopes
-from reports.rows import LAUNCHES
+from reports.rows import LAUNCHES, View
 from tests import claim_cases, claim_verdicts, paper_data
 from tests.claim_cases import LAUNCHED, REPLAYED, Made, bits, lengths, noisy, on, speeds
-from tests.report_data import Builder, ResultSet
+from tests.report_data import Builder
 
 pytestmark = pytest.mark.usefixtures("launches_show")
 
 CASES = [*claim_verdicts.CASES, *paper_data.CASES]
 
 
-def made(*tables: Made) -> ResultSet:
+def made(*tables: Made) -> View:
+    """Results as pages give them to claims."""
     builder = Builder()
     for table in tables:
         table(builder)
-    return builder.build()
+    return View(builder.build())
 
 
 @pytest.mark.parametrize(("name", "rows", "verdict"), CASES, ids=[f"{name}-{verdict}" for name, _, verdict in CASES])

@@ -25,9 +25,9 @@ def test_only_one_shape_is_compared() -> None:
     assert set(table["series"]) == {"retnet width=96", "rwkv width=32", "rwkv width=96"}
 
 
-def corner_set() -> Builder:
+def corner_set(experiment: str = "triangle") -> Builder:
     """RetNet trains twice as fast, RWKV decodes twice as fast; they gain 2 and 1 of 4.375 bits."""
-    made = Builder()
+    made = Builder(experiment)
     for label, train, decode, bits in (("retnet", 100.0, 40.0, 2.375), ("rwkv", 50.0, 80.0, 3.375)):
         made.speed("training", label, 64, 2, train, repeats=3)
         made.speed("decode", label, 32, 4, decode, repeats=3, state_bytes=1000)

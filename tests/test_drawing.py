@@ -7,13 +7,13 @@ from harness import drawing, record
 from harness.errors import UserError
 from reports import sections
 from tests.folders import commit, contents
-from tests.report_data import triangle
+from tests.test_corners import corner_set
 
 
 @pytest.fixture
 def drawn(tmp_path, monkeypatch):
     """A function that draws one experiment into `pages`, and that folder."""
-    monkeypatch.setattr(record, "load_all", lambda results, _: [triangle(models=("retnet", "transformer"), seeds=2)])
+    monkeypatch.setattr(record, "load_all", lambda results, _: [corner_set().build()])
     monkeypatch.setattr(drawing.plugins, "check", lambda *kinds: None)
     return lambda: drawing.draw(tmp_path, tmp_path / "pages"), tmp_path / "pages"
 

@@ -55,7 +55,7 @@ def test_a_mistake_that_nobody_reads_is_no_traceback(at_once):
 
 
 @given_at_once
-def test_a_run_that_nobody_reads_any_more_keeps_what_it_has_measured(tmp_path, at_once):
+def test_a_run_that_nobody_reads_any_more_keeps_what_it_has_measured(tmp_path, typed, at_once):
     (tmp_path / "small.yaml").write_text(SMALL, encoding="utf-8")
     command = asked("run", tmp_path / "small.yaml", "--out", tmp_path / "r", "--device", "cpu")
     how = environment(at_once)
@@ -70,9 +70,9 @@ def test_a_run_that_nobody_reads_any_more_keeps_what_it_has_measured(tmp_path, a
     done = len(record.load(folder).points)
     assert done >= 1
     assert not (folder / ".lock").exists()
-    again = subprocess.run(command, capture_output=True, **environment(at_once))
-    assert again.returncode == 0
-    assert re.search(rf"\b{4 - done} points? run, {done} (was|were) done before", again.stdout)
+    code, printed, _ = typed(*command[3:])
+    assert code == 0
+    assert re.search(rf"\b{4 - done} points? run, {done} (was|were) done before", printed)
     assert record.load(folder).notes == ()
 
 

@@ -1,6 +1,7 @@
 """Every measure over every model, and what each of them is worth."""
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -58,6 +59,7 @@ def measured(measure, model="tiny", **factors):
     return list(measures.load(measure).run(made, Bench(made)))
 
 
+@functools.cache  # two tests ask, both of `brief` ones
 def applied(measure, model):
     """What the measure gives of the model's defaults, or else of the first choice that it applies to, if any."""
     for case in (case for case in cases() if case.model == model):
@@ -70,9 +72,8 @@ def applied(measure, model):
 
 def timing(*seconds):
     """As if a CUDA device had worked for half of the first call, and then for three quarters."""
-    return Timing(
-        list(seconds), [share * each for share, each in zip((0.5, 0.75), seconds, strict=False)], 1, 2, "samples"
-    )
+    shares = [share * each for share, each in zip((0.5, 0.75), seconds, strict=False)]
+    return Timing(list(seconds), shares, 1, 2, "samples")
 
 
 def values(rows, metric, **where):
@@ -148,9 +149,8 @@ def test_a_point_decides_the_model_and_its_inputs(only_tiny):
 
 def test_lists_among_options_become_tuples(monkeypatch):
     seen = []
-    monkeypatch.setattr(
-        models, "load", lambda name: type("Kind", (tiny.Model,), {"Options": lambda **o: seen.append(o)})
-    )
+    kind = type("Kind", (tiny.Model,), {"Options": lambda **o: seen.append(o)})
+    monkeypatch.setattr(models, "load", lambda name: kind)
     Bench(tiny.point("noop", options={"gamma": [0.5, 0.9]}))
     assert seen == [{"gamma": (0.5, 0.9)}]
 

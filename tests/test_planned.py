@@ -110,11 +110,12 @@ def test_the_readme_of_the_results_names_the_file_and_its_columns():
     assert all(f"`{name}`" in text for name in planned.TYPES)
 
 
-def test_committed_folders_hold_the_plan_of_their_settings(committed):
+def test_committed_folders_hold_the_plan_of_their_settings(committed, whole):
+    read = {(one.experiment, one.device): one for one in whole}
     found = sorted(path.parent for path in committed.glob(f"*/*/{record.SETTINGS}"))
     assert found
     for place in found:
-        asked, results = experiment.load(place / record.SETTINGS), record.load(place)
+        asked, results = experiment.load(place / record.SETTINGS), read[place.parent.name, place.name]
         told = planned.rows(asked.seeds, plan.points(asked, results.points["device"].iloc[-1]))
         kept = (place / planned.FILE).read_text(encoding="utf-8")
         here = place.relative_to(committed.parent)

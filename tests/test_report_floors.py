@@ -1,13 +1,13 @@
 """How near its floor a time is, what is told of one below it, and which times are of launches, not architectures."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from harness import record
 from reports import floors, pages, provenance, rows, sections
 from reports.figures import training_floor
 from tests.report_data import Builder, ResultSet, hexed, triangle
-from tests.tree import ROOT
 
 MEASURES_WITH_FLOORS = ("decode", "largest_batch", "operation", "prefill", "training")
 
@@ -177,13 +177,9 @@ def test_work_too_long_to_wait_for_launches_is_not_of_launches() -> None:
     assert rows.launched(one, one.points) == f"Decode of rwkv was {rows.LAUNCHES}"
 
 
-def test_no_committed_time_is_less_than_its_floor() -> None:
+def test_no_committed_time_is_less_than_its_floor(whole: list[Any]) -> None:
     """But for decoding, which only reads: a copy, whose bandwidth sets the floor, is a few per cent slower."""
-    found = [
-        (one, measure)
-        for one in map(rows.View, record.load_all(ROOT / "results"))
-        for measure in set(one.points["measure"])
-    ]
+    found = [(one, measure) for one in map(rows.View, whole) for measure in set(one.points["measure"])]
     tables = [(measure, rows.floor(one, measure)) for one, measure in found if measure in MEASURES_WITH_FLOORS]
     assert {measure for measure, table in tables if table is not None} == set(MEASURES_WITH_FLOORS)
     for measure, table in tables:

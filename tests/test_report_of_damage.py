@@ -10,11 +10,12 @@ import shutil
 
 import pytest
 
-from harness import planned, readme_parts, record
+from harness import drawing, planned, readme_parts, record
 from harness.errors import UserError
 from harness.writer import Writer
 from reports import pages
 from tests.folders import ENVIRONMENT, commit, contents, row
+from tests.test_corners import corner_set
 
 SEMICOLONS = ";".join(planned.TYPES) + "\n"
 SIDE_FILES = {
@@ -39,6 +40,22 @@ def report(typed, tmp_path):
     return lambda: typed("report", "--results", tmp_path / "results", "--out", tmp_path / "pages")
 
 
+@pytest.fixture(scope="module")
+def both(tmp_path_factory, made):
+    """The pages of `tried` and `other` while both are sound."""
+    place = tmp_path_factory.mktemp("both")
+    for name in ("tried", "other"):
+        shutil.copytree(made, place / "results" / name / "cpu-made-up")
+    assert drawing.draw(place / "results", place / "pages") == 0
+    return place / "pages"
+
+
+@pytest.fixture
+def drawn(both, folder, other, tmp_path):
+    """What `report` has drawn before anything is damaged."""
+    return shutil.copytree(both, tmp_path / "pages")
+
+
 def damage(folder, name):
     """Damages one file; gives the complaint that is to be told."""
     edit, told = SIDE_FILES[name]
@@ -48,9 +65,10 @@ def damage(folder, name):
 
 
 @pytest.mark.parametrize("name", SIDE_FILES)
-def test_other_experiments_are_drawn_and_the_damaged_one_and_summaries_stay(folder, other, report, tmp_path, name):
-    assert report()[0] == 0
-    before = contents(tmp_path / "pages")
+def test_other_experiments_are_drawn_and_the_damaged_one_and_summaries_stay(
+    folder, other, drawn, report, tmp_path, name
+):
+    before = contents(drawn)
     commit(other, 4)
     complaint = damage(folder, name)
     held = contents(folder)
@@ -105,10 +123,9 @@ def test_a_machine_that_computes_nothing_is_damage(folder, name):
         record.load(folder)
 
 
-def test_once_mended_all_is_drawn_again(folder, other, report, tmp_path):
+def test_once_mended_all_is_drawn_again(folder, drawn, report, tmp_path):
     whole = contents(folder)
-    report()
-    before = contents(tmp_path / "pages")
+    before = contents(drawn)
     damage(folder, "samples.csv")
     report()
     (folder / "samples.csv").write_bytes(whole["samples.csv"])
@@ -154,10 +171,7 @@ def test_where_everything_is_damaged_all_of_it_is_told_and_nothing_written(folde
 
 
 def test_the_picture_in_the_readme_is_left_alone(tmp_path):
-    from tests.report_data import triangle
-
-    few = ("retnet", "transformer")
-    whole = [triangle("triangle", "cpu-made-up", few, 2), triangle("triangle_gpu", "nvidia-made-up", few, 2)]
+    whole = [corner_set(name).build() for name in ("triangle", "triangle_gpu")]
     pages.write(whole, tmp_path)
     before = contents(tmp_path)
     written = pages.write(whole[1:], tmp_path, None, {"triangle": ["samples.csv: cut off"]})
@@ -191,10 +205,9 @@ def test_every_damaged_folder_is_on_the_account(folder, other):
 
 @pytest.mark.parametrize("level", [0, 1], ids=["device", "experiment"])
 def test_a_folder_that_may_not_be_read_is_not_taken_for_one_without_results(
-    folder, other, report, typed, refused, tmp_path, monkeypatch, level
+    folder, other, drawn, report, typed, refused, tmp_path, monkeypatch, level
 ):
-    assert report()[0] == 0
-    before = contents(tmp_path / "pages")
+    before = contents(drawn)
     shut = (folder, folder.parent)[level]
     monkeypatch.setattr(os, "access", lambda path, mode: pathlib.Path(path) != shut)
     told = f"{shut}: this folder cannot be read: Permission denied; allow it (as `chmod u+rwx` does), or move it away"

@@ -8,7 +8,6 @@ import time
 import traceback
 import types
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 from rich.console import Console
@@ -137,10 +136,8 @@ def gate(asked: Asked, console: Console, root: pathlib.Path = ROOT) -> dict[str,
 
 def _surveyed(asked: Asked, sides: tuple[trees.Tree, trees.Tree]) -> Paired:
     """Both trees at once: nothing is timed yet."""
-    file = asked.file.resolve()
-    with ThreadPoolExecutor(2) as pool:
-        told = [pool.submit(processes.surveyed, tree.path, file, asked.device) for tree in sides]
-        return cases.paired(*(each.result() for each in told))
+    base, head = sides
+    return cases.paired(*processes.surveyed([base.path, head.path], asked.file.resolve(), asked.device))
 
 
 def _only(found: Paired, keys: list[str]) -> Paired:

@@ -122,16 +122,19 @@ def _end(process: "subprocess.Popen[str]") -> None:
             pipe.close()
 
 
-def surveyed(tree: pathlib.Path, file: pathlib.Path, device: str) -> list[dict[str, Any]]:
-    """The lines of a tree's survey; a last line {"broken": reason} where it ended before its end."""
-    told: list[dict[str, Any]] = []
-    with running(tree, "survey", str(file), device) as lines:
-        try:
-            while (line := lines.next(SURVEY_SECONDS)) is not None:
-                told.append(line)
-        except Broken as error:
-            told.append({"broken": str(error)})
-    return told
+def surveyed(places: list[pathlib.Path], file: pathlib.Path, device: str) -> list[list[dict[str, Any]]]:
+    """The lines of each tree's survey, all at once; a last line {"broken": reason} where one ended before its end."""
+    with contextlib.ExitStack() as all_of_them:
+        programs = [all_of_them.enter_context(running(tree, "survey", str(file), device)) for tree in places]
+        return [list(_survey(lines)) for lines in programs]
+
+
+def _survey(lines: Lines) -> Iterator[dict[str, Any]]:
+    try:
+        while (line := lines.next(SURVEY_SECONDS)) is not None:
+            yield line
+    except Broken as error:
+        yield {"broken": str(error)}
 
 
 class Visit:

@@ -84,7 +84,7 @@ def _prepared(scratch: pathlib.Path, experiment: pathlib.Path) -> tuple[dict[int
         slowdown: Tree(plant.copy(ROOT, scratch / f"copy-{slowdown}"), str(slowdown), "")
         for slowdown in (None, 0, *SLOWDOWNS)
     }
-    lines = processes.surveyed(trees[None].path, experiment.resolve(), "cpu")
+    (lines,) = processes.surveyed([trees[None].path], experiment.resolve(), "cpu")
     found = cases.paired(lines, lines)
     if not found.cases:
         raise UserError(f"{experiment}: no point of it has a time; {' '.join(found.notes)}")
