@@ -3,9 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
-from tests.report_data import Builder
+from tests.report_data import Builder, ResultSet
 
 Made = Callable[[Builder], Any]
+
+
+def made(*tables: Made) -> ResultSet:
+    builder = Builder()
+    for table in tables:
+        table(builder)
+    return builder.build()
 
 
 def speeds(
@@ -80,6 +87,17 @@ def corner(
         speeds("training", more=trained, retnet=1000 * train, transformer=1000)(made)
         speeds("decode", more=more, retnet=100 * decode, transformer=100)(made)
         bits(retnet=4.375 - 2 * quality, transformer=2.375)(made)
+
+    return rows
+
+
+def batches(**per_second: dict[int, float]) -> Made:
+    """Decoding after one context, of every model at several batches so many tokens per second."""
+
+    def rows(made: Builder) -> None:
+        for label, speeds in per_second.items():
+            for batch, speed in speeds.items():
+                made.speed("decode", label, 2048, batch, speed)
 
     return rows
 
@@ -178,6 +196,7 @@ BATCHES, MORE, WAVE = {1: 2.0, 8: 2.1}, {1: 2.0, 8: 9.0}, {1: 2.0, 4: 4.0, 16: 2
 STATE = {"measure": "memory", "metric": "state_bytes", "by": "sequence_length"}
 GATED = {"retnet__gate_is_True": 2.0, "retnet__gate_is_False": 2.1}
 DECAYS = {"retnet__gamma_is_torchscale": 2.0, "retnet__gamma_is_none": 2.1, "retnet__gamma_is_single": 2.05}
+ONE = {1: 100.0, 8: 100.0, 64: 100.0}
 HEADS = {"retnet__head_size_is_16": 2.1, "retnet__head_size_is_64": 2.0}
 
 

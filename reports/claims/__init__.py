@@ -27,6 +27,7 @@ class Finding:
     verdict: str
     text: str
     table: pd.DataFrame  # with `point`
+    short: str = ""  # the numbers alone, for a reader in a hurry
 
 
 class Claim(Protocol):

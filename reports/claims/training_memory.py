@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from reports.claims import Finding, _evidence
+from reports.claims import Finding, _ratios
 
 EQUAL = 0.05  # resident bytes of a process vary so much
 MODELS = ("retnet", "transformer")
@@ -24,4 +24,4 @@ class Claim:
 
     def judge(self, result_set: Any) -> Finding | None:
         counted: Any = {"better": "lower", "margin": EQUAL, "counted": True, "fastest": True}
-        return _evidence.ratio(result_set, "training", "peak_bytes", MODELS, least=1024, **counted)
+        return _ratios.ratio(result_set, "training", "peak_bytes", MODELS, least=1024, **counted)
