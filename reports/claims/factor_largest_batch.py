@@ -20,4 +20,4 @@ class Claim:
     rule = f"Decoded tokens/s, each at its own largest batch. {_factors.rule()}"
 
     def judge(self, result_set: Any) -> Finding | None:
-        return _factors.judge(result_set, "largest_batch", ("tokens_per_second",), FACTOR)
+        return _factors.judge(result_set, "largest_batch", "tokens_per_second", FACTOR)

@@ -16,4 +16,4 @@ class Claim:
     rule = f"Milliseconds of a decode step at the same batch. {_factors.rule()}"
 
     def judge(self, result_set: Any) -> Finding | None:
-        return _factors.judge(result_set, "decode", ("token_ms",), FACTOR, better="lower")
+        return _factors.judge(result_set, "decode", "token_ms", FACTOR, better="lower")

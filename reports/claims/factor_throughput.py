@@ -14,4 +14,4 @@ class Claim:
     rule = f"Decoded tokens/s at the same batch. {_factors.rule()}"
 
     def judge(self, result_set: Any) -> Finding | None:
-        return _factors.judge(result_set, "decode", ("tokens_per_second",), FACTOR)
+        return _factors.judge(result_set, "decode", "tokens_per_second", FACTOR)
