@@ -187,6 +187,20 @@ def memory(measure: str, metric: str, more: dict[str, Any] | None = None, **held
     return rows
 
 
+def recomputed(**held: tuple[float, float]) -> Made:
+    """Training: of each model peak bytes without going through blocks again, and with it, which is slower."""
+
+    def rows(made: Builder) -> None:
+        for model, both in held.items():
+            for again, value, speed in zip(("false", "true"), both, (100.0, 80.0), strict=True):
+                where = {"sequence_length": 2048, "batch_size": 2, "option_recompute": again}
+                point = made.point("training", f"{model} recompute={again}", **where)
+                made.samples(point, "peak_bytes", [value])
+                made.samples(point, "tokens_per_second", noisy("tokens_per_second", speed))
+
+    return rows
+
+
 LAUNCHED = {"device": "cuda", "graph": "false"}
 REPLAYED = {"device": "cuda", "graph": "true"}
 LATENCY = {"measure": "decode", "metric": "token_ms"}

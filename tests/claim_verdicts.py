@@ -29,6 +29,7 @@ from tests.claim_cases import (
     memory,
     on,
     over,
+    recomputed,
     short_of_longest,
     speeds,
     swapped,
@@ -79,6 +80,9 @@ CASES: list[tuple[str, Made, str]] = [
     ("training_memory", memory("training", "peak_bytes", retnet=90, transformer=100), SUPPORTED),
     ("training_memory", memory("training", "peak_bytes", retnet=110, transformer=100), CONTRADICTED),
     ("training_memory", memory("training", "peak_bytes", retnet=103, transformer=100), MIXED),
+    ("training_memory", recomputed(retnet=(90, 90), transformer=(100, 100)), SUPPORTED),
+    ("training_memory", recomputed(retnet=(112, 99), transformer=(100, 100)), MIXED),  # equal, where both recompute
+    ("training_memory", recomputed(retnet=(112, 60), transformer=(100, 50)), CONTRADICTED),  # least at any price
     ("inference_memory", memory("memory", "state_bytes", retnet=99, transformer=100), SUPPORTED),
     ("inference_memory", memory("memory", "state_bytes", retnet=101, transformer=100), CONTRADICTED),
     ("inference_throughput", speeds("decode", retnet=120, transformer=100), SUPPORTED),

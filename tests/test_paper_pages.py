@@ -157,8 +157,8 @@ def test_a_rule_states_the_numbers_that_it_judges_by():
 def test_memory_of_training_is_that_of_the_variant_that_trains_fastest():
     builder = Builder()
     told = {
-        "retnet recompute=true": (50.0, 90.0),
-        "retnet recompute=false": (70.0, 120.0),
+        "retnet gate=true": (50.0, 90.0),
+        "retnet gate=false": (70.0, 120.0),
         "transformer": (60.0, 100.0),
     }
     for label, (speed, size) in told.items():
@@ -168,4 +168,19 @@ def test_memory_of_training_is_that_of_the_variant_that_trains_fastest():
     finding = claims.load("training_memory").judge(builder.build())
     assert finding is not None
     assert finding.verdict == CONTRADICTED, finding.text
-    assert list(finding.table["series"]) == ["retnet recompute=false", "transformer"]
+    assert list(finding.table["series"]) == ["retnet gate=false", "transformer"]
+    assert finding.text.startswith("Without recomputing: RetNet gate=false over Transformer at length 1,024, batch 2: ")
+
+
+def test_memory_of_training_is_compared_where_both_or_neither_recompute():
+    finding = claims.load("training_memory").judge(table4())
+    assert finding is not None
+    assert "Without recomputing: RetNet recompute=false over Transformer recompute=false" in finding.text
+    assert "peak bytes 0.9091 times. With every block recomputed going backward: RetNet recompute=true" in finding.text
+    assert finding.text.endswith("peak bytes 1 times.")
+    assert finding.verdict == MIXED
+    told = table4()
+    one = told.points["label"].str.startswith("retnet recompute=false")
+    finding = claims.load("training_memory").judge(dataclasses.replace(told, points=told.points[~one]))
+    assert finding is not None
+    assert finding.text.startswith("With every block recomputed"), "never one with against one without"

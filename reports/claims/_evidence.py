@@ -20,6 +20,7 @@ from reports.rows import CELL
 SEEDS = 3  # the fewest that a claim about prediction rests on
 MARGIN = 0.1  # ratios of two speeds, measured twice on one machine, have moved by 6%
 SPEED = "tokens_per_second"
+RECOMPUTE = "option.recompute"
 IN_ONE = "interval over repeats in one process"
 LAUNCH_RULE = (
     f"What was {rows.UNGRAPHED} decides nothing, unless it wins against a model that had one and is claimed to be "
@@ -66,6 +67,12 @@ def measured(result_set: Any, measure: str, metric: str) -> pd.DataFrame:
     points = points.assign(launches=rows.launches(result_set, points))
     samples = rows.samples_of(result_set, points, metric)[["point", "value"]]
     return samples.merge(points[["point", "label", "model", "form", *CELL, "launches"]], on="point")
+
+
+def recomputed(told: pd.DataFrame) -> pd.Series:
+    """'true' where training goes through blocks again, 'false' where it does not."""
+    option = told[RECOMPUTE] if RECOMPUTE in told else pd.Series(None, index=told.index, dtype=object)
+    return option.astype(object).fillna("false").astype(str).str.lower()
 
 
 def entry(told: pd.DataFrame, model: str, better: str = "higher") -> pd.DataFrame:

@@ -22,7 +22,6 @@ DECODED = {
     "a good Transformer": {"implementation": "sdpa", "cache": "preallocated"},
 }
 WRITTEN_OUT = {"a Transformer whose scores are written out": {"implementation": "eager"}}
-RECOMPUTE = "option.recompute"
 WITHIN = f"the whole 95% interval is no more than {_evidence.MARGIN:.0%} below the factor"
 
 
@@ -110,9 +109,7 @@ def _nearest(factors: dict[int, float], parameters: float) -> float:
 
 def _alike_recomputed(mine: pd.DataFrame, rival: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Of training that goes through blocks again and of training that does not, what both ran; rather without."""
-    if RECOMPUTE not in mine:
-        return mine, rival
-    kinds = [part[RECOMPUTE].fillna("false").astype(str).str.lower() for part in (mine, rival)]
+    kinds = [_evidence.recomputed(part) for part in (mine, rival)]
     both = sorted(set(kinds[0]) & set(kinds[1]))
     if not both:
         return mine.iloc[:0], rival.iloc[:0]
