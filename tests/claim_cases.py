@@ -206,6 +206,7 @@ REPLAYED = {"device": "cuda", "graph": "true"}
 LATENCY = {"measure": "decode", "metric": "token_ms"}
 FLAT, STEEP, FALLING = {256: 2.0, 1024: 2.01}, {256: 2.0, 1024: 4.0}, {256: 4.0, 1024: 2.0}
 DIP = {256: 1.0, 1024: 0.2, 4096: 1.0}  # slope 0, and by no means flat
+SHORT, LONG = {1: 2.0, 8: 2.54}, {1: 2.0, 4: 2.2, 16: 2.5, 64: 2.8, 256: 3.2}  # slopes 0.115, 0.083: 1.3, 1.6 times
 BATCHES, MORE, WAVE = {1: 2.0, 8: 2.1}, {1: 2.0, 8: 9.0}, {1: 2.0, 4: 4.0, 16: 2.0}
 STATE = {"measure": "memory", "metric": "state_bytes", "by": "sequence_length"}
 GATED = {"retnet__gate_is_True": 2.0, "retnet__gate_is_False": 2.1}

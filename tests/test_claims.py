@@ -10,7 +10,7 @@ from reports import claims, figures, intervals, packages
 from reports.claims import CONTRADICTED, MIXED, SUPPORTED, UNTESTABLE, _evidence, _slopes
 from reports.rows import LAUNCHES
 from tests import claim_cases, claim_verdicts, paper_data
-from tests.claim_cases import LAUNCHED, REPLAYED, Made, bits, lengths, made, noisy, on, speeds
+from tests.claim_cases import LATENCY, LAUNCHED, REPLAYED, SHORT, Made, bits, lengths, made, noisy, on, speeds
 from tests.report_data import Builder
 
 pytestmark = pytest.mark.usefixtures("launches_show")
@@ -76,6 +76,21 @@ def test_a_slope_has_the_interval_of_its_samples() -> None:
     assert value == pytest.approx(intervals.slope(list(places), [np.median(each) for each in places.values()]))
     assert 0.4 < low < value < high < 0.6
     assert np.isnan(intervals.slope_of({1.0: [2.0], 4.0: [2.0, 2.1]})[1:]).all()
+
+
+def test_a_steep_slope_over_a_short_range_comes_to_little_and_both_figures_are_told() -> None:
+    """Neither bound may decide what the other one allows."""
+    line = {"low": 0.11, "high": 0.12, "largest_over_smallest": 1.27}
+    assert _slopes.flat(line, 0.1, 1.5) == MIXED
+    assert _slopes.flat(line | {"largest_over_smallest": 1.6}, 0.1, 1.5) == CONTRADICTED
+    assert _slopes.flat(line | {"low": 0.05, "high": 0.06}, 0.1, 1.5) == SUPPORTED
+    assert _slopes.flat(line | {"low": 0.05, "high": 0.06, "largest_over_smallest": 1.6}, 0.1, 1.5) == MIXED
+    rows = claim_cases.over(**LATENCY, label="retnet", by="batch_size", values=SHORT)
+    finding = claims.load("latency_batch").judge(made(rows))
+    assert finding is not None
+    assert re.search(r"slope 0\.11\d \(.*\) over batch 1 to 8 at length 2, largest over smallest 1\.27", finding.text)
+    assert finding.text.endswith("Flat is a slope within ±0.1 and 1.5 times in all.")
+    assert finding.short.startswith("1.27 times ")
 
 
 def test_a_slope_of_speeds_is_that_of_the_fastest_form() -> None:
