@@ -102,6 +102,29 @@ def batches(**per_second: dict[int, float]) -> Made:
     return rows
 
 
+def costs(
+    model: str,
+    other: str,
+    speed: float = 1.0,
+    large: float = 1.0,
+    state: float = 1.0,
+    graph: dict[str, Any] | None = None,
+) -> Made:
+    """What a model costs beside another that takes 1: training, prompts and decoding at `speed`, at the larger batch at
+    `large` of that, with so many times its `state`."""
+
+    def rows(made: Builder) -> None:
+        for label, quick, more, size in ((model, speed, large, state), (other, 1.0, 1.0, 1.0)):
+            for batch, times in ((1, 1.0), (64, more)):
+                made.speed("decode", label, 2048, batch, 1e3 * quick * times, **(graph or {}))
+                memory = made.point("memory", label, sequence_length=2048, batch_size=batch)
+                made.samples(memory, "state_bytes", [1000 * batch * size])
+            made.speed("training", label, 2048, 2, 1e4 * quick, **(graph or {}))
+            made.speed("prefill", label, 2048, 1, 1e5 * quick, **(graph or {}))
+
+    return rows
+
+
 def beside_launched(retnet: float, transformer: float) -> Made:
     """Decoding: of RetNet replayed, of the Transformer launched."""
 

@@ -6,6 +6,7 @@ import pytest
 
 from reports import claims
 from reports.claims import CONTRADICTED, MIXED, SUPPORTED, _evidence
+from reports.rows import LAUNCHES
 from tests import claim_cases
 from tests.claim_cases import made, speeds
 from tests.report_data import Builder
@@ -80,3 +81,58 @@ def test_a_speed_says_what_its_interval_is_over() -> None:
     finding = claims.load("training_throughput").judge(made(speeds("training", retnet=120, transformer=100)))
     assert finding is not None
     assert finding.text.endswith("interval over repeats in one process.")
+
+
+def test_costs_are_told_of_each_kind_and_batch_and_who_is_ahead_where() -> None:
+    finding = claims.load("retnet_rwkv_speed").judge(made(claim_cases.costs("rwkv", "retnet", 1.0, 3.0, 0.01)))
+    assert finding is not None
+    for told in ("Training: ", "Prompts: ", "Decoding: ", "State: "):
+        assert f"{told}RWKV-4 over RetNet at length 2,048" in finding.text
+    told = "RWKV-4 is ahead in decoding at batch 64 and in state; within 10% in training, in prompts and in decoding at"
+    assert finding.text.endswith(f"{told} batch 1.")
+    assert list(finding.table.columns[:3]) == ["series", "measure", "metric"]
+    assert len(finding.table) == 2 * (1 + 1 + 2 + 1)
+    assert (
+        finding.short
+        == "training 1 times, prompts 1 times, decoding 1 to 3 times over batches 1 to 64, state 0.01 times"
+    )
+    level = claims.load("retnet_linear_speed").judge(made(claim_cases.costs("retnet", "linear_attention")))
+    assert level is not None
+    assert level.text.endswith(" RetNet is within 10% everywhere.")
+
+
+def test_a_cost_that_ranks_no_architectures_decides_nothing_beside_one_that_does() -> None:
+    more = claim_cases.costs("retnet", "linear_attention", 0.5, state=1.0, graph=claim_cases.LAUNCHED)
+    finding = claims.load("retnet_linear_speed").judge(made(more))
+    assert finding is not None
+    assert finding.verdict == SUPPORTED, "of the state alone"
+    assert finding.text.count(LAUNCHES) == 3
+
+
+def test_costs_of_short_sequences_say_nothing() -> None:
+    short = made(speeds("decode", 512, retnet=100, linear_attention=100))
+    assert claims.load("retnet_linear_speed").judge(short) is None
+
+
+def test_no_worse_allows_the_margin_on_one_side() -> None:
+    assert _evidence.no_worse(0.91, 0.92, 0.1) == _evidence.no_worse(3.0, 4.0, 0.1) == SUPPORTED
+    assert _evidence.no_worse(0.8, 0.89, 0.1) == _evidence.no_worse(1.11, 1.2, 0.1, "lower") == CONTRADICTED
+    assert _evidence.no_worse(0.89, 0.91, 0.1) == _evidence.no_worse(1.09, 1.11, 0.1, "lower") == MIXED
+    assert _evidence.no_worse(0.2, 1.09, 0.1, "lower") == SUPPORTED
+
+
+def test_what_others_do_beyond_the_training_length_is_told_and_decides_nothing() -> None:
+    def falls(builder: Builder) -> None:
+        for label, times in (("retnet", 1.0), ("linear_attention", 1.5)):
+            for seed in range(3):
+                point = builder.language(label, seed, 1e-3, 2.0)
+                for row in builder.rows["samples"]:
+                    if row["point"] == point and row["length"] == 512 and row["metric"] == "bits_per_byte":
+                        row["value"] = (2 + 0.001 * seed) * times
+
+    finding = claims.load("extrapolation").judge(made(falls))
+    assert finding is not None
+    assert finding.verdict == SUPPORTED
+    assert "The same of others: Linear attention +50.07%, contradicted." in finding.text
+    assert finding.short.startswith("+0.05%; Linear attention +50.07%")
+    assert set(finding.table["series"]) == {"retnet", "linear_attention"}

@@ -8,7 +8,7 @@ MODELS = ("retnet", "rwkv")
 
 
 class Claim:
-    place = 53
+    place = 54
     statement = "RetNet predicts better than RWKV at an equal budget."
     published = (
         "The sources disagree. RetNet paper (arXiv 2307.08621), Table 5, in-domain perplexity: RetNet 26.05, RWKV "
