@@ -134,5 +134,5 @@ def test_what_others_do_beyond_the_training_length_is_told_and_decides_nothing()
     assert finding is not None
     assert finding.verdict == SUPPORTED
     assert "The same of others: Linear attention +50.07%, contradicted." in finding.text
-    assert finding.short.startswith("+0.05%; Linear attention +50.07%")
+    assert finding.short == "bits per byte at length 512 against 128: RetNet +0.05%, Linear attention +50.07%"
     assert set(finding.table["series"]) == {"retnet", "linear_attention"}

@@ -90,7 +90,19 @@ def test_a_steep_slope_over_a_short_range_comes_to_little_and_both_figures_are_t
     assert finding is not None
     assert re.search(r"slope 0\.11\d \(.*\) over batch 1 to 8 at length 2, largest over smallest 1\.27", finding.text)
     assert finding.text.endswith("Flat is a slope within ±0.1 and 1.5 times in all.")
-    assert finding.short.startswith("1.27 times ")
+    assert finding.short == "the largest 1.27 times the smallest over batch 1 to 8"
+
+
+def test_of_slopes_that_show_the_same_the_longest_is_told_in_short() -> None:
+    def rows(builder: Builder) -> None:
+        for batch, longest in ((1, 4096), (2, 16384), (4, 4096)):
+            claim_cases.over(**LATENCY, label="retnet", by="sequence_length", other=batch, values={256: 2, longest: 2})(
+                builder
+            )
+
+    finding = claims.load("latency_context").judge(made(rows))
+    assert finding is not None
+    assert finding.short.endswith(" times the smallest over length 256 to 16,384")
 
 
 def test_a_slope_of_speeds_is_that_of_the_fastest_form() -> None:

@@ -164,11 +164,11 @@ def at_edge(result_set: Any, labels: Iterable[str]) -> str:
 def over_seeds(text: str, changes: pd.Series, bound: float, table: pd.DataFrame) -> Finding:
     """Judges whether changes, one a seed that has both values, are below `bound`; `text` says of what to what."""
     change, low, high = intervals.mean_of_few(changes)
-    short = f"{change:+.2%}"
+    short, text = f"{change:+.2%} bits per byte", f"{text} {change:+.2%}"
     if len(changes) < SEEDS:
-        needed = f"{text} {short}, from {len(changes)} of the {SEEDS} seeds that are needed."
+        needed = f"{text}, from {len(changes)} of the {SEEDS} seeds that are needed."
         return Finding(UNTESTABLE, needed, table, short)
-    text += f" {short} (95% interval {low:+.2%} to {high:+.2%}, {len(changes)} seeds by Student's t)."
+    text += f" (95% interval {low:+.2%} to {high:+.2%}, {len(changes)} seeds by Student's t)."
     return Finding(by_interval(low, high, bound, above=False), text, table, short)
 
 

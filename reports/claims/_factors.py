@@ -23,6 +23,7 @@ DECODED = {
 }
 WRITTEN_OUT = {"a Transformer whose scores are written out": {"implementation": "eager"}}
 WITHIN = f"the whole 95% interval is no more than {_evidence.MARGIN:.0%} below the factor"
+WORDS = {SUPPORTED: "reached", CONTRADICTED: "missed", MIXED: "undecided"}
 
 
 def rule() -> str:
@@ -60,7 +61,7 @@ def judge(
     verdict = UNTESTABLE if UNTESTABLE in verdicts else together(verdicts)
     shown = rows.behind(told, table)["point"]
     more = f" {NAIVE.capitalize()} was {rows.UNGRAPHED}." if shown.isin(naive).any() else ""
-    short = ", ".join(each.short for each in kept)
+    short = "; ".join(each.short for each in kept)
     return Finding(verdict, " ".join(each.text for each in kept) + more, table, short)
 
 
@@ -100,7 +101,7 @@ def _against(
     ends = (value, value) if pd.isna(low) else (low, high)
     table = pd.DataFrame([_evidence.line(part, metric) for part in (mine, theirs)])
     verdict = _reached(*ends, claimed * (1 - _evidence.MARGIN))
-    return Finding(verdict, f"{text}.", table, f"{value:.3g} times against {rival}")
+    return Finding(verdict, f"{text}.", table, f"{value:.3g} times against {rival}, {WORDS[verdict]}")
 
 
 def _nearest(factors: dict[int, float], parameters: float) -> float:

@@ -127,10 +127,11 @@ def words(table: pd.DataFrame, x: str) -> str:
 
 
 def _short(table: pd.DataFrame, x: str) -> str:
-    """The largest over the smallest, of the line where it is largest."""
-    line = table.sort_values("largest_over_smallest", kind="stable").iloc[-1]
+    """The largest over the smallest, of the line where it is largest; of lines that show the same, the longest."""
+    told = table.assign(shown=table["largest_over_smallest"].round(2), range=table["to"] / table["from"])
+    line = told.sort_values(["shown", "range"], kind="stable").iloc[-1]
     places = f"{_evidence.NOUNS[x]} {wording.number(line['from'])} to {wording.number(line['to'])}"
-    return f"{line['largest_over_smallest']:.3g} times from smallest to largest over {places}"
+    return f"the largest {line['largest_over_smallest']:.2f} times the smallest over {places}"
 
 
 def _three(value: float) -> str:

@@ -6,13 +6,14 @@ from typing import Any
 import pandas as pd
 
 from reports import language, wording
-from reports.claims import Finding, _evidence
+from reports.claims import Finding, _evidence, _questions
 
 TIMES, LOSS = 4, 0.02
 
 
 class Claim:
     place = 62
+    question = _questions.LINEAR
     statement = "RetNet keeps its quality on sequences longer than those it was trained on."
     published = "GLA paper (arXiv 2312.06635): RetNet trained at 2k tokens extrapolates to about 18k."
     rule = (
@@ -32,9 +33,13 @@ class Claim:
             for model in sorted(set(told["label"]) & set(told["model"]) - {"retnet"})
             if (other := _beyond(told[told["label"] == model])) is not None
         }
-        parts = [f"{name} {other.short}, {other.verdict}" for name, other in beside.items()]
+        change = {name: other.short.partition(" ")[0] for name, other in beside.items()}
+        parts = [f"{name} {change[name]}, {other.verdict}" for name, other in beside.items()]
         text = found.text + (f" The same of others: {'; '.join(parts)}." if parts else "")
-        short = "; ".join([found.short, *(f"{name} {other.short}" for name, other in beside.items())])
+        own = (
+            f"bits per byte {found.text[0].lower()}{found.text[1:].partition(':')[0]}: RetNet {found.short.split()[0]}"
+        )
+        short = ", ".join([own, *(f"{name} {value}" for name, value in change.items())])
         table = pd.concat([found.table, *(other.table for other in beside.values())], ignore_index=True)
         return _evidence.cautioned(result_set, dataclasses.replace(found, text=text, short=short, table=table))
 

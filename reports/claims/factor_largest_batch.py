@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from reports.claims import Finding, _factors
+from reports.claims import Finding, _factors, _questions
 
 FACTOR = 8.4
 
 
 class Claim:
     place = 48
+    question = _questions.FACTORS
     statement = (
         f"RetNet decodes {FACTOR} times as many tokens per second as a Transformer at 6.7 billion parameters and 8k "
         "tokens, where each decodes as many sequences at once as fit in the card's memory."

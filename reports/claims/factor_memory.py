@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from reports import wording
-from reports.claims import CONTRADICTED, MIXED, SUPPORTED, Finding, _evidence, _factors, together
+from reports.claims import CONTRADICTED, MIXED, SUPPORTED, Finding, _evidence, _factors, _questions, together
 
 FACTOR = 3.4
 DRAWN = 8  # the largest batch in the paper's Figure 6
@@ -27,6 +27,7 @@ class Held:
 
 class Claim:
     place = 45
+    question = _questions.FACTORS
     statement = (
         f"At 6.7 billion parameters and 8k tokens RetNet needs {FACTOR} times less memory than a Transformer to decode."
     )
@@ -55,7 +56,7 @@ class Claim:
             return None
         found = [_against(name, rival, retnet) for name, rival in rivals.items() if rival is not None]
         table = pd.DataFrame([retnet.line, *(rival.line for rival in rivals.values() if rival is not None)])
-        text, short = " ".join(told for _, told, _ in found), ", ".join(told for _, _, told in found)
+        text, short = " ".join(told for _, told, _ in found), "; ".join(told for _, _, told in found)
         return Finding(together(verdict for verdict, _, _ in found), text, table, short)
 
 
@@ -94,7 +95,7 @@ def _against(name: str, rival: Held, retnet: Held) -> tuple[str, str, str]:
     peaks = [batch for batch in rival.peaks if batch in retnet.peaks]
     told = [f"{rival.peaks[batch] / retnet.peaks[batch]:.3g} times less at batch {batch}" for batch in peaks]
     text += f". Measured peaks, the prompt's included: {wording.listed(told)}." if told else "."
-    return verdict, text, f"{ratios[at]:.3g} times against {name} at batch {at} ({from_on})"
+    return verdict, text, f"{ratios[at]:.3g} times against {name} at batch {at}, {from_on}"
 
 
 def _ratio(rival: Held, retnet: Held, batch: int) -> float:

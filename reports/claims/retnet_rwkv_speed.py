@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from reports.claims import Finding, _costs
+from reports.claims import Finding, _costs, _questions
 
 MODELS = ("rwkv", "retnet")
 
 
 class Claim:
     place = 55
+    question = _questions.RWKV
     statement = "RWKV-4 costs no more than RetNet to train, to read prompts with and to decode."
     published = (
         "RetNet paper (arXiv 2307.08621), Table 1: both need O(1) per decoded token and O(N) memory for a long "
