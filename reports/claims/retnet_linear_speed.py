@@ -14,7 +14,7 @@ class Claim:
     published = (
         "RetNet paper (arXiv 2307.08621), Table 1: of both it says that they train in parallel and need O(1) per "
         "decoded token and O(N) memory for a long sequence; of performance, ++ for RetNet and - for a linear "
-        "Transformer. No times of linear attention are given."
+        "Transformer."
     )
     rule = f"RetNet over linear attention. {_costs.RULE}"
 

@@ -13,9 +13,9 @@ class Claim:
     statement = "RWKV-4 costs no more than RetNet to train, to read prompts with and to decode."
     published = (
         "RetNet paper (arXiv 2307.08621), Table 1: both need O(1) per decoded token and O(N) memory for a long "
-        "sequence, but RWKV has no training parallelism. RWKV paper (arXiv 2305.13048), abstract: the model "
-        '"parallelizes computations during training and maintains constant computational and memory complexity '
-        'during inference". Neither gives times of both.'
+        "sequence, but RWKV has no training parallelism. RWKV paper (arXiv 2305.13048), abstract: computations are "
+        'parallel during training, and the model "maintains constant computational and memory complexity during '
+        'inference".'
     )
     rule = f"RWKV-4 over RetNet. {_costs.RULE}"
 
