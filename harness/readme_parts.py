@@ -5,10 +5,11 @@ from collections.abc import Callable
 
 from harness import accuracy_table, ending, record
 from harness.child import ROOT
-from reports import readme
+from reports import answers, readme
 from reports.marks import Part
 
 PARTS: dict[Part, Callable[[pathlib.Path], str]] = {
+    answers.PART: lambda results: answers.markdown(record.load_all(results)),
     readme.PART: lambda results: readme.numbers(record.load_all(results)),
     accuracy_table.PART: accuracy_table.markdown,
 }

@@ -4,10 +4,9 @@ from typing import Any
 
 import pandas as pd
 
-from reports import rows, wording
+from reports import peaks, rows, wording
 
 MOST = {"decode": 1.1, "largest_batch": 1.1}  # they only read, which passes a copy's bandwidth by some per cent
-SHORT = 6  # letters of an environment
 REMEDY = (
     "Run these points again with --fresh on a machine at rest, which measures its peaks anew: what is still below its "
     "floor is counted too high."
@@ -27,20 +26,25 @@ def caution(result_set: Any, *measures: str) -> str:
             points.append(_finished(result_set, below))
     if not parts:
         return ""
-    names = sorted(set(pd.concat(points)["environment"].str[:SHORT]))
+    told = rows.environments(result_set).set_index("environment")["device_name"]
+    names = sorted(set(told[pd.concat(points)["environment"]].fillna(str(result_set.device))))
     return (
-        f"Times below their floor, which none can be: {'; '.join(parts)}. Either the peaks of "
-        f"environment{'s' if len(names) > 1 else ''} {wording.listed(names)} were measured too low, as where something "
-        "else computed meanwhile, and all shares of the floor that they give are too large; or what these points need "
-        f"is counted too high. {REMEDY}"
+        f"Times below their floor, which none can be: {'; '.join(parts)}. Either the best peaks of "
+        f"{wording.listed(names)} were measured too low, as where something else computed meanwhile, and all shares of "
+        "the floor that they give are too large; or what these points need is counted too high. "
+        f"{REMEDY}"
     )
 
 
 def environments(result_set: Any) -> set[str]:
-    """Those on whose peaks some share of the floor rests."""
+    """Those of which some time has a share of the floor, and those whose peaks such shares rest on."""
     tables = [rows.floor(result_set, measure) for measure in _rated(result_set)]
-    shares = [table[table[rows.SHARE].notna()] for table in tables if table is not None]
-    return {where for share in shares for where in _finished(result_set, share)["environment"]}
+    shares = [_finished(result_set, table[table[rows.SHARE].notna()]) for table in tables if table is not None]
+    if not shares:
+        return set()
+    used = pd.concat(shares)[["environment", "dtype"]]
+    rested = [peaks.holders(rows.environments(result_set), used, peak) for _, peak in rows.FLOOR]
+    return set(used["environment"]).union(*rested)
 
 
 def _finished(result_set: Any, table: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from reports import Lost, broken, claims, corners, figures, overview, packages, provenance, rows, sections
+from reports import Lost, answers, broken, claims, corners, figures, overview, packages, provenance, rows, sections
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
 SUMMARIES = ("index.html", "claims.html", "triangle.html")  # which take all experiments together
@@ -33,7 +33,8 @@ def write(
     site = {"experiments": dict(sorted(links.items())), "lacking": []}
     pages = _experiments(told, site, unusable, account)
     site = site | {"lacking": [_without(name, why) for name, why in lost.items()]}
-    pages |= {**_triangle(told, site), **_claims(told, site, unusable, account), "index.html": _index(told, site)}
+    ledger = _ledger(told, unusable, account)
+    pages |= {**_triangle(told, site), **_claims(ledger, site), "index.html": _index(told, ledger, site)}
     pages = {name: text for name, text in pages.items() if name not in left and not (lost and name == PICTURE)}
     out.mkdir(parents=True, exist_ok=True)
     beside = {name: out / f".{name}.new" for name in pages}
@@ -163,9 +164,8 @@ def _corners(one: Any, key: str) -> dict[str, Any]:
     return {"where": where, "alone": bool(found.alone), "figures": sections.of_triangle(one, found, key)}
 
 
-def _claims(
-    told: list[Any], site: Mapping[str, Any], unusable: broken.Account, account: broken.Account | None
-) -> dict[str, str]:
+def _ledger(told: list[Any], unusable: broken.Account, account: broken.Account | None) -> list[dict[str, Any]]:
+    """Every claim with its verdict and what each result set says of it."""
     left = broken.of(claims, unusable)
     ledger = []
     for name in packages.names(claims, left.values()):
@@ -174,10 +174,14 @@ def _claims(
         verdicts = [str(finding["verdict"]) for finding in findings]
         verdict = claims.FAILED if claims.FAILED in verdicts else claims.together(verdicts)
         entry = {"key": sections.slug(name), "claim": claims.load(name), "verdict": verdict, "findings": findings}
-        ledger.append(entry | {"failed": ""})
+        ledger.append(entry | {"name": name, "failed": ""})
     for file, name in left.items():
         entry = {"key": sections.slug(name), "claim": {"statement": file}, "verdict": claims.FAILED}
-        ledger.append(entry | {"failed": unusable[file]})
+        ledger.append(entry | {"name": name, "failed": unusable[file]})
+    return ledger
+
+
+def _claims(ledger: list[dict[str, Any]], site: Mapping[str, Any]) -> dict[str, str]:
     counted = pd.Series([entry["verdict"] for entry in ledger]).value_counts()
     shown = [*claims.VERDICTS, *([claims.FAILED] if claims.FAILED in counted else [])]
     totals = [(verdict, int(counted.get(verdict, 0))) for verdict in shown]
@@ -198,12 +202,15 @@ def _judged(name: str, one: Any) -> dict[str, Any] | None:
     if found is None:
         return None
     table = sections.table(found.table, f"Rows behind it: {one.experiment}", f"{name}-{one.experiment}")
-    return {"verdict": found.verdict, "text": found.text, "table": table}
+    return {"verdict": found.verdict, "text": found.text, "table": table, "found": (one, found)}
 
 
-def _index(told: list[Any], site: Mapping[str, Any]) -> str:
+def _index(told: list[Any], ledger: list[dict[str, Any]], site: Mapping[str, Any]) -> str:
+    whole = [entry for entry in ledger if entry["verdict"] != claims.FAILED]
+    asked = answers.of({entry["name"]: [found["found"] for found in entry["findings"]] for entry in whole})
     experiments: dict[str, list[Any]] = {}
     for one in told:
         experiments.setdefault(one.experiment, []).append(_device(one))
     best = [{"device": _device(each["set"]), "lines": each["lines"]} for each in overview.best(_complete(told)[1])]
-    return _render("index", site, title="Results", listed=experiments, lead=overview.question(told), best=best)
+    lead = overview.question(told)
+    return _render("index", site, title="Results", listed=experiments, lead=lead, best=best, answers=asked)

@@ -73,9 +73,11 @@ class Floor(Swept):
     metric = rows.SHARE
     note = (
         "The least time over the measured time: 1 is the floor. The least time is that of the FLOPs that are "
-        "needed, at the speed of a matrix product in the same number format on the same machine, or that of the bytes "
-        "that must be moved, at the bandwidth of a copy, which what only reads can pass by some percent: the longer "
-        f"one. What a mask discards and what is computed again is not needed. {TIMED_NOTE}"
+        "needed, at the speed of a matrix product in the same number format, or that of the bytes that must be moved, "
+        "at the bandwidth of a copy, which what only reads can pass by some percent: the longer one. Speed and "
+        "bandwidth are the best that any run of this page measured on a device of this name, so that shares can be "
+        "compared: a run whose own were lower, as under a power cap or beside a neighbour, has a smaller share. What a "
+        f"mask discards and what is computed again is not needed. {TIMED_NOTE}"
     )
 
     def table(self, result_set: Any) -> pd.DataFrame | None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from reports import intervals, wording
+from reports import intervals, peaks, wording
 
 Table = TypeVar("Table")
 
@@ -156,8 +156,8 @@ def summary(result_set: Any, measure: str, metric: str) -> pd.DataFrame | None:
 
 @once
 def floor(result_set: Any, measure: str) -> pd.DataFrame | None:
-    """The same of the share of the floor: the least time that a machine with these measured rates allows over the time
-    that was measured. What must be computed and what must be moved each set a floor; the higher one counts."""
+    """The same of the share of the floor: the least time that the device's measured rates allow over the time that was
+    measured. What must be computed and what must be moved each set a floor; the higher one counts."""
     points = of_measure(result_set, measure)
     shares = [_shares(result_set, samples_of(result_set, points, metric), peak) for metric, peak in FLOOR]
     highest = pd.concat(shares).sort_values("value").drop_duplicates(["point", "repeat"], keep="last")
@@ -178,14 +178,13 @@ def _medians(points: pd.DataFrame, samples: pd.DataFrame, metric: str) -> pd.Dat
 
 
 def _shares(result_set: Any, samples: pd.DataFrame, peak: str) -> pd.DataFrame:
-    """The samples over the peak of their environment, where there is one of their own number format over that one."""
-    best: Any = environments(result_set).set_index("environment")
-    own = [name for name in best if str(name).startswith(f"{peak}_")]
+    """The samples over the best peak of their device, where there is one of their own number format over that one."""
+    best: Any = peaks.best(environments(result_set))
     points = result_set.points.drop_duplicates("point", keep="last").set_index("point")
     told = points.loc[samples["point"], ["environment", "dtype"]].itertuples(index=False)
-    columns = [(where, f"{peak}_{dtype}" if own and dtype != "float32" else peak) for where, dtype in told]
-    peaks = [best.at[where, column] if column in best else float("nan") for where, column in columns]
-    return samples.assign(value=samples["value"] / pd.array(peaks, dtype="Float64")).dropna(subset="value")
+    columns = [(where, peaks.column(best, peak, dtype)) for where, dtype in told]
+    rates = [best.at[where, column] if column in best else float("nan") for where, column in columns]
+    return samples.assign(value=samples["value"] / pd.array(rates, dtype="Float64")).dropna(subset="value")
 
 
 def _line(group: pd.DataFrame, failed: pd.DataFrame, metric: str, values: np.ndarray) -> dict[str, Any]:

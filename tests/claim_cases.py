@@ -3,9 +3,18 @@
 from collections.abc import Callable
 from typing import Any
 
+from reports.rows import View
 from tests.report_data import Builder
 
 Made = Callable[[Builder], Any]
+
+
+def made(*tables: Made) -> View:
+    """Results as pages give them to claims."""
+    builder = Builder()
+    for table in tables:
+        table(builder)
+    return View(builder.build())
 
 
 def speeds(
@@ -80,6 +89,40 @@ def corner(
         speeds("training", more=trained, retnet=1000 * train, transformer=1000)(made)
         speeds("decode", more=more, retnet=100 * decode, transformer=100)(made)
         bits(retnet=4.375 - 2 * quality, transformer=2.375)(made)
+
+    return rows
+
+
+def batches(**per_second: dict[int, float]) -> Made:
+    """Decoding after one context, of every model at several batches so many tokens per second."""
+
+    def rows(made: Builder) -> None:
+        for label, speeds in per_second.items():
+            for batch, speed in speeds.items():
+                made.speed("decode", label, 2048, batch, speed)
+
+    return rows
+
+
+def costs(
+    model: str,
+    other: str,
+    speed: float = 1.0,
+    large: float = 1.0,
+    state: float = 1.0,
+    graph: dict[str, Any] | None = None,
+) -> Made:
+    """What a model costs beside another that takes 1: training, prompts and decoding at `speed`, at the larger batch at
+    `large` of that, with so many times its `state`."""
+
+    def rows(made: Builder) -> None:
+        for label, quick, more, size in ((model, speed, large, state), (other, 1.0, 1.0, 1.0)):
+            for batch, times in ((1, 1.0), (64, more)):
+                made.speed("decode", label, 2048, batch, 1e3 * quick * times, **(graph or {}))
+                memory = made.point("memory", label, sequence_length=2048, batch_size=batch)
+                made.samples(memory, "state_bytes", [1000 * batch * size])
+            made.speed("training", label, 2048, 2, 1e4 * quick, **(graph or {}))
+            made.speed("prefill", label, 2048, 1, 1e5 * quick, **(graph or {}))
 
     return rows
 
@@ -169,15 +212,31 @@ def memory(measure: str, metric: str, more: dict[str, Any] | None = None, **held
     return rows
 
 
+def recomputed(**held: tuple[float, float]) -> Made:
+    """Training: of each model peak bytes without going through blocks again, and with it, which is slower."""
+
+    def rows(made: Builder) -> None:
+        for model, both in held.items():
+            for again, value, speed in zip(("false", "true"), both, (100.0, 80.0), strict=True):
+                where = {"sequence_length": 2048, "batch_size": 2, "option_recompute": again}
+                point = made.point("training", f"{model} recompute={again}", **where)
+                made.samples(point, "peak_bytes", [value])
+                made.samples(point, "tokens_per_second", noisy("tokens_per_second", speed))
+
+    return rows
+
+
 LAUNCHED = {"device": "cuda", "graph": "false"}
 REPLAYED = {"device": "cuda", "graph": "true"}
 LATENCY = {"measure": "decode", "metric": "token_ms"}
 FLAT, STEEP, FALLING = {256: 2.0, 1024: 2.01}, {256: 2.0, 1024: 4.0}, {256: 4.0, 1024: 2.0}
 DIP = {256: 1.0, 1024: 0.2, 4096: 1.0}  # slope 0, and by no means flat
+SHORT, LONG = {1: 2.0, 8: 2.54}, {1: 2.0, 4: 2.2, 16: 2.5, 64: 2.8, 256: 3.2}  # slopes 0.115, 0.083: 1.3, 1.6 times
 BATCHES, MORE, WAVE = {1: 2.0, 8: 2.1}, {1: 2.0, 8: 9.0}, {1: 2.0, 4: 4.0, 16: 2.0}
 STATE = {"measure": "memory", "metric": "state_bytes", "by": "sequence_length"}
 GATED = {"retnet__gate_is_True": 2.0, "retnet__gate_is_False": 2.1}
 DECAYS = {"retnet__gamma_is_torchscale": 2.0, "retnet__gamma_is_none": 2.1, "retnet__gamma_is_single": 2.05}
+ONE = {1: 100.0, 8: 100.0, 64: 100.0}
 HEADS = {"retnet__head_size_is_16": 2.1, "retnet__head_size_is_64": 2.0}
 
 

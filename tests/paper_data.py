@@ -130,8 +130,9 @@ def _trained(
 NEAR, FAR = shares(good=0.1, naive=0.1), shares()
 CASES: list[tuple[str, Made, str]] = [
     ("factor_memory", decoding(FAR, 2 * CACHE), SUPPORTED),
-    ("factor_memory", decoding(FAR), CONTRADICTED),  # 3.07 times: counted bytes have no margin
-    ("factor_memory", decoding(FAR, CACHE // 4), CONTRADICTED),
+    ("factor_memory", decoding(FAR), MIXED),  # 3.07 times at batch 8, and 3.4 from batch 10 on
+    ("factor_memory", decoding(FAR, CACHE // 2), MIXED),  # from batch 27 on, of the 29 that fit
+    ("factor_memory", decoding(FAR, CACHE // 12), CONTRADICTED),  # at no batch at all
     ("factor_throughput", decoding(NEAR), SUPPORTED),
     ("factor_throughput", decoding(FAR), CONTRADICTED),
     ("factor_throughput", decoding(shares(naive=0.2)), MIXED),

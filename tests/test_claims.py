@@ -8,22 +8,14 @@ import pytest
 
 from reports import claims, figures, intervals, packages
 from reports.claims import CONTRADICTED, MIXED, SUPPORTED, UNTESTABLE, _evidence, _slopes
-from reports.rows import LAUNCHES, View
+from reports.rows import LAUNCHES
 from tests import claim_cases, claim_verdicts, paper_data
-from tests.claim_cases import LAUNCHED, REPLAYED, Made, bits, lengths, noisy, on, speeds
+from tests.claim_cases import LATENCY, LAUNCHED, REPLAYED, SHORT, Made, bits, lengths, made, noisy, on, speeds
 from tests.report_data import Builder
 
 pytestmark = pytest.mark.usefixtures("launches_show")
 
 CASES = [*claim_verdicts.CASES, *paper_data.CASES]
-
-
-def made(*tables: Made) -> View:
-    """Results as pages give them to claims."""
-    builder = Builder()
-    for table in tables:
-        table(builder)
-    return View(builder.build())
 
 
 @pytest.mark.parametrize(("name", "rows", "verdict"), CASES, ids=[f"{name}-{verdict}" for name, _, verdict in CASES])
@@ -78,56 +70,39 @@ def test_an_interval_decides_only_where_all_of_it_is_on_one_side() -> None:
     assert _evidence.by_interval(0.9, 1.1, 1) == _evidence.by_interval(float("nan"), float("nan"), 1) == MIXED
 
 
-def test_a_model_is_compared_by_its_own_name_or_its_best_variant() -> None:
-    def variants(builder: Builder) -> None:
-        speeds("decode", retnet=100)(builder)
-        for label, speed in (("transformer cache=concat", 20), ("transformer cache=static", 50)):
-            builder.speed("decode", label, 2048, 4, speed)
-
-    finding = claims.load("inference_throughput").judge(made(variants))
-    assert finding is not None
-    assert list(finding.table["series"]) == ["retnet", "transformer cache=static"]
-    assert ": tokens per second 2 (" in finding.text
-
-
-def test_the_longest_common_length_is_what_counts() -> None:
-    def rows(builder: Builder) -> None:
-        speeds("training", 2048, retnet=80, transformer=100)(builder)
-        speeds("training", 1024, retnet=120, transformer=100)(builder)
-        speeds("training", 4096, retnet=120)(builder)
-        builder.point("training", "transformer", "oom", "no room", sequence_length=4096, batch_size=4)
-
-    finding = claims.load("training_throughput").judge(made(rows))
-    assert finding is not None
-    assert finding.verdict == CONTRADICTED
-    assert "at length 2,048, batch 4" in finding.text
-    short = made(speeds("training", 512, retnet=80, transformer=100))
-    assert claims.load("training_throughput").judge(short) is None
-
-
-def test_a_difference_within_the_margin_decides_nothing() -> None:
-    assert _evidence.by_margin(1.11, 1.2, 0.1) == _evidence.by_margin(0.8, 0.89, 0.1, "lower") == SUPPORTED
-    assert _evidence.by_margin(0.8, 0.89, 0.1) == _evidence.by_margin(1.11, 1.2, 0.1, "lower") == CONTRADICTED
-    for low, high in ((1.05, 1.2), (0.8, 0.95), (1.01, 1.02), (float("nan"), float("nan"))):
-        assert _evidence.by_margin(low, high, 0.1) == MIXED
-    for name in ("training_throughput", "inference_throughput", "inference_latency", "rwkv_parallel"):
-        claim = claims.load(name)
-        assert f"more than {_evidence.MARGIN:.0%}" in claim.rule
-        assert "over repeats in one process" in claim.rule
-
-
-def test_a_speed_says_what_its_interval_is_over() -> None:
-    finding = claims.load("training_throughput").judge(made(speeds("training", retnet=120, transformer=100)))
-    assert finding is not None
-    assert finding.text.endswith("interval over repeats in one process.")
-
-
 def test_a_slope_has_the_interval_of_its_samples() -> None:
     places = {1.0: [2.0, 2.2, 1.9, 2.1], 4.0: [4.1, 4.0, 3.7, 4.3], 16.0: [8.0, 8.8, 7.9, 8.1]}
     value, low, high = intervals.slope_of(places)
     assert value == pytest.approx(intervals.slope(list(places), [np.median(each) for each in places.values()]))
     assert 0.4 < low < value < high < 0.6
     assert np.isnan(intervals.slope_of({1.0: [2.0], 4.0: [2.0, 2.1]})[1:]).all()
+
+
+def test_a_steep_slope_over_a_short_range_comes_to_little_and_both_figures_are_told() -> None:
+    """Neither bound may decide what the other one allows."""
+    line = {"low": 0.11, "high": 0.12, "largest_over_smallest": 1.27}
+    assert _slopes.flat(line, 0.1, 1.5) == MIXED
+    assert _slopes.flat(line | {"largest_over_smallest": 1.6}, 0.1, 1.5) == CONTRADICTED
+    assert _slopes.flat(line | {"low": 0.05, "high": 0.06}, 0.1, 1.5) == SUPPORTED
+    assert _slopes.flat(line | {"low": 0.05, "high": 0.06, "largest_over_smallest": 1.6}, 0.1, 1.5) == MIXED
+    rows = claim_cases.over(**LATENCY, label="retnet", by="batch_size", values=SHORT)
+    finding = claims.load("latency_batch").judge(made(rows))
+    assert finding is not None
+    assert re.search(r"slope 0\.11\d \(.*\) over batch 1 to 8 at length 2, largest over smallest 1\.27", finding.text)
+    assert finding.text.endswith("Flat is a slope within ±0.1 and 1.5 times in all.")
+    assert finding.short == "the largest 1.27 times the smallest over batch 1 to 8"
+
+
+def test_of_slopes_that_show_the_same_the_longest_is_told_in_short() -> None:
+    def rows(builder: Builder) -> None:
+        for batch, longest in ((1, 4096), (2, 16384), (4, 4096)):
+            claim_cases.over(**LATENCY, label="retnet", by="sequence_length", other=batch, values={256: 2, longest: 2})(
+                builder
+            )
+
+    finding = claims.load("latency_context").judge(made(rows))
+    assert finding is not None
+    assert finding.short.endswith(" times the smallest over length 256 to 16,384")
 
 
 def test_a_slope_of_speeds_is_that_of_the_fastest_form() -> None:

@@ -1,12 +1,15 @@
 """The pages and claims of the paper's Figure 6 and Table 4, from made-up rows."""
 
+import dataclasses
+
+import pandas as pd
 import pytest
 
 import reports
 from reports import claims, figures
 from reports.claims import CONTRADICTED, MIXED, SUPPORTED, _evidence, _factors, factor_eager_training
 from reports.rows import UNGRAPHED
-from tests.paper_data import GOOD, NAIVE, fig6, shares, table4
+from tests.paper_data import CACHE, GOOD, NAIVE, STATE, WEIGHTS, fig6, shares, table4
 from tests.report_data import Builder
 
 pytestmark = pytest.mark.usefixtures("launches_show")
@@ -50,6 +53,9 @@ def test_a_factor_is_against_both_transformers():
     finding = claims.load("factor_throughput").judge(fig6())
     assert finding is not None
     assert finding.text.count("Against a") == 2
+    assert (
+        finding.short == "7.28 times against a naive Transformer, missed; 3.12 times against a good Transformer, missed"
+    )
     assert "batch 8: 7.276 (7.254 to 7.297) times more, interval over repeats in one process, where 8.4" in finding.text
     assert finding.text.endswith(f" A naive transformer was {UNGRAPHED}."), "as it is by its nature"
     assert finding.text.count(UNGRAPHED) == 1
@@ -62,12 +68,56 @@ def test_a_factor_against_one_transformer_alone_is_undecided():
     assert all(claims.load(f"factor_{name}").judge(told) is None for name in ("throughput", "latency", "memory"))
 
 
-def test_memory_is_that_of_weights_and_state():
+def less_memory(batch, cache=8192 * CACHE):
+    return (WEIGHTS + batch * cache) / (WEIGHTS + batch * STATE)
+
+
+def test_memory_is_counted_for_every_batch_that_fits():
     finding = claims.load("factor_memory").judge(fig6())
     assert finding is not None
-    weights, cache, state = 13.4e9, 8 * 8192 * 524_288, 8 * 268_435_456
-    assert f"{(weights + cache) / (weights + state):.4g} times less" in finding.text
+    reached, near = (next(n for n in range(1, 99) if less_memory(n) >= 3.4 * share) for share in (1, 0.9))
+    told = f"{less_memory(8):.4g} times less at batch 8; the claimed 3.4 from batch {reached} on, of the "
+    for name, most in (("naive", 14), ("good", 29)):
+        told_of = f"Against a {name} Transformer: {told}{most} that fit (within 10% of it from batch {near} on)."
+        assert told_of in finding.text
+    assert 8 < reached <= 14
     assert "interval" not in finding.text
+    assert "Measured peaks" not in finding.text, "these rows have none"
+    assert set(finding.table["series"]) == {"retnet", NAIVE, GOOD}
+    assert f", 3.4 from batch {reached} on" in finding.short
+
+
+def test_memory_is_counted_no_further_than_what_fits():
+    """Where the naive Transformer's batches end before the factor is reached, it is missed against it."""
+    told = fig6()
+    fits = told.samples["metric"] == "largest_batch"
+    naive = told.points.loc[told.points["label"] == NAIVE, "point"]
+    told.samples.loc[fits & told.samples["point"].isin(naive), "value"] = 9
+    finding = claims.load("factor_memory").judge(told)
+    assert finding is not None
+    assert f"naive Transformer: {less_memory(8):.4g} times less at batch 8; the claimed 3.4 at none" in finding.text
+    assert "from batch" in finding.text.partition("a good Transformer")[2]
+    assert finding.verdict == MIXED
+    told = dataclasses.replace(told, samples=told.samples[~fits])
+    finding = claims.load("factor_memory").judge(told)
+    assert finding is not None
+    assert finding.verdict == CONTRADICTED, "no further than what was measured, batch 8"
+
+
+def test_measured_peaks_stand_beside_and_decide_nothing():
+    told = fig6()
+    states = told.samples[told.samples["metric"] == "state_bytes"]
+    heavy = states["point"].isin(told.points.loc[told.points["label"] == NAIVE, "point"])
+    peaks = states.assign(metric="peak_allocated_bytes", value=1e9).assign(
+        value=lambda part: part["value"].mask(heavy, 5e9)
+    )
+    told = dataclasses.replace(told, samples=pd.concat([told.samples, peaks]))
+    finding = claims.load("factor_memory").judge(told)
+    assert finding is not None
+    assert finding.text.count("Measured peaks, the prompt's included: ") == 2
+    assert "5 times less at batch 1 and 5 times less at batch 8." in finding.text
+    assert "1 times less at batch 1 and 1 times less at batch 8." in finding.text
+    assert finding.verdict == MIXED
 
 
 def test_at_its_own_largest_batch_each_model_is_compared_with_the_others():
@@ -110,8 +160,8 @@ def test_a_rule_states_the_numbers_that_it_judges_by():
 def test_memory_of_training_is_that_of_the_variant_that_trains_fastest():
     builder = Builder()
     told = {
-        "retnet recompute=true": (50.0, 90.0),
-        "retnet recompute=false": (70.0, 120.0),
+        "retnet gate=true": (50.0, 90.0),
+        "retnet gate=false": (70.0, 120.0),
         "transformer": (60.0, 100.0),
     }
     for label, (speed, size) in told.items():
@@ -121,4 +171,19 @@ def test_memory_of_training_is_that_of_the_variant_that_trains_fastest():
     finding = claims.load("training_memory").judge(builder.build())
     assert finding is not None
     assert finding.verdict == CONTRADICTED, finding.text
-    assert list(finding.table["series"]) == ["retnet recompute=false", "transformer"]
+    assert list(finding.table["series"]) == ["retnet gate=false", "transformer"]
+    assert finding.text.startswith("Without recomputing: RetNet gate=false over Transformer at length 1,024, batch 2: ")
+
+
+def test_memory_of_training_is_compared_where_both_or_neither_recompute():
+    finding = claims.load("training_memory").judge(table4())
+    assert finding is not None
+    assert "Without recomputing: RetNet recompute=false over Transformer recompute=false" in finding.text
+    assert "peak bytes 0.9091 times. With every block recomputed going backward: RetNet recompute=true" in finding.text
+    assert finding.text.endswith("peak bytes 1 times.")
+    assert finding.verdict == MIXED
+    told = table4()
+    one = told.points["label"].str.startswith("retnet recompute=false")
+    finding = claims.load("training_memory").judge(dataclasses.replace(told, points=told.points[~one]))
+    assert finding is not None
+    assert finding.text.startswith("With every block recomputed"), "never one with against one without"

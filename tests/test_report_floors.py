@@ -61,9 +61,9 @@ def test_a_time_below_its_floor_is_told_with_what_it_means_and_the_remedy() -> N
     told = floors.caution(one)
     assert told == (
         "Times below their floor, which none can be: 3 of 4 in training, with a share of up to 1.54 (RetNet at batch "
-        f"3, length 256). Either the peaks of environment {one.environments['environment'][0][:6]} were measured too "
-        "low, as where something else computed meanwhile, and all shares of the floor that they give are too large; or "
-        "what these points need is counted too high. Run these points again with --fresh on a machine at rest, which "
+        "3, length 256). Either the best peaks of cpu-made-up were measured too low, as where something else computed "
+        "meanwhile, and all shares of the floor that they give are too large; or what these points need is counted too "
+        "high. Run these points again with --fresh on a machine at rest, which "
         "measures its peaks anew: what is still below its floor is counted too high."
     )
     assert told in provenance.cautions(one)
@@ -95,17 +95,48 @@ def test_a_figure_tells_of_its_own_measure_and_a_page_of_all() -> None:
     assert "in training, with a share of up to" in notes["training_floor"]
 
 
-def test_only_environments_of_such_rows_are_named() -> None:
+def test_only_devices_of_such_rows_are_named() -> None:
     made = Builder()
     other = hexed("another")
-    made.rows["environments"] = [made._environment(), made._environment() | {"environment": other}]
+    changed = {"environment": other, "device_name": "another"}
+    made.rows["environments"] = [made._environment(), made._environment() | changed]
     made.speed("training", "retnet", 64, 2, 1e5, repeats=1, environment=other)
     made.speed("training", "rwkv", 64, 2, 10.0, repeats=1)
     made.point("training", "retnet", "oom", "no room", sequence_length=64, batch_size=2, seed=1)
-    assert f"Either the peaks of environment {other[:6]} were measured too low" in floors.caution(made.build())
+    assert "Either the best peaks of another were measured too low" in floors.caution(made.build())
     made.speed("training", "aft", 64, 2, 1e5, repeats=1)
-    both = " and ".join(sorted([other[:6], made.environment[:6]]))
-    assert f"Either the peaks of environments {both} were measured too low" in floors.caution(made.build())
+    assert "Either the best peaks of another and cpu-made-up were measured too low" in floors.caution(made.build())
+
+
+@pytest.mark.parametrize(("device", "share"), [("cpu-made-up", 0.5), ("another", 2.0)])
+def test_shares_of_one_device_are_over_one_peak_the_best(device: str, share: float) -> None:
+    """Over its own peak, the run under a cap would seem to come nearer the floor than the same time without one."""
+    made = Builder()
+    capped, best = hexed("capped"), hexed("best")
+    low = {"environment": capped, "device_name": device, "peak_flops": 1e11, "peak_bytes_per_second": 3e10}
+    high = {"environment": best, "peak_flops": 4e11, "peak_bytes_per_second": 2e10}
+    made.rows["environments"] = [made._environment() | low, made._environment() | high]
+    for label, where in (("retnet", capped), ("rwkv", best)):
+        made.samples(made.point("training", label, environment=where), "flops_per_second", [2e11])
+    table = rows.floor(made.build(), "training")
+    assert table is not None
+    assert dict(zip(table["series"], table["share_of_floor"], strict=True)) == {"retnet": share, "rwkv": 0.5}
+    made.samples(made.point("decode", "retnet", environment=best), "bytes_per_second", [1.5e10])
+    table = rows.floor(made.build(), "decode")
+    assert table is not None
+    assert list(table["share_of_floor"]) == [0.5 if device == "cpu-made-up" else 0.75]
+    note = training_floor.Figure().note
+    assert "the best that any run of this page measured on a device of this name" in note
+
+
+def test_a_best_peak_is_shown_though_no_row_beside_it_has_a_share() -> None:
+    made = Builder()
+    best = hexed("best")
+    made.rows["environments"] = [made._environment(), made._environment() | {"environment": best, "peak_flops": 4e11}]
+    made.speed("training", "retnet", 64, 2, 100.0, repeats=1)
+    made.samples(made.point("memory", "retnet", environment=best), "state_bytes", [4096])
+    assert floors.environments(made.build()) == {made.environment, best}
+    assert provenance.peaks(made.build()) == ""
 
 
 def test_peaks_are_shown_where_a_share_of_the_floor_rests_on_them() -> None:

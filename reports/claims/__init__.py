@@ -27,6 +27,7 @@ class Finding:
     verdict: str
     text: str
     table: pd.DataFrame  # with `point`
+    short: str = ""  # the numbers alone, for a reader in a hurry
 
 
 class Claim(Protocol):
@@ -36,6 +37,7 @@ class Claim(Protocol):
     statement: ClassVar[str]
     published: ClassVar[str]  # who says so, with the numbers as published
     rule: ClassVar[str]  # when it counts as supported, contradicted or mixed
+    # and where it answers a question of `_questions` the `question`, which needs a `short` in its findings
 
     def judge(self, result_set: Any) -> Finding | None:
         """The finding; None where the result set has nothing to say."""

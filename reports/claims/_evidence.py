@@ -6,6 +6,7 @@ they do not say, so models are told apart by more than a margin. Predictions are
 interval of Student's t over seeds, and need at least three seeds.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -19,6 +20,7 @@ from reports.rows import CELL
 SEEDS = 3  # the fewest that a claim about prediction rests on
 MARGIN = 0.1  # ratios of two speeds, measured twice on one machine, have moved by 6%
 SPEED = "tokens_per_second"
+RECOMPUTE = "option.recompute"
 IN_ONE = "interval over repeats in one process"
 LAUNCH_RULE = (
     f"What was {rows.UNGRAPHED} decides nothing, unless it wins against a model that had one and is claimed to be "
@@ -53,12 +55,24 @@ def by_margin(low: float, high: float, margin: float, better: str = "higher") ->
     return SUPPORTED if above == (better == "higher") else CONTRADICTED
 
 
+def no_worse(low: float, high: float, margin: float, better: str = "higher") -> str:
+    """The verdict on a ratio that is claimed to be as good as 1: mixed where the interval holds the bound, which is
+    `margin` on the worse side, or where there is no interval."""
+    return by_interval(low, high, 1 - margin) if better == "higher" else by_interval(low, high, 1 + margin, above=False)
+
+
 def measured(result_set: Any, measure: str, metric: str) -> pd.DataFrame:
     """A line per sample of the rows that may be compared: point, label, model, form, cell, launches, value."""
     points = rows.comparable(result_set, measure)
     points = points.assign(launches=rows.launches(result_set, points))
     samples = rows.samples_of(result_set, points, metric)[["point", "value"]]
     return samples.merge(points[["point", "label", "model", "form", *CELL, "launches"]], on="point")
+
+
+def recomputed(told: pd.DataFrame) -> pd.Series:
+    """'true' where training goes through blocks again, 'false' where it does not."""
+    option = told[RECOMPUTE] if RECOMPUTE in told else pd.Series(None, index=told.index, dtype=object)
+    return option.astype(object).fillna("false").astype(str).str.lower()
 
 
 def entry(told: pd.DataFrame, model: str, better: str = "higher") -> pd.DataFrame:
@@ -90,51 +104,8 @@ def unless_launches(
     names = [wording.title(label, model) for label, model in zip(slow["label"], slow["model"], strict=True)]
     who = "It" if used["launches"].all() else wording.listed(sorted(names))
     if favoured and found.verdict == CONTRADICTED and favoured not in set(slow["model"]):
-        return Finding(CONTRADICTED, f"{found.text} {who} was {rows.UNGRAPHED}, which can only slow it.", found.table)
-    return Finding(UNTESTABLE, f"{found.text} {who} was {rows.LAUNCHES}", found.table)
-
-
-def ratio(
-    result_set: Any, measure: str, metric: str, models: tuple[str, str], least: int = 0, batch: str = "largest",
-    better: str = "higher", margin: float = 0.0, counted: bool = False, fastest: bool = False,
-) -> Finding | None:  # fmt: skip
-    """Judges `first / second` against 1 and a margin at the longest length that both ran, at least `least`, and there
-    the largest (or smallest) batch. Bytes are `counted`, not timed, and have no interval. Of several variants of a
-    model it takes the one with the best metric, or the `fastest`: its memory is the price of that speed."""
-    told = measured(result_set, measure, metric)
-    told = told[told["model"].isin(models)]
-    speeds = measured(result_set, measure, SPEED) if fastest else told.iloc[:0]
-
-    def judge(told: pd.DataFrame) -> Finding | None:
-        cell = _common(told, least, batch)
-        if cell is None:
-            return None
-        here = rows.alike(told, cell[CELL])
-        quick = [entry(rows.alike(speeds, cell[CELL]), model)["point"] for model in models]
-        own = [here[here["point"].isin(points)] if len(points) else here for points in quick]
-        parts = [entry(told, model, better) for told, model in zip(own, models, strict=True)]
-        value, low, high = intervals.ratio(parts[0]["value"], parts[1]["value"])
-        text = f"{' over '.join(wording.title(model, model) for model in models)}{_place(cell)}: "
-        text += f"{metric.replace('_', ' ')} {wording.interval(value, low, high)} times"
-        text += "" if counted or pd.isna(low) else f", {IN_ONE}"
-        verdict = by_margin(*((value, value) if counted else (low, high)), margin, better)
-        return Finding(verdict, f"{text}.", pd.DataFrame([line(part, metric) for part in parts]))
-
-    return judge(told) if counted else unless_launches(told, judge, models[0])
-
-
-def _common(told: pd.DataFrame, least: int, batch: str) -> Any | None:
-    """The cell at which both models are compared; None where there is none."""
-    both = told.groupby(CELL, dropna=False)["model"].nunique().reset_index()
-    both = both[both["model"] == 2].sort_values(CELL)
-    both = both[both["sequence_length"].fillna(0) >= least]
-    longest = both[both["sequence_length"].fillna(0) == both["sequence_length"].fillna(0).max()]
-    return None if longest.empty else longest.iloc[-1 if batch == "largest" else 0]
-
-
-def _place(cell: Any) -> str:
-    places = [f"{NOUNS[name]} {wording.number(cell[name])}" for name in NOUNS if pd.notna(cell[name])]
-    return f" at {', '.join(places)}" if places else ""
+        return dataclasses.replace(found, text=f"{found.text} {who} was {rows.UNGRAPHED}, which can only slow it.")
+    return dataclasses.replace(found, verdict=UNTESTABLE, text=f"{found.text} {who} was {rows.LAUNCHES}")
 
 
 def line(part: pd.DataFrame, metric: str) -> dict[str, Any]:
@@ -180,7 +151,7 @@ def cautioned(result_set: Any, found: Finding) -> Finding:
     """A finding about prediction with what must be known of the rows behind it: which are left out of it, and whose
     learning rate may not be the best."""
     told = [found.text, budget.one(result_set).caution, at_edge(result_set, found.table["series"])]
-    return Finding(found.verdict, " ".join(filter(None, told)), found.table)
+    return dataclasses.replace(found, text=" ".join(filter(None, told)))
 
 
 def at_edge(result_set: Any, labels: Iterable[str]) -> str:
@@ -193,11 +164,12 @@ def at_edge(result_set: Any, labels: Iterable[str]) -> str:
 def over_seeds(text: str, changes: pd.Series, bound: float, table: pd.DataFrame) -> Finding:
     """Judges whether changes, one a seed that has both values, are below `bound`; `text` says of what to what."""
     change, low, high = intervals.mean_of_few(changes)
-    text += f" {change:+.2%}"
+    short, text = f"{change:+.2%} bits per byte", f"{text} {change:+.2%}"
     if len(changes) < SEEDS:
-        return Finding(UNTESTABLE, f"{text}, from {len(changes)} of the {SEEDS} seeds that are needed.", table)
+        needed = f"{text}, from {len(changes)} of the {SEEDS} seeds that are needed."
+        return Finding(UNTESTABLE, needed, table, short)
     text += f" (95% interval {low:+.2%} to {high:+.2%}, {len(changes)} seeds by Student's t)."
-    return Finding(by_interval(low, high, bound, above=False), text, table)
+    return Finding(by_interval(low, high, bound, above=False), text, table, short)
 
 
 def _pretty(label: str, told: pd.DataFrame) -> str:

@@ -22,36 +22,35 @@ DECODED = {
     "a good Transformer": {"implementation": "sdpa", "cache": "preallocated"},
 }
 WRITTEN_OUT = {"a Transformer whose scores are written out": {"implementation": "eager"}}
-RECOMPUTE = "option.recompute"
 WITHIN = f"the whole 95% interval is no more than {_evidence.MARGIN:.0%} below the factor"
-COUNTED = "where it is the factor or more, missed where it is less (bytes are counted: no interval, no margin)"
+WORDS = {SUPPORTED: "reached", CONTRADICTED: "missed", MIXED: "undecided"}
 
 
-def rule(reached: str = f"where {WITHIN}, missed where all of it is further below") -> str:
+def rule() -> str:
     """How a factor against both Transformers is judged."""
     return (
         f"Against each Transformer, the median of RetNet over its own, of models of {PARAMETERS:,} parameters or more "
-        f"at a length of {LENGTH:,} and the largest batch that both ran: reached {reached}. Supported where it is "
-        "reached against both, contradicted where against neither, mixed otherwise; undecided where one of "
-        f"them was not measured or decides nothing. {_evidence.LAUNCH_RULE} The naive one is launched by its nature."
+        f"at a length of {LENGTH:,} and the largest batch that both ran: reached where {WITHIN}, missed where all of "
+        "it is further below. Supported where it is reached against both, contradicted where against neither, mixed "
+        f"otherwise; undecided where one of them was not measured or decides nothing. {_evidence.LAUNCH_RULE} The "
+        "naive one is launched by its nature."
     )
 
 
 def judge(
-    result_set: Any, measure: str, metrics: tuple[str, ...], factor: float | dict[int, float], better: str = "higher",
-    rivals: dict[str, dict[str, str]] = DECODED, least: int = PARAMETERS, margin: float = _evidence.MARGIN,
+    result_set: Any, measure: str, metric: str, factor: float | dict[int, float], better: str = "higher",
+    rivals: dict[str, dict[str, str]] = DECODED, least: int = PARAMETERS,
 ) -> Finding | None:  # fmt: skip
     """The finding against every rival, without a verdict where one has none, or None where one is missing.
 
-    Of several metrics, which are bytes, the sum; of factors by the number of parameters that of the nearest.
+    Of factors by the number of parameters that of the nearest.
     """
-    told = _measured(result_set, measure, metrics)
-    told = told[(told["parameters"].fillna(0) >= least) & (told["sequence_length"] == LENGTH)]
+    told = long(result_set, measure, metric, least)
 
     def against(told: pd.DataFrame, rival: str) -> Finding | None:
-        return _against(told, rival, rivals[rival], "+".join(metrics), factor, better, margin)
+        return _against(told, rival, rivals[rival], metric, factor, better)
 
-    naive = told.loc[told["launches"] & told.index.isin(_of(told, rivals.get(NAIVE, {})).index), "point"]
+    naive = told.loc[told["launches"] & told.index.isin(of(told, rivals.get(NAIVE, {})).index), "point"]
     told = told.assign(launches=told["launches"] & ~told["point"].isin(naive))
     found = [_evidence.unless_launches(told, functools.partial(against, rival=name), "retnet") for name in rivals]
     kept = [each for each in found if each is not None]
@@ -62,22 +61,20 @@ def judge(
     verdict = UNTESTABLE if UNTESTABLE in verdicts else together(verdicts)
     shown = rows.behind(told, table)["point"]
     more = f" {NAIVE.capitalize()} was {rows.UNGRAPHED}." if shown.isin(naive).any() else ""
-    return Finding(verdict, " ".join(each.text for each in kept) + more, table)
+    short = "; ".join(each.short for each in kept)
+    return Finding(verdict, " ".join(each.text for each in kept) + more, table, short)
 
 
-def _measured(result_set: Any, measure: str, metrics: tuple[str, ...]) -> pd.DataFrame:
-    """As `_evidence.measured`, with parameters and the models' options."""
-    each = [_evidence.measured(result_set, measure, metric) for metric in metrics]
-    told = each[0]
-    if len(each) > 1:  # counted, one value a point
-        same = [name for name in told if name != "value"]
-        told = pd.concat(each).groupby(same, dropna=False, sort=False)["value"].sum().reset_index()
+def long(result_set: Any, measure: str, metric: str, least: int = PARAMETERS) -> pd.DataFrame:
+    """As `_evidence.measured`, with parameters and the models' options, of models and of the length that count."""
+    told = _evidence.measured(result_set, measure, metric)
     points = result_set.points.drop_duplicates("point", keep="last")
     options = [name for name in points if str(name).startswith("option.")]
-    return told.merge(points[["point", "parameters", *options]], on="point")
+    told = told.merge(points[["point", "parameters", *options]], on="point")
+    return told[(told["parameters"].fillna(0) >= least) & (told["sequence_length"] == LENGTH)]
 
 
-def _of(told: pd.DataFrame, options: dict[str, str]) -> pd.DataFrame:
+def of(told: pd.DataFrame, options: dict[str, str]) -> pd.DataFrame:
     """The rows of a Transformer with these options; none where rows have no such options, or none are given."""
     columns = {f"option.{option}": value for option, value in options.items()}
     known = bool(columns) and set(columns) <= set(told)
@@ -85,11 +82,10 @@ def _of(told: pd.DataFrame, options: dict[str, str]) -> pd.DataFrame:
 
 
 def _against(
-    told: pd.DataFrame, rival: str, wanted: dict[str, str], metric: str, factor: float | dict[int, float], better: str,
-    margin: float,
+    told: pd.DataFrame, rival: str, wanted: dict[str, str], metric: str, factor: float | dict[int, float], better: str
 ) -> Finding | None:  # fmt: skip
     told = told.assign(batch=told["batch_size"].fillna(0))  # 0: the measure finds one for each model
-    theirs = _of(told, wanted)
+    theirs = of(told, wanted)
     mine, theirs = _alike_recomputed(told[told["model"] == "retnet"], theirs)
     batch = max(set(mine["batch"]) & set(theirs["batch"]), default=None)
     if batch is None:
@@ -104,7 +100,8 @@ def _against(
     text += f", where {wording.number(claimed)} are claimed"
     ends = (value, value) if pd.isna(low) else (low, high)
     table = pd.DataFrame([_evidence.line(part, metric) for part in (mine, theirs)])
-    return Finding(_reached(*ends, claimed * (1 - margin)), f"{text}.", table)
+    verdict = _reached(*ends, claimed * (1 - _evidence.MARGIN))
+    return Finding(verdict, f"{text}.", table, f"{value:.3g} times against {rival}, {WORDS[verdict]}")
 
 
 def _nearest(factors: dict[int, float], parameters: float) -> float:
@@ -113,9 +110,7 @@ def _nearest(factors: dict[int, float], parameters: float) -> float:
 
 def _alike_recomputed(mine: pd.DataFrame, rival: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Of training that goes through blocks again and of training that does not, what both ran; rather without."""
-    if RECOMPUTE not in mine:
-        return mine, rival
-    kinds = [part[RECOMPUTE].fillna("false").astype(str).str.lower() for part in (mine, rival)]
+    kinds = [_evidence.recomputed(part) for part in (mine, rival)]
     both = sorted(set(kinds[0]) & set(kinds[1]))
     if not both:
         return mine.iloc[:0], rival.iloc[:0]

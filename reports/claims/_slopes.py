@@ -5,6 +5,7 @@ none. A slope is one number for the whole range and can hide its shape, so the l
 largest fall from a shorter length (or a smaller batch) to a longer one, stand beside it.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -20,18 +21,27 @@ OVER = "intervals over repeats in one process"
 
 def judge(
     result_set: Any, measure: str, metric: str, model: str, x: str, verdict: Callable[[dict], str],
-    better: str = "lower", equal_tokens: bool = False,
+    better: str = "lower", equal_tokens: bool = False, bounds: str = "",
 ) -> Finding | None:  # fmt: skip
-    """One verdict from those of all slopes of a model over `x`."""
+    """One verdict from those of all slopes of a model over `x`; `bounds` says in a sentence what they are held to."""
 
     def found(told: pd.DataFrame) -> Finding | None:
         table = slopes(told, metric, model, x, better, equal_tokens)
         if table.empty:
             return None
         text = f"{wording.title(model, model)}, {metric.replace('_', ' ')}: {words(table, x)}."
-        return Finding(together(verdict(line) for line in table.to_dict("records")), text, table)
+        text += f" {bounds}" if bounds else ""
+        verdicts = [verdict(line) for line in table.to_dict("records")]
+        return Finding(together(verdicts), text, table, _short(table, x))
 
     return _evidence.unless_launches(_evidence.measured(result_set, measure, metric), found)
+
+
+def flat_latency(result_set: Any, x: str, steep: float, swing: float) -> Finding | None:
+    """Whether RetNet's time of a decode step is flat over `x`."""
+    bounds = f"Flat is a slope within ±{steep} and {swing} times in all."
+    verdict = functools.partial(flat, steep=steep, swing=swing)
+    return judge(result_set, "decode", "token_ms", "retnet", x, verdict, bounds=bounds)
 
 
 def slopes(
@@ -76,14 +86,27 @@ def _line(values: dict[float, np.ndarray], metric: str, start: dict[str, Any], g
     }  # fmt: skip
 
 
+def flat_rule(over: str, several: str, of: str, steep: float, swing: float) -> str:
+    """How a time that is claimed to be flat is judged."""
+    return (
+        f"For every {of} measured over {several} a factor of {SPAN} apart, the slope of log latency against log "
+        f"{over}, and the largest median over the smallest: flat where the whole 95% interval of the slope is within "
+        f"±{steep} and no median is more than {swing} times another, not flat where the whole interval is outside "
+        f"±{steep} and some median is more than {swing} times another; what breaks one bound and keeps the other is "
+        f"neither. Supported where all are flat, contradicted where all are not, mixed otherwise ({OVER})."
+    )
+
+
 def flat(line: dict, steep: float, swing: float) -> str:
     """Supported where the interval is within ±`steep` and no median is more than `swing` times another, contradicted
-    where the interval is outside, mixed otherwise."""
+    where the interval is outside and some median is; mixed otherwise, as where a slope is steep over so short a range
+    that it comes to little, or gentle over so long a one that it comes to much."""
     rises = _evidence.by_interval(line["low"], line["high"], steep, above=False)
     falls = _evidence.by_interval(line["low"], line["high"], -steep)
+    alike = line["largest_over_smallest"] <= swing
     if CONTRADICTED in (rises, falls):
-        return CONTRADICTED
-    return SUPPORTED if rises == falls == SUPPORTED and line["largest_over_smallest"] <= swing else MIXED
+        return MIXED if alike else CONTRADICTED
+    return SUPPORTED if rises == falls == SUPPORTED and alike else MIXED
 
 
 def words(table: pd.DataFrame, x: str) -> str:
@@ -101,6 +124,14 @@ def words(table: pd.DataFrame, x: str) -> str:
             part += f", largest over smallest {line['largest_over_smallest']:.2f}"
         said.append(part)
     return "; ".join(said) + (f" ({OVER})" if table["low"].notna().any() else "")
+
+
+def _short(table: pd.DataFrame, x: str) -> str:
+    """The largest over the smallest, of the line where it is largest; of lines that show the same, the longest."""
+    told = table.assign(shown=table["largest_over_smallest"].round(2), range=table["to"] / table["from"])
+    line = told.sort_values(["shown", "range"], kind="stable").iloc[-1]
+    places = f"{_evidence.NOUNS[x]} {wording.number(line['from'])} to {wording.number(line['to'])}"
+    return f"the largest {line['largest_over_smallest']:.2f} times the smallest over {places}"
 
 
 def _three(value: float) -> str:

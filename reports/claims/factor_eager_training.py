@@ -28,5 +28,5 @@ class Claim:
 
     def judge(self, result_set: Any) -> Finding | None:
         return _factors.judge(
-            result_set, "training", ("tokens_per_second",), FACTORS, rivals=_factors.WRITTEN_OUT, least=LEAST
+            result_set, "training", "tokens_per_second", FACTORS, rivals=_factors.WRITTEN_OUT, least=LEAST
         )

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from reports.claims import Finding, _factors
+from reports.claims import Finding, _factors, _questions
 
 FACTOR = 8.4
 
 
 class Claim:
     place = 48
+    question = _questions.FACTORS
     statement = (
         f"RetNet decodes {FACTOR} times as many tokens per second as a Transformer at 6.7 billion parameters and 8k "
         "tokens, where each decodes as many sequences at once as fit in the card's memory."
@@ -20,4 +21,4 @@ class Claim:
     rule = f"Decoded tokens/s, each at its own largest batch. {_factors.rule()}"
 
     def judge(self, result_set: Any) -> Finding | None:
-        return _factors.judge(result_set, "largest_batch", ("tokens_per_second",), FACTOR)
+        return _factors.judge(result_set, "largest_batch", "tokens_per_second", FACTOR)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from reports.claims import Finding, _evidence
+from reports.claims import Finding, _evidence, _ratios
 
 MODELS = ("retnet", "transformer")
 
@@ -17,6 +17,6 @@ class Claim:
     )
 
     def judge(self, result_set: Any) -> Finding | None:
-        return _evidence.ratio(
+        return _ratios.ratio(
             result_set, "decode", "token_ms", MODELS, 1024, "smallest", better="lower", margin=_evidence.MARGIN
         )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from reports.claims import Finding, _evidence
+from reports.claims import Finding, _ratios
 
 MODELS = ("retnet", "transformer")
 
@@ -18,4 +18,4 @@ class Claim:
     )
 
     def judge(self, result_set: Any) -> Finding | None:
-        return _evidence.ratio(result_set, "memory", "state_bytes", MODELS, least=1024, better="lower", counted=True)
+        return _ratios.ratio(result_set, "memory", "state_bytes", MODELS, least=1024, better="lower", counted=True)

@@ -8,7 +8,7 @@ MODELS = ("transformer", "linear_attention")
 
 
 class Claim:
-    place = 52
+    place = 53
     statement = "Linear attention, which gains recurrent inference, predicts worse than a Transformer."
     published = "RetNet paper (arXiv 2307.08621), Section 1."
     rule = f"The Transformer against linear attention. {_evidence.ONE_BETTER}"

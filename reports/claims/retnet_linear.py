@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from reports.claims import Finding, _evidence
+from reports.claims import Finding, _evidence, _questions
 
 MODELS = ("retnet", "linear_attention")
 
 
 class Claim:
     place = 51
+    question = _questions.LINEAR
     statement = "RetNet predicts better than linear attention at an equal budget."
     published = (
         "RetNet paper (arXiv 2307.08621), Table 5, 200M parameters and 5B tokens, in-domain perplexity: 26.05 "

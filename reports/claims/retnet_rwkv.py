@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from reports.claims import Finding, _evidence
+from reports.claims import Finding, _evidence, _questions
 
 MODELS = ("retnet", "rwkv")
 
 
 class Claim:
-    place = 53
+    place = 54
+    question = _questions.RWKV
     statement = "RetNet predicts better than RWKV at an equal budget."
     published = (
         "The sources disagree. RetNet paper (arXiv 2307.08621), Table 5, in-domain perplexity: RetNet 26.05, RWKV "

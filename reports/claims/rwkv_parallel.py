@@ -5,11 +5,12 @@ from typing import Any
 import pandas as pd
 
 from reports import intervals, wording
-from reports.claims import Finding, _evidence
+from reports.claims import Finding, _evidence, _questions
 
 
 class Claim:
     place = 38
+    question = _questions.RWKV
     statement = "RWKV can be trained in parallel, and is then at least as fast as step by step."
     published = (
         "The RetNet paper (arXiv 2307.08621), Table 1, says the opposite: no training parallelism. Readers "
@@ -40,4 +41,5 @@ def _compared(told: pd.DataFrame) -> Finding | None:
     text += f" at length {length}, {_evidence.IN_ONE}."
     table = pd.concat(parts).groupby(["label", "form", *_evidence.CELL, "point"])["value"].median().reset_index()
     table = table.rename(columns={"label": "series", "value": "tokens_per_second"})
-    return Finding(_evidence.by_margin(low, high, _evidence.MARGIN), text, table)
+    short = f"{value:.3g} times as fast at length {length}"
+    return Finding(_evidence.by_margin(low, high, _evidence.MARGIN), text, table, short)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from reports.claims import Finding, _evidence
+from reports.claims import Finding, _evidence, _ratios
 
 MODELS = ("retnet", "transformer")
 
@@ -20,4 +20,4 @@ class Claim:
     )
 
     def judge(self, result_set: Any) -> Finding | None:
-        return _evidence.ratio(result_set, "training", "tokens_per_second", MODELS, least=1024, margin=_evidence.MARGIN)
+        return _ratios.ratio(result_set, "training", "tokens_per_second", MODELS, least=1024, margin=_evidence.MARGIN)

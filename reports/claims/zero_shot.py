@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from reports.claims import Finding, _evidence
+from reports.claims import Finding, _ratios
 
 
 class Claim:
@@ -19,4 +19,4 @@ class Claim:
     )
 
     def judge(self, result_set: Any) -> Finding | None:
-        return _evidence.ratio(result_set, "lm_eval", "accuracy", ("retnet", "transformer"))
+        return _ratios.ratio(result_set, "lm_eval", "accuracy", ("retnet", "transformer"))

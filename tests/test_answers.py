@@ -1,0 +1,93 @@
+"""The answers to what a reader asks first: gathered from the claims that name the question, and from nowhere else."""
+
+import html
+import pathlib
+import re
+
+import pytest
+
+import reports
+from harness import record
+from reports import answers, claims, packages
+from reports.claims import CONTRADICTED, MIXED, SUPPORTED, UNTESTABLE, _questions
+from tests import claim_cases
+from tests.claim_cases import bits, costs, made
+from tests.report_data import Builder, ResultSet
+
+pytestmark = pytest.mark.usefixtures("launches_show")
+
+
+def told(*sets: ResultSet) -> dict[str, answers.Told]:
+    return {each.name: each for answer in answers.of(answers.judge(sets)) for each in answer.told}
+
+
+def named(experiment: str, *tables: claim_cases.Made, parameters: int = 1_000_000) -> ResultSet:
+    builder = Builder(experiment)
+    for table in tables:
+        table(builder)
+    for row in builder.rows["points"]:
+        row["parameters"] = parameters
+    return builder.build()
+
+
+def test_every_question_has_claims_and_every_claim_a_question_that_there_is() -> None:
+    asked = {value for name, value in vars(_questions).items() if name.isupper()}
+    named = {getattr(claims.load(name), "question", None) for name in packages.names(claims)} - {None}
+    assert named == asked
+    assert all(question.endswith("?") for question in asked)
+
+
+def test_a_verdict_is_that_of_the_claim_over_all_result_sets() -> None:
+    good, bad = bits(retnet=2.0, linear_attention=2.1), bits(retnet=2.1, linear_attention=2.0)
+    for sets, verdict in (
+        ([named("a", good)], SUPPORTED),
+        ([named("a", bad)], CONTRADICTED),
+        ([named("a", good), named("b", bad)], MIXED),
+    ):
+        assert told(*sets)["retnet_linear"].verdict == verdict
+    assert told(named("a", bits(2, retnet=2.0, linear_attention=2.1))) == {}, UNTESTABLE
+
+
+def test_of_each_verdict_and_measure_the_largest_models_are_quoted() -> None:
+    small = named("small", bits(retnet=2.0, linear_attention=2.2), parameters=10)
+    large = named("large", bits(retnet=2.0, linear_attention=2.1), parameters=20)
+    assert re.fullmatch(r"large: -4\.7\d% bits per byte", told(small, large)["retnet_linear"].numbers)
+    other = named("other", bits(retnet=2.1, linear_attention=2.0), parameters=5)
+    both = told(small, large, other)["retnet_linear"].numbers
+    assert re.fullmatch(r"large, supported: -4\.7\d% bits per byte; other, contradicted: \+4\.\d+% bits per byte", both)
+
+    decoding = named("decoding", claim_cases.batches(rwkv=claim_cases.ONE, retnet=claim_cases.ONE), parameters=20)
+    whole = named("whole", costs("rwkv", "retnet", state=0.1), parameters=10)
+    again = named("again", costs("rwkv", "retnet", 1.05, state=0.1), parameters=5)
+    numbers = told(decoding, whole, again)["retnet_rwkv_speed"].numbers
+    assert numbers.startswith("decoding: decoding 1 times over batches 1 to 64; whole: training 1 times, ")
+    assert "again" not in numbers
+
+
+def test_the_readme_and_the_index_tell_the_same(tmp_path: pathlib.Path) -> None:
+    sets = [named("a", bits(retnet=2.0, linear_attention=2.1, rwkv=1.9), costs("retnet", "linear_attention"))]
+    text = answers.markdown(sets)
+    asked = re.findall(r"^- \*(.*)\*$", text, flags=re.M)
+    assert asked == [_questions.LINEAR, _questions.RWKV, _questions.FLAT], "no row tells of the paper's factors"
+    first = "  - RetNet predicts better than linear attention at an equal budget: **supported** (a: -"
+    assert f"- *{_questions.LINEAR}*\n{first}" in text
+    assert "\n  - RetNet predicts better than RWKV at an equal budget: **contradicted** (a: +" in text
+    reports.build(sets, tmp_path)
+    index = html.unescape((tmp_path / "index.html").read_text(encoding="utf-8"))
+    for each in told(*sets).values():
+        link = f'<a href="claims.html#{each.name}">{each.statement}</a> <span class="verdict {each.verdict}">'
+        assert f"{link}{each.verdict}</span> {each.numbers}." in index
+        assert f'id="{each.name}"' in (tmp_path / "claims.html").read_text(encoding="utf-8")
+    assert index.index("In short") < index.index("Which one for what?") < index.index("Experiments</h2>")
+
+
+def test_where_nothing_is_decided_nothing_is_told(tmp_path: pathlib.Path) -> None:
+    assert answers.markdown([]) == answers.markdown([made(bits(2, retnet=2.0, rwkv=2.1))]) == answers.NOTHING
+    reports.build([made()], tmp_path)
+    assert "In short" not in (tmp_path / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_readme_has_the_answers_of_the_committed_results(committed: pathlib.Path) -> None:
+    wanted = answers.markdown(record.load_all(committed))
+    assert answers.PART.read() == wanted, "run `make readme` and commit README.md with the results"
+    assert all(f"- *{value}*\n" in wanted for name, value in vars(_questions).items() if name.isupper())

@@ -1,0 +1,138 @@
+"""Two models against each other: at which length and batch, by which entry, and when a difference decides."""
+
+import re
+
+import pytest
+
+from reports import claims
+from reports.claims import CONTRADICTED, MIXED, SUPPORTED, _evidence
+from reports.rows import LAUNCHES
+from tests import claim_cases
+from tests.claim_cases import made, speeds
+from tests.report_data import Builder
+
+pytestmark = pytest.mark.usefixtures("launches_show")
+
+
+def test_a_model_is_compared_by_its_own_name_or_its_best_variant() -> None:
+    def variants(builder: Builder) -> None:
+        speeds("decode", retnet=100)(builder)
+        for label, speed in (("transformer cache=concat", 20), ("transformer cache=static", 50)):
+            builder.speed("decode", label, 2048, 4, speed)
+
+    finding = claims.load("inference_throughput").judge(made(variants))
+    assert finding is not None
+    assert list(finding.table["series"]) == ["retnet", "transformer cache=static"]
+    assert ": tokens per second 2 (" in finding.text
+
+
+def test_every_batch_at_the_longest_context_is_named_and_judged() -> None:
+    rows = claim_cases.batches(retnet={1: 140.0, 8: 100.0, 64: 80.0}, transformer=claim_cases.ONE)
+    finding = claims.load("inference_throughput").judge(made(rows))
+    assert finding is not None
+    assert finding.text.startswith("RetNet over Transformer at length 2,048: tokens per second 1.4 (")
+    assert re.findall(r"times at batch (\d+)", finding.text) == ["1", "8", "64"]
+    assert finding.text.endswith("By batch: supported at 1, mixed at 8 and contradicted at 64.")
+    assert finding.short == "0.8 to 1.4 times over batches 1 to 64"
+    assert list(finding.table["batch_size"]) == [1, 1, 8, 8, 64, 64]
+
+
+def test_a_variant_that_stands_for_a_model_is_named() -> None:
+    def variants(builder: Builder) -> None:
+        claim_cases.batches(retnet=claim_cases.ONE)(builder)
+        for batch, kv_heads, speed in ((1, 1, 20), (1, 4, 50), (8, 1, 90), (8, 4, 50)):
+            builder.speed("decode", f"transformer kv_heads={kv_heads}", 2048, batch, speed)
+
+    finding = claims.load("inference_throughput").judge(made(variants))
+    assert finding is not None
+    assert finding.text.startswith("RetNet over Transformer (kv_heads=4 at 1 and kv_heads=1 at 8) at length 2,048: ")
+    finding = claims.load("inference_latency").judge(made(variants))
+    assert finding is not None
+    assert finding.text.startswith("RetNet over Transformer kv_heads=4 at length 2,048, batch 1: ")
+
+
+def test_the_longest_common_length_is_what_counts() -> None:
+    def rows(builder: Builder) -> None:
+        speeds("training", 2048, retnet=80, transformer=100)(builder)
+        speeds("training", 1024, retnet=120, transformer=100)(builder)
+        speeds("training", 4096, retnet=120)(builder)
+        builder.point("training", "transformer", "oom", "no room", sequence_length=4096, batch_size=4)
+
+    finding = claims.load("training_throughput").judge(made(rows))
+    assert finding is not None
+    assert finding.verdict == CONTRADICTED
+    assert "at length 2,048, batch 4" in finding.text
+    short = made(speeds("training", 512, retnet=80, transformer=100))
+    assert claims.load("training_throughput").judge(short) is None
+
+
+def test_a_difference_within_the_margin_decides_nothing() -> None:
+    assert _evidence.by_margin(1.11, 1.2, 0.1) == _evidence.by_margin(0.8, 0.89, 0.1, "lower") == SUPPORTED
+    assert _evidence.by_margin(0.8, 0.89, 0.1) == _evidence.by_margin(1.11, 1.2, 0.1, "lower") == CONTRADICTED
+    for low, high in ((1.05, 1.2), (0.8, 0.95), (1.01, 1.02), (float("nan"), float("nan"))):
+        assert _evidence.by_margin(low, high, 0.1) == MIXED
+    for name in ("training_throughput", "inference_throughput", "inference_latency", "rwkv_parallel"):
+        claim = claims.load(name)
+        assert f"more than {_evidence.MARGIN:.0%}" in claim.rule
+        assert "over repeats in one process" in claim.rule
+
+
+def test_a_speed_says_what_its_interval_is_over() -> None:
+    finding = claims.load("training_throughput").judge(made(speeds("training", retnet=120, transformer=100)))
+    assert finding is not None
+    assert finding.text.endswith("interval over repeats in one process.")
+
+
+def test_costs_are_told_of_each_kind_and_batch_and_who_is_ahead_where() -> None:
+    finding = claims.load("retnet_rwkv_speed").judge(made(claim_cases.costs("rwkv", "retnet", 1.0, 3.0, 0.01)))
+    assert finding is not None
+    for told in ("Training: ", "Prompts: ", "Decoding: ", "State: "):
+        assert f"{told}RWKV-4 over RetNet at length 2,048" in finding.text
+    told = "RWKV-4 is ahead in decoding at batch 64 and in state; within 10% in training, in prompts and in decoding at"
+    assert finding.text.endswith(f"{told} batch 1.")
+    assert list(finding.table.columns[:3]) == ["series", "measure", "metric"]
+    assert len(finding.table) == 2 * (1 + 1 + 2 + 1)
+    assert (
+        finding.short
+        == "training 1 times, prompts 1 times, decoding 1 to 3 times over batches 1 to 64, state 0.01 times"
+    )
+    level = claims.load("retnet_linear_speed").judge(made(claim_cases.costs("retnet", "linear_attention")))
+    assert level is not None
+    assert level.text.endswith(" RetNet is within 10% everywhere.")
+
+
+def test_a_cost_that_ranks_no_architectures_decides_nothing_beside_one_that_does() -> None:
+    more = claim_cases.costs("retnet", "linear_attention", 0.5, state=1.0, graph=claim_cases.LAUNCHED)
+    finding = claims.load("retnet_linear_speed").judge(made(more))
+    assert finding is not None
+    assert finding.verdict == SUPPORTED, "of the state alone"
+    assert finding.text.count(LAUNCHES) == 3
+
+
+def test_costs_of_short_sequences_say_nothing() -> None:
+    short = made(speeds("decode", 512, retnet=100, linear_attention=100))
+    assert claims.load("retnet_linear_speed").judge(short) is None
+
+
+def test_no_worse_allows_the_margin_on_one_side() -> None:
+    assert _evidence.no_worse(0.91, 0.92, 0.1) == _evidence.no_worse(3.0, 4.0, 0.1) == SUPPORTED
+    assert _evidence.no_worse(0.8, 0.89, 0.1) == _evidence.no_worse(1.11, 1.2, 0.1, "lower") == CONTRADICTED
+    assert _evidence.no_worse(0.89, 0.91, 0.1) == _evidence.no_worse(1.09, 1.11, 0.1, "lower") == MIXED
+    assert _evidence.no_worse(0.2, 1.09, 0.1, "lower") == SUPPORTED
+
+
+def test_what_others_do_beyond_the_training_length_is_told_and_decides_nothing() -> None:
+    def falls(builder: Builder) -> None:
+        for label, times in (("retnet", 1.0), ("linear_attention", 1.5)):
+            for seed in range(3):
+                point = builder.language(label, seed, 1e-3, 2.0)
+                for row in builder.rows["samples"]:
+                    if row["point"] == point and row["length"] == 512 and row["metric"] == "bits_per_byte":
+                        row["value"] = (2 + 0.001 * seed) * times
+
+    finding = claims.load("extrapolation").judge(made(falls))
+    assert finding is not None
+    assert finding.verdict == SUPPORTED
+    assert "The same of others: Linear attention +50.07%, contradicted." in finding.text
+    assert finding.short == "bits per byte at length 512 against 128: RetNet +0.05%, Linear attention +50.07%"
+    assert set(finding.table["series"]) == {"retnet", "linear_attention"}
