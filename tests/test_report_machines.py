@@ -42,6 +42,13 @@ def test_a_page_names_the_measures_and_models_that_are_compared_across_machines(
     assert told in provenance.cautions(apart("training", "prefill"))
 
 
+def test_a_commit_whose_tree_had_changes_is_not_named_alone() -> None:
+    one = apart("training")
+    environments = one.environments.assign(dirty=["true", "false"])
+    told = machines.compared(dataclasses.replace(one, environments=environments))
+    assert f"{A} (NVIDIA H200, commit a012345) and {B} (NVIDIA H200, commit b012345 with changes)." in told
+
+
 def test_rows_of_one_machine_need_no_word() -> None:
     made = Builder("sweep", "NVIDIA H200")
     on(made, "a", "retnet", commit="one")
