@@ -73,7 +73,7 @@ def run(
     if not dry_run:
         places.try_to_write(out)
     device = machine.resolve(device)
-    text = None if dry_run or not asked.corpus else experiment.text(file, overrides, asked.corpus)
+    text = experiment.text(file, overrides, asked.corpus, elsewhere=not dry_run)
     whole = plan.points(asked, device, text.sha256 if text else None)
     points = filters.only(whole, only, asked.seeds)
     seeds = filters.seeds(asked.seeds, only)
