@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from harness import ending, places, version
+from harness import commands, ending, places, version
 from harness.errors import UserError
 from harness.gate.rules import Rules
 
 app = typer.Typer(
+    cls=commands.Commands,
     help="Train and profile sequence models under one budget, and draw the report.",
     no_args_is_help=True,
     add_completion=False,
@@ -192,12 +193,13 @@ def show_results(
 @app.command()
 def validate(
     files: Annotated[list[pathlib.Path], typer.Argument(metavar="EXPERIMENT.yaml...", help="The files to check.")],
+    overrides: Overrides = [],  # noqa: B006
     results: Results = pathlib.Path("results"),
 ) -> None:
     """Check experiment files and run nothing. Down to each model's options, with a warning of odd sizes."""
     from harness import validation
 
-    if validation.refused(files, results):
+    if validation.refused(files, results, overrides):
         raise typer.Exit(2)
 
 

@@ -18,8 +18,8 @@ from reports import plurals
 DEFAULT = pathlib.Path("results")  # which a new clone may lack
 
 
-def refused(files: Iterable[pathlib.Path], results: pathlib.Path) -> int:
-    """Prints what there is to say of each file, and returns how many of them cannot be run.
+def refused(files: Iterable[pathlib.Path], results: pathlib.Path, overrides: list[str]) -> int:
+    """Prints what there is to say of each file with these overrides, and returns how many of them cannot be run.
 
     Raises UserError where a folder of results is named that is none.
     """
@@ -28,8 +28,8 @@ def refused(files: Iterable[pathlib.Path], results: pathlib.Path) -> int:
     bad = 0
     for file in files:
         try:
-            asked = experiment.load(file)
-            text = experiment.text(file, [], asked.corpus, elsewhere=False)
+            asked = experiment.load(file, overrides)
+            text = experiment.text(file, overrides, asked.corpus, elsewhere=False)
             points = plan.points(asked, DEVICES[0])
             foresight.refuse_nothing(points, str(file))
         except UserError as error:
