@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from harness import ending, places, version
+from harness import commands, ending, places, version
 from harness.errors import UserError
 from harness.gate.rules import Rules
 
 app = typer.Typer(
+    cls=commands.Commands,
     help="Train and profile sequence models under one budget, and draw the report.",
     no_args_is_help=True,
     add_completion=False,
@@ -73,7 +74,7 @@ def run(
     if not dry_run:
         places.try_to_write(out)
     device = machine.resolve(device)
-    text = None if dry_run or not asked.corpus else experiment.text(file, overrides, asked.corpus)
+    text = experiment.text(file, overrides, asked.corpus, elsewhere=not dry_run)
     whole = plan.points(asked, device, text.sha256 if text else None)
     points = filters.only(whole, only, asked.seeds)
     seeds = filters.seeds(asked.seeds, only)
@@ -192,12 +193,13 @@ def show_results(
 @app.command()
 def validate(
     files: Annotated[list[pathlib.Path], typer.Argument(metavar="EXPERIMENT.yaml...", help="The files to check.")],
+    overrides: Overrides = [],  # noqa: B006
     results: Results = pathlib.Path("results"),
 ) -> None:
     """Check experiment files and run nothing. Down to each model's options, with a warning of odd sizes."""
     from harness import validation
 
-    if validation.refused(files, results):
+    if validation.refused(files, results, overrides):
         raise typer.Exit(2)
 
 

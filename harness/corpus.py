@@ -86,6 +86,11 @@ def refused(name: str) -> Iterator[tuple[tuple[str, ...], str]]:
         yield ("held_out",), SAME
 
 
+def is_local(name: str) -> bool:
+    """Whether all of it is in files here, so that nothing has to be fetched or built to read it."""
+    return all(_kind(part) == "local" for part in (_pair(name) or {"": name}).values())
+
+
 def pair(given: Any) -> dict[str, str]:
     """A mapping of two texts to their names, as it is. Raises ValueError for anything else."""
     two = isinstance(given, dict) and set(given) == {"train", "held_out"}
@@ -188,9 +193,7 @@ def _kind(name: str) -> str:
 
 def _key(name: str) -> str:
     """What the cached corpus is called: it changes where the sources do, or the code that reads them."""
-    parts = _pair(name)
-    told: list[Any] = [_code(), *(_stamp(part) for part in (parts.values() if parts else [name]))]
-    return digest(told)
+    return digest([_code(), *map(_stamp, (_pair(name) or {"": name}).values())])
 
 
 def _stamp(name: str) -> Any:

@@ -49,12 +49,13 @@ def load(path: pathlib.Path | str, overrides: list[str] | None = None) -> Experi
     return Experiment(**dict(settings), name=pathlib.Path(path).stem, question=document.question)
 
 
-def text(path: pathlib.Path, overrides: list[str], name: str) -> "Corpus":
-    """The experiment's text, which is read here for the first time. Raises UserError where it cannot be."""
+def text(path: pathlib.Path, overrides: list[str], name: str | None, elsewhere: bool = True) -> "Corpus | None":
+    """The experiment's text, which is read here for the first time; None where it has none, and where that is not in
+    files here and what is `elsewhere` is not asked for. Raises UserError where it cannot be read."""
     from harness import corpus
 
     try:
-        return corpus.load(name)
+        return corpus.load(name) if name and (elsewhere or corpus.is_local(name)) else None
     except UserError as error:
         raise UserError(f"{read(path, overrides).place(('corpus',))}: corpus: {error}") from None
 

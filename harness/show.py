@@ -101,17 +101,19 @@ def _below(place: pathlib.Path, results: pathlib.Path) -> list[pathlib.Path]:
     for below in ("", "*/", "*/*/"):
         if found := sorted({path.parent for name in TABLES for path in place.glob(f"{below}{name}.csv")}):
             ours = below != "*/*/" or place.resolve().is_relative_to(results.resolve())
-            return [folder for folder in found if ours or _of_experiment(folder)]
+            return [folder for folder in found if ours or not _foreign(folder)]
     return []
 
 
-def _of_experiment(folder: pathlib.Path) -> bool:
-    """Whether its first point is of the experiment that the folder around it is called: a foreign one is not."""
+def _foreign(folder: pathlib.Path) -> bool:
+    """Whether its first point can be read and is not of the experiment that the folder around it is called. What
+    cannot be read may be results that are damaged: loading them tells."""
     try:
-        with (folder / "points.csv").open(encoding="utf-8", errors="replace", newline="") as file:
-            return next(csv.DictReader(file), {}).get("experiment") == folder.resolve().parent.name
-    except (OSError, csv.Error):
+        with (folder / "points.csv").open(encoding="utf-8-sig", newline="") as file:
+            first = next(csv.DictReader(file), None)
+    except (OSError, UnicodeDecodeError, csv.Error):
         return False
+    return first is not None and first.get("experiment") != folder.resolve().parent.name
 
 
 def _kept(found: list[pd.DataFrame], only: Sequence[str]) -> list[pd.DataFrame]:

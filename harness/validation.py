@@ -1,7 +1,7 @@
 """`python -m harness validate`: whether experiment files can be run, and what is odd about them wherever they are run.
 
-What depends on a machine, its memory or what else computes there, is for `run` to say, before anything runs as well:
-`run --dry-run`.
+Text in files here is read, for a run reads it first; none is fetched or built. What depends on a machine, its memory or
+what else computes there, is for `run` to say, before anything runs as well: `run --dry-run`.
 """
 
 import pathlib
@@ -18,8 +18,8 @@ from reports import plurals
 DEFAULT = pathlib.Path("results")  # which a new clone may lack
 
 
-def refused(files: Iterable[pathlib.Path], results: pathlib.Path) -> int:
-    """Prints what there is to say of each file, and returns how many of them cannot be run.
+def refused(files: Iterable[pathlib.Path], results: pathlib.Path, overrides: list[str]) -> int:
+    """Prints what there is to say of each file with these overrides, and returns how many of them cannot be run.
 
     Raises UserError where a folder of results is named that is none.
     """
@@ -28,7 +28,8 @@ def refused(files: Iterable[pathlib.Path], results: pathlib.Path) -> int:
     bad = 0
     for file in files:
         try:
-            asked = experiment.load(file)
+            asked = experiment.load(file, overrides)
+            text = experiment.text(file, overrides, asked.corpus, elsewhere=False)
             points = plan.points(asked, DEVICES[0])
             foresight.refuse_nothing(points, str(file))
         except UserError as error:
@@ -36,7 +37,8 @@ def refused(files: Iterable[pathlib.Path], results: pathlib.Path) -> int:
             print(error, file=sys.stderr)
             continue
         print(f"{file}: ok, {_counted(asked, points)}; {_largest(points)}")
-        for told in (*foresight.anywhere(points, asked.corpus), *_outgrown(asked, results)):
+        odd = foresight.anywhere(points, asked.corpus, len(text.train) if text else None)
+        for told in (*odd, *_outgrown(asked, results)):
             print(f"{file}: {told}", file=sys.stderr)
     return bad
 

@@ -53,12 +53,10 @@ class Corners:
 @rows.once
 def measure(result_set: Any) -> Corners | None:
     """The corners of a result set that has all three measures and a value in each; None for any other."""
-    training, training_at = _speed(result_set, "training")
-    decode, decode_at = _speed(result_set, "decode")
-    quality, quality_at = _quality(result_set)
-    parts = {"training": training, "decode": decode, "quality": quality}
-    if any(part.empty for part in parts.values()):
+    if lacking(result_set):
         return None
+    parts = {name: part for name, (part, _) in _parts(result_set).items()}
+    where = {name: at for name, (_, at) in _parts(result_set).items()}
     measures = ("training", "decode", "language")
     points = pd.concat([rows.comparable(result_set, name) for name in measures])
     table = points.groupby("label", sort=True)["model"].first().reset_index().rename(columns={"label": "series"})
@@ -73,8 +71,19 @@ def measure(result_set: Any) -> Corners | None:
     table["point"] = [" ".join(line) for line in table[[f"{name}_point" for name in CORNERS]].fillna("").to_numpy()]
     table["point"] = table["point"].str.split().str.join(" ")
     table = table.drop(columns=[f"{name}_point" for name in CORNERS])
-    where = {"training": training_at, "decode": decode_at, "quality": quality_at}
     return Corners(table, where, _cautions(result_set, points, table), language.edges(result_set))
+
+
+def lacking(result_set: Any) -> list[str]:
+    """The corners in which no model of a result set has a value."""
+    return [name for name, (table, _) in _parts(result_set).items() if table.empty]
+
+
+@rows.once
+def _parts(result_set: Any) -> dict[str, tuple[pd.DataFrame, str]]:
+    """For each corner a line per label, none where nobody has a value, and what it was measured at."""
+    speeds = {name: _speed(result_set, name) for name in ("training", "decode")}
+    return {**speeds, "quality": _quality(result_set)}
 
 
 def _cautions(result_set: Any, points: pd.DataFrame, table: pd.DataFrame) -> dict[str, str]:

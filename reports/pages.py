@@ -9,7 +9,20 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from reports import Lost, answers, broken, claims, corners, figures, overview, packages, provenance, rows, sections
+from reports import (
+    Lost,
+    answers,
+    broken,
+    claims,
+    corners,
+    figures,
+    overview,
+    packages,
+    provenance,
+    rows,
+    sections,
+    unfinished,
+)
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
 SUMMARIES = ("index.html", "claims.html", "triangle.html")  # which take all experiments together
@@ -132,8 +145,8 @@ def _triangle(told: list[Any], site: Mapping[str, Any]) -> dict[str, str]:
     complete, chosen = _complete(told)
     shown = [_cornered(one) for one in chosen]
     others = sorted({one.experiment for one in complete} - {one.experiment for one in chosen})
-    title = "The impossible triangle"
-    pages = {"triangle.html": _render("triangle", site, title=title, shown=shown, others=others, page=page)}
+    title, left = "The impossible triangle", _left(told)
+    pages = {"triangle.html": _render("triangle", site, title=title, shown=shown, others=others, page=page, left=left)}
     if chosen:
         about = f"Experiment {chosen[0].experiment} on {provenance.device_name(chosen[0])}."
         pages[PICTURE] = sections.picture(chosen[0], about)
@@ -145,6 +158,11 @@ def _complete(told: list[Any]) -> tuple[list[Any], list[Any]]:
     complete = [one for one in told if corners.measure(one) is not None]
     chosen = [one for name in corners.EXPERIMENTS for one in complete if one.experiment == name]
     return complete, chosen or complete
+
+
+def _left(told: list[Any]) -> list[dict[str, Any]]:
+    """What is to have all three corners and has not, as both pages that show them tell it."""
+    return [line | {"page": page(line["experiment"])} for line in unfinished.left(told)]
 
 
 def _cornered(one: Any) -> dict[str, Any]:
@@ -212,5 +230,5 @@ def _index(told: list[Any], ledger: list[dict[str, Any]], site: Mapping[str, Any
     for one in told:
         experiments.setdefault(one.experiment, []).append(_device(one))
     best = [{"device": _device(each["set"]), "lines": each["lines"]} for each in overview.best(_complete(told)[1])]
-    lead = overview.question(told)
-    return _render("index", site, title="Results", listed=experiments, lead=lead, best=best, answers=asked)
+    lead, left = overview.question(told), _left(told)
+    return _render("index", site, title="Results", listed=experiments, lead=lead, best=best, answers=asked, left=left)

@@ -17,6 +17,15 @@ def counted(result_set: Any) -> str:
     return f"{len(missing)} of {plurals.counted(len(plan), 'planned point')} {verb} no row" if len(missing) else ""
 
 
+def there(result_set: Any, measure: str | None = None) -> tuple[int, int | None]:
+    """How many planned points have a row, of all or of one measure, and how many are planned; where no plan was kept,
+    how many points have one, and None."""
+    plan, missing, points = _plan(result_set), _missing(result_set), rows.current(result_set.points)
+    each = [table["measure"] == measure if measure else table["measure"].notna() for table in (plan, missing, points)]
+    planned, gone, has = (int(kept.sum()) for kept in each)
+    return (has, None) if plan.empty else (planned - gone, planned)
+
+
 def told(result_set: Any) -> str:
     """The same, and which they are, by measure; a size is batch×length."""
     plan, missing = _plan(result_set), _missing(result_set)

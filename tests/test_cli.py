@@ -55,6 +55,22 @@ def test_bad_flags_are_told(small, refused):
     assert "No such option" in refused("run", str(small), "--frehs")
 
 
+def test_a_command_that_is_not_there_is_told_with_those_that_are(refused):
+    allowed = "allowed are run, report, doctor, predict, list, show, validate, gate"
+    assert refused("nonsense") == f"unknown command 'nonsense'; {allowed}\n"
+    assert refused("reprot", "--out", "x") == f"unknown command 'reprot'; {allowed}; did you mean 'report'?\n"
+    told = refused("experiments/smoke.yaml", "--dry-run")
+    assert told.endswith(f"{allowed}; to run an experiment write run and its file\n")
+    assert "No such option" in refused("--frehs")
+
+
+def test_validate_takes_overrides_as_run_does(small, typed, refused):
+    told = "--set repeat=3: repeat: unknown key 'repeat'"
+    assert told in refused("validate", small, "--set", "repeat=3")
+    code, printed, _ = typed("validate", small, "--set", "models=[aft]")
+    assert (code, printed.startswith(f"{small}: ok, 2 planned points; ")) == (0, True)
+
+
 def test_a_folder_s_name_is_not_empty(small, refused):
     for words in (("run", str(small), "--out", ""), ("report", "--results", " "), ("report", "--out", "")):
         assert "the name of a folder is empty" in refused(*words)

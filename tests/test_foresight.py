@@ -7,7 +7,7 @@ import types
 import psutil
 import pytest
 
-from harness import budget, corpus, doctor, foresight, planned, predict, quantity, record
+from harness import budget, corpus, doctor, foresight, planned, predict, python_docs, quantity, record, texts
 from harness.errors import Problem, UserError, refuse
 from harness.point import Training
 from harness.writer import Writer
@@ -174,6 +174,43 @@ def test_a_corpus_that_is_too_small_is_told_by_line(tmp_path, refused):
         f"{small}:6: corpus: {tmp_path}/train.txt: 2 documents; at least 3 different ones are needed"
     )
     assert "write a line of ===== between documents" in told
+
+
+TRAINED = SMALL.replace("[noop]", "[language]") + (
+    "training: {tokens: 1k, sequence_length: 32, batch_size: 4, learning_rate: 1e-3}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("held", "told"),
+    [
+        (b"hi", "text.txt: 1 document; at least 3 different ones are needed, "),
+        (b"a line\0\n" * 9, "text.txt: holds NUL bytes, so it is no plain text; save it as UTF-8"),
+    ],
+    ids=["short", "NUL"],
+)
+def test_a_text_here_that_a_run_refuses_is_refused_by_every_check(tmp_path, monkeypatch, refused, held, told):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "text.txt").write_bytes(held)
+    path = tmp_path / "asked.yaml"
+    path.write_text(f"{TRAINED}corpus: {tmp_path}/text.txt\n", encoding="utf-8")
+    commands = (("run", "--out", tmp_path / "r"), ("run", "--dry-run"), ("validate",))
+    (said,) = {refused(*words, path) for words in commands}
+    assert said.startswith(f"{path}:6: corpus: {tmp_path}/{told}")
+
+
+def test_a_check_reads_text_here_and_fetches_or_builds_none(tmp_path, monkeypatch, typed):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for fetched in ((python_docs, "documents"), (texts, "hub")):
+        monkeypatch.setattr(*fetched, lambda *_: pytest.fail("it was fetched"))
+    (tmp_path / "text.txt").write_text("a\n=====\nb\n=====\nlonger than the others", encoding="utf-8")
+    path, ours = tmp_path / "asked.yaml", f"{tmp_path}/text.txt"
+    for corpus_, passes in (("python-docs", ""), ("owner/name", ""), (f"{{train: {ours}, held_out: python-docs}}", ""),
+                            (ours, "1,000 training tokens are 43.5 passes over 23 bytes of text")):  # fmt: skip
+        path.write_text(f"{TRAINED}corpus: {corpus_}\n", encoding="utf-8")
+        for words in (("validate",), ("run", "--dry-run", "--device", "cpu")):
+            code, _, told = typed(*words, path)
+            assert (code, "passes over" in told, passes in told) == (0, bool(passes), True), told
 
 
 def test_validate_warns_of_what_no_machine_changes(tmp_path, typed, monkeypatch):

@@ -1,6 +1,7 @@
 """`show`: what results folders hold, as tables in the terminal; it only reads, loads no torch and fits 100 columns."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -147,6 +148,25 @@ def test_a_copy_of_results_is_shown_and_a_foreign_tree_is_not(results, typed, re
     told = refused("show", "../..")
     assert told.startswith("../..: there are no results in this folder; name a folder such as")
     assert "one, cpu-made-up" in typed("show", "../..", "--results", results)[1]
+
+
+@pytest.mark.parametrize("broken", ["UTF-16", "a folder", "gone", "empty"])
+def test_results_that_cannot_be_read_are_damaged_and_not_gone(results, refused, broken):
+    """In a copy outside of --results, where a foreign tree would not count. The message is that of `report`."""
+    copy = results.rename(results.parent / "copy")
+    shutil.rmtree(copy / "two")
+    path = copy / "one" / "cpu-made-up" / "points.csv"
+    held = path.read_text()
+    path.unlink()
+    if broken == "UTF-16":
+        path.write_text(held, encoding="utf-16")
+    elif broken != "gone":
+        path.mkdir() if broken == "a folder" else path.touch()
+    told = refused("show", copy)
+    assert told == refused("show", copy / "one") == refused("report", "--results", copy, "--out", results / "pages")
+    assert told.startswith(str(path.parent))
+    if broken == "UTF-16":
+        assert told.startswith(f"{path}: byte 0 is not UTF-8 text; nothing was changed; restore the file")
 
 
 def test_a_folder_is_named_only_where_results_are_in_it(results, refused, monkeypatch):
