@@ -88,7 +88,7 @@ def refused(name: str) -> Iterator[tuple[tuple[str, ...], str]]:
 
 def is_local(name: str) -> bool:
     """Whether all of it is in files here, so that nothing has to be fetched or built to read it."""
-    return all(_kind(part) == "local" for part in (_pair(name) or {"": name}).values())
+    return all(_kind(part) == "local" for part in _parts(name))
 
 
 def pair(given: Any) -> dict[str, str]:
@@ -191,9 +191,14 @@ def _kind(name: str) -> str:
     return "hub"
 
 
+def _parts(name: str) -> list[str]:
+    """The names of the texts that it is made of, one or two."""
+    return list((_pair(name) or {"": name}).values())
+
+
 def _key(name: str) -> str:
     """What the cached corpus is called: it changes where the sources do, or the code that reads them."""
-    return digest([_code(), *map(_stamp, (_pair(name) or {"": name}).values())])
+    return digest([_code(), *map(_stamp, _parts(name))])
 
 
 def _stamp(name: str) -> Any:

@@ -45,10 +45,10 @@ def behind(result_set: Any, table: pd.DataFrame) -> str:
 def _placed(result_set: Any, points: pd.DataFrame) -> pd.DataFrame:
     """Those of the points that are compared with others, with machine, device_name and commit."""
     where = rows.environments(result_set).fillna({"commit": "unknown"})
-    changed = where["dirty"].astype(str).str.lower().map({"true": " with changes"}).fillna("")
+    changed = rows.changed(where)
     where = where[["environment", "machine", "device_name", "commit"]]
     where = where.assign(**{name: where[name].str[:length] for name, length in SHORT.items()})
-    where["commit"] += changed
+    where.loc[changed, "commit"] += " with changes"
     return points[~points["measure"].isin(ALONE)].merge(where, on="environment")
 
 

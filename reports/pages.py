@@ -47,7 +47,9 @@ def write(
     pages = _experiments(told, site, unusable, account)
     site = site | {"lacking": [_without(name, why) for name, why in lost.items()]}
     ledger = _ledger(told, unusable, account)
-    pages |= {**_triangle(told, site), **_claims(ledger, site), "index.html": _index(told, ledger, site)}
+    left_out = _left(told)
+    pages |= {**_triangle(told, left_out, site), **_claims(ledger, site)}
+    pages["index.html"] = _index(told, ledger, left_out, site)
     pages = {name: text for name, text in pages.items() if name not in left and not (lost and name == PICTURE)}
     out.mkdir(parents=True, exist_ok=True)
     beside = {name: out / f".{name}.new" for name in pages}
@@ -140,12 +142,12 @@ def _drawn(name: str, one: Any, key: str, account: broken.Account | None) -> sec
     return sections.failed(figures.load(name).title, made.text, key) if isinstance(made, broken.Failed) else made
 
 
-def _triangle(told: list[Any], site: Mapping[str, Any]) -> dict[str, str]:
+def _triangle(told: list[Any], left: list[dict[str, Any]], site: Mapping[str, Any]) -> dict[str, str]:
     """The triangle page, and the picture of its first triangle as a file of its own."""
     complete, chosen = _complete(told)
     shown = [_cornered(one) for one in chosen]
     others = sorted({one.experiment for one in complete} - {one.experiment for one in chosen})
-    title, left = "The impossible triangle", _left(told)
+    title = "The impossible triangle"
     pages = {"triangle.html": _render("triangle", site, title=title, shown=shown, others=others, page=page, left=left)}
     if chosen:
         about = f"Experiment {chosen[0].experiment} on {provenance.device_name(chosen[0])}."
@@ -223,12 +225,12 @@ def _judged(name: str, one: Any) -> dict[str, Any] | None:
     return {"verdict": found.verdict, "text": found.text, "table": table, "found": (one, found)}
 
 
-def _index(told: list[Any], ledger: list[dict[str, Any]], site: Mapping[str, Any]) -> str:
+def _index(told: list[Any], ledger: list[dict[str, Any]], left: list[dict[str, Any]], site: Mapping[str, Any]) -> str:
     whole = [entry for entry in ledger if entry["verdict"] != claims.FAILED]
     asked = answers.of({entry["name"]: [found["found"] for found in entry["findings"]] for entry in whole})
     experiments: dict[str, list[Any]] = {}
     for one in told:
         experiments.setdefault(one.experiment, []).append(_device(one))
     best = [{"device": _device(each["set"]), "lines": each["lines"]} for each in overview.best(_complete(told)[1])]
-    lead, left = overview.question(told), _left(told)
+    lead = overview.question(told)
     return _render("index", site, title="Results", listed=experiments, lead=lead, best=best, answers=asked, left=left)

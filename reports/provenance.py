@@ -68,7 +68,7 @@ def device_name(result_set: Any) -> str:
 
 def dirty(told: pd.DataFrame) -> bool:
     """Whether sources that differ from their commit made rows of these environments."""
-    return bool((told["dirty"].astype(str).str.lower() == "true").any())
+    return bool(rows.changed(told).any())
 
 
 def counts(result_set: Any) -> str:

@@ -73,6 +73,11 @@ def current(points: pd.DataFrame) -> pd.DataFrame:
     return told.drop_duplicates([*SAME_POINT, "learning_rate", "role"], keep="last")
 
 
+def changed(environments: pd.DataFrame) -> pd.Series:
+    """Which of these ran sources that differ from their commit."""
+    return environments["dirty"].astype(str).str.lower() == "true"
+
+
 @once
 def _current(result_set: Any) -> pd.DataFrame:
     return current(result_set.points)

@@ -1,6 +1,5 @@
 """Training memory at a long length, with blocks recomputed going backward and without."""
 
-import dataclasses
 from typing import Any
 
 import pandas as pd
@@ -42,10 +41,6 @@ class Claim:
                 kept[words] = found
         if not kept:
             return None
-        if len(kept) == 1:
-            (words, found), *_ = kept.items()
-            return dataclasses.replace(found, text=f"{words}: {found.text}")
         text = " ".join(f"{words}: {found.text}" for words, found in kept.items())
-        short = ", ".join(f"{found.short} {words[0].lower()}{words[1:]}" for words, found in kept.items())
         table = pd.concat([found.table for found in kept.values()], ignore_index=True)
-        return Finding(together(found.verdict for found in kept.values()), text, table, short)
+        return Finding(together(found.verdict for found in kept.values()), text, table)
