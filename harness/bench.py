@@ -23,7 +23,7 @@ from harness.point import Point, Training, build, digest
 from harness.telemetry import Circumstances, EnergyMeter, Gauges
 
 if TYPE_CHECKING:
-    from harness.corpus import Corpus
+    from harness.splits import Corpus
     from models._lm import LanguageModel
     from models._state import State
 

@@ -5,15 +5,13 @@ A corpus is `python-docs`, a file, a folder or a hub data set (`harness.texts`),
 
 It is split by document, never by position: in the order of the documents' hashes the first 5% of the bytes are held
 out, the next 5% choose the learning rate, the rest is trained on. The largest document is always trained on. Documents
-that occur twice count once. Each split is its documents in the order of their hashes, a NUL byte after each.
+that occur twice count once (`harness.splits`).
 
 What was read is kept in the cache, under a name that follows from the sources' sizes and times and from the code that
 reads them, and is checked against its own hash whenever it is loaded.
 """
 
-import dataclasses
 import functools
-import hashlib
 import json
 import pathlib
 import re
@@ -23,47 +21,25 @@ from typing import Any
 
 import numpy as np
 
-from harness import cache, python_docs, texts
-from harness.errors import UserError, listed, shown, unknown
+from harness import cache, python_docs, splits, texts
+from harness.errors import UserError, shown, unknown
 from harness.point import digest
-from reports import plurals
 
 DEFAULT = "python-docs"
-SPLITS = ("train", "tuning", "held_out")
-SHARE = 0.05  # of the bytes, in each of the two small splits
-END = b"\0"  # of a document
 SAME = "train and held_out are the same text; name another one to hold out, or leave held_out away"
 
 
-@dataclasses.dataclass(frozen=True)
-class Corpus:
-    """The bytes of each split, read from disk as they are used."""
-
-    name: str
-    sha256: str  # of all that follows
-    documents: dict[str, int]  # in each split
-    train: np.ndarray
-    tuning: np.ndarray
-    held_out: np.ndarray
-
-    @property
-    def told(self) -> str:
-        """Its sizes in words."""
-        sizes = (f"{len(getattr(self, name)):,} bytes in {self.documents[name]:,} ({name})" for name in SPLITS)
-        return f"corpus {self.name} has {listed(sizes)} documents"
-
-
-def load(name: str) -> Corpus:
+def load(name: str) -> splits.Corpus:
     """The corpus of that name, from the cache where it is there. Raises UserError where it cannot be read."""
     path = cache.folder() / "corpora" / f"{_key(name)}.bin"
-    found = _cached(path, name)
+    found = splits.cached(path, name)
     if found is None:
-        data = _packed(_splits(name))
+        data = splits.packed(_read(name))
         try:
             cache.write(path, lambda file: file.write(data))
         except OSError:  # no cache can be kept
-            return _unpacked(np.frombuffer(data, np.uint8), name)
-        found = _cached(path, name)
+            return splits.unpacked(np.frombuffer(data, np.uint8), name)
+        found = splits.cached(path, name)
     if found is None:
         raise UserError(f"{name}: {path} cannot be read back; is the disk full?")
     return found
@@ -108,31 +84,7 @@ def training_bytes(name: str) -> int | None:
         return None
 
 
-def split(documents: list[bytes]) -> dict[str, list[bytes]]:
-    """The documents of each split, each at least one. Raises ValueError where there are too few of them."""
-    distinct = sorted(set(documents) - {b""}, key=lambda text: hashlib.sha256(text).digest())
-    if len(distinct) < texts.FEWEST:
-        there = plurals.counted(len(distinct), "document")
-        raise ValueError(f"{there}; at least {texts.FEWEST} different ones are needed")
-    largest = max(distinct, key=len)
-    others = [text for text in distinct if text is not largest]
-    wanted = SHARE * sum(map(len, distinct))
-    held_out = _first(others, wanted, len(others) - 1)
-    tuning = _first(others[len(held_out) :], wanted, len(others))
-    trained = {largest, *others[len(held_out) + len(tuning) :]}
-    return {"train": [text for text in distinct if text in trained], "tuning": tuning, "held_out": held_out}
-
-
-def _first(documents: list[bytes], wanted: float, most: int) -> list[bytes]:
-    """As many documents from the front as make up `wanted` bytes, at least one, and not more than `most`."""
-    count, total = 0, 0
-    while count < most and count < len(documents) and (count == 0 or total < wanted):
-        total += len(documents[count])
-        count += 1
-    return documents[:count]
-
-
-def _splits(name: str) -> dict[str, list[bytes]]:
+def _read(name: str) -> dict[str, list[bytes]]:
     """Reads the corpus. Raises UserError where it is missing, unreadable or too small."""
     parts = _pair(name) or {"train": name}
     held_out = sorted(set(_documents(parts["held_out"])) - {b""}) if "held_out" in parts else []
@@ -140,7 +92,7 @@ def _splits(name: str) -> dict[str, list[bytes]]:
     if held_out and given and set(given) <= {*held_out, b""}:
         raise UserError(f"{parts['train']}: all of its documents are held out: {SAME}")
     try:
-        rest = split([text for text in given if text not in set(held_out)])
+        rest = splits.split([text for text in given if text not in set(held_out)])
     except ValueError as error:
         what = " beside those that are held out" if held_out else ""
         fix = "write a line of ===== between documents, or name a larger text or a folder"
@@ -214,40 +166,5 @@ def _stamp(name: str) -> Any:
 
 @functools.cache
 def _code() -> str:
-    files = (pathlib.Path(__file__), pathlib.Path(texts.__file__), pathlib.Path(python_docs.__file__))
-    return digest([file.read_text(encoding="utf-8") for file in files])
-
-
-def _packed(documents: dict[str, list[bytes]]) -> bytes:
-    """The file of a corpus: a line of JSON that tells its sizes and its hash, then the splits, one after the other."""
-    streams = {name: b"".join(text + END for text in documents[name]) for name in SPLITS}
-    sizes = {name: len(stream) for name, stream in streams.items()}
-    counts = {name: len(documents[name]) for name in SPLITS}
-    body = b"".join(streams.values())
-    head = {"documents": counts, "sizes": sizes, "sha256": _sha256(sizes, body)}
-    return json.dumps(head).encode() + b"\n" + body
-
-
-def _sha256(sizes: dict[str, int], body: Any) -> str:
-    found = hashlib.sha256(json.dumps(sizes, sort_keys=True).encode())
-    found.update(body)
-    return found.hexdigest()
-
-
-def _cached(path: pathlib.Path, name: str) -> Corpus | None:
-    """The corpus in a file of the cache; None where it is not there, cut short or changed."""
-    try:
-        return _unpacked(np.memmap(path, np.uint8, "r"), name)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _unpacked(data: np.ndarray, name: str) -> Corpus:
-    """Raises ValueError, KeyError or TypeError where the bytes are not those that were packed."""
-    end = bytes(data[:4096]).index(b"\n")
-    head, body = json.loads(bytes(data[:end])), data[end + 1 :]
-    if sum(head["sizes"].values()) != len(body) or head["sha256"] != _sha256(head["sizes"], body):
-        raise ValueError("damaged")
-    ends = np.cumsum([head["sizes"][each] for each in SPLITS])
-    train, tuning, held_out = np.split(body, ends[:-1])
-    return Corpus(name, head["sha256"], head["documents"], train, tuning, held_out)
+    files = (__file__, splits.__file__, texts.__file__, python_docs.__file__)
+    return digest([pathlib.Path(file).read_text(encoding="utf-8") for file in files])

@@ -13,7 +13,7 @@ from harness.errors import UserError, nearest, refuse
 from harness.schema import Settings
 
 if TYPE_CHECKING:
-    from harness.corpus import Corpus
+    from harness.splits import Corpus
 
 
 class Experiment(Settings):

@@ -17,7 +17,7 @@ from harness.writer import Writer
 from reports import plurals
 
 if TYPE_CHECKING:
-    from harness.corpus import Corpus
+    from harness.splits import Corpus
 
 
 class Ran(NamedTuple):

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports import budget, intervals, language, plurals, rows, wording
+from reports import budget, intervals, language, launches, plurals, rows, wording
 from reports.rows import CELL
 
 EXPERIMENTS = ("triangle", "triangle_gpu")  # those that the triangle page and README.md are about
@@ -88,7 +88,7 @@ def _parts(result_set: Any) -> dict[str, tuple[pd.DataFrame, str]]:
 
 def _cautions(result_set: Any, points: pd.DataFrame, table: pd.DataFrame) -> dict[str, str]:
     shown = rows.behind(points, table)
-    told = {name: rows.launched(result_set, shown[shown["measure"] == name]) for name in CORNERS}
+    told = {name: launches.told(result_set, shown[shown["measure"] == name]) for name in CORNERS}
     return {name: text for name, text in told.items() if text}
 
 

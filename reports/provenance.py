@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports import budget, busy, floors, machines, plurals, rows, sections, sizes, unrun, wording
+from reports import budget, busy, floors, launches, machines, plurals, rows, sections, sizes, unrun, wording
 
 GAUGES = {"clock_mhz": ("clock", "MHz"), "power_watts": ("power", "W"), "temperature_celsius": ("temperature", "°C")}
 ENDS = ("precision", "seconds", "samples", "deadline")
@@ -85,7 +85,7 @@ def cautions(result_set: Any, shown: pd.DataFrame | None = None) -> list[str]:
     Of machines: those of the rows behind a table, where it is all that is `shown`, as on the triangle page.
     """
     points = rows.current(result_set.points)
-    launched = rows.launched(result_set, points[points["status"] == "ok"])
+    launched = launches.told(result_set, points[points["status"] == "ok"])
     apart = machines.compared(result_set) if shown is None else machines.behind(result_set, shown)
     told = [sizes.left_out(result_set), budget.one(result_set).caution, launched, apart]
     told += [busy.caution(points), floors.caution(result_set)]

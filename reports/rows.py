@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from reports import intervals, peaks, wording
+from reports import intervals, peaks
 
 Table = TypeVar("Table")
 
@@ -22,9 +22,6 @@ SHAPE = ["width", "layers", "heads", "parameters_target"]
 CELL = ["sequence_length", "batch_size", "dtype"]  # where models are compared
 FACTORS = ["form", "batch_size", "sequence_length", "dtype", *SHAPE]
 SAME_POINT = ["measure", "label", *FACTORS, "device", "training_sequence_length", "training_batch_size", "seed"]
-HIDDEN_MS = {"token_ms": 2.0, "prefill_ms": 3.0, "step_ms": 10.0}  # of a layer: at most 0.8, 2 and thrice that waited
-UNGRAPHED = "timed on CUDA without a captured graph"
-LAUNCHES = f"{UNGRAPHED}: such times are of kernel launches and rank no architectures."
 FLOOR = (("flops_per_second", "peak_flops"), ("bytes_per_second", "peak_bytes_per_second"))  # of environments.csv
 SHARE = "share_of_floor"
 SEVERITY = ("ok", "not_applicable", "skipped", "timeout", "oom", "error")
@@ -220,31 +217,6 @@ def tidy(table: pd.DataFrame) -> pd.DataFrame:
     told = table.drop(columns=["label", *dict.fromkeys(silent)])
     front = ["series", "model"]
     return told[[*front, *(name for name in told if name not in front)]].reset_index(drop=True)
-
-
-def launches(result_set: Any, points: pd.DataFrame) -> pd.Series:
-    """Which rows of points.csv measure what `LAUNCHES` says; `graph` is empty where nothing was timed on CUDA.
-
-    Not those of work so long that a device cannot have waited for the host, see `HIDDEN_MS`.
-    """
-    ungraphed = points["graph"].astype(object).fillna("").astype(str).str.lower() == "false"
-    samples = result_set.samples
-    timed = samples[samples["metric"].isin(HIDDEN_MS) & samples["point"].isin(points.loc[ungraphed, "point"])]
-    shares = timed["value"].astype(float) / timed["metric"].map(HIDDEN_MS).astype(float)
-    whole = points["point"].map(shares.groupby(timed["point"]).median()).astype(float)
-    each_layer = whole / points["layers"].astype(float)
-    return ungraphed & ~(each_layer > 1)
-
-
-def launched(result_set: Any, points: pd.DataFrame) -> str:
-    """What `LAUNCHES` says of these rows, by label where other labels' work was replayed; empty where of none."""
-    told = []
-    for measure, timed in points[points["graph"].notna()].groupby("measure", sort=True):
-        labels = sorted(timed.loc[launches(result_set, timed), "label"].unique())
-        if labels:
-            of = "" if len(labels) == timed["label"].nunique() else f" of {wording.listed(labels)}"
-            told.append(f"{str(measure).replace('_', ' ').capitalize()}{of} was {LAUNCHES}")
-    return " ".join(told)
 
 
 def failures(table: pd.DataFrame) -> pd.DataFrame:

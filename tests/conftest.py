@@ -43,9 +43,9 @@ def _seeded() -> None:
 @pytest.fixture
 def launches_show(monkeypatch: pytest.MonkeyPatch) -> None:
     """Made-up times, which are of any length, are of launches wherever no graph was replayed."""
-    from reports import rows
+    from reports import launches
 
-    monkeypatch.setattr(rows, "HIDDEN_MS", {})
+    monkeypatch.setattr(launches, "HIDDEN_MS", {})
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from reports import claims, figures, intervals, packages
 from reports.claims import CONTRADICTED, MIXED, SUPPORTED, UNTESTABLE, _evidence, _slopes
-from reports.rows import LAUNCHES
+from reports.launches import CAUTION
 from tests import claim_cases, claim_verdicts, paper_data
 from tests.claim_cases import LATENCY, LAUNCHED, REPLAYED, SHORT, Made, bits, lengths, made, noisy, on, speeds
 from tests.report_data import Builder
@@ -157,10 +157,10 @@ def test_decoding_without_a_graph_decides_nothing_unless_there_is_also_some_with
     claim = claims.load("inference_throughput")
     finding = claim.judge(made(launched))
     assert finding is not None
-    assert finding.text.endswith(LAUNCHES)
+    assert finding.text.endswith(CAUTION)
     finding = claim.judge(made(launched, speeds("decode", 2048, more=REPLAYED, retnet=80, transformer=100)))
     assert finding is not None
-    assert (finding.verdict, LAUNCHES in finding.text) == (CONTRADICTED, False)
+    assert (finding.verdict, CAUTION in finding.text) == (CONTRADICTED, False)
     assert "length 2,048" in finding.text
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import cache, corpus, python_docs, texts
+from harness import cache, corpus, python_docs, splits, texts
 from harness.errors import UserError
 
 DOCUMENTS = [f"Document {number}. " + "Ünicode and text. " * (3 + number) for number in range(40)]
@@ -21,7 +21,7 @@ def _own_cache(tmp_path, monkeypatch):
 
 def documents(found):
     """The documents of each split of a corpus, taken apart again."""
-    return {name: bytes(getattr(found, name)).split(corpus.END)[:-1] for name in corpus.SPLITS}
+    return {name: bytes(getattr(found, name)).split(splits.END)[:-1] for name in splits.SPLITS}
 
 
 def written(path, data):
@@ -70,20 +70,20 @@ def test_a_split_is_by_document(given_documents):
     distinct = set(given_documents)
     if len(distinct) < 3:
         with pytest.raises(ValueError, match=f"^{len(distinct)} documents?; "):
-            corpus.split(given_documents)
+            splits.split(given_documents)
         return
-    found = corpus.split(given_documents)
-    assert list(found) == list(corpus.SPLITS)
+    found = splits.split(given_documents)
+    assert list(found) == list(splits.SPLITS)
     assert all(found.values()), "each split has a document"
     together = [text for texts in found.values() for text in texts]
     assert sorted(together) == sorted(distinct), "every document once, in one split"
     assert max(distinct, key=len) in found["train"] or len(max(found["train"], key=len)) == max(map(len, distinct))
-    assert corpus.split(list(reversed(given_documents))) == found, "whatever the order they come in"
+    assert splits.split(list(reversed(given_documents))) == found, "whatever the order they come in"
 
 
 def test_the_small_splits_are_a_twentieth_each():
     generator = np.random.default_rng(5)
-    found = corpus.split([generator.bytes(int(size)) for size in generator.integers(1, 2000, 3000)])
+    found = splits.split([generator.bytes(int(size)) for size in generator.integers(1, 2000, 3000)])
     sizes = {name: sum(map(len, texts)) for name, texts in found.items()}
     total = sum(sizes.values())
     assert sizes["held_out"] / total == pytest.approx(0.05, abs=0.001)
@@ -91,14 +91,14 @@ def test_the_small_splits_are_a_twentieth_each():
 
 
 def test_the_largest_of_three_is_trained_on():
-    found = corpus.split([b"a" * 5, b"b" * 900, b"c" * 7])
+    found = splits.split([b"a" * 5, b"b" * 900, b"c" * 7])
     assert found["train"] == [b"b" * 900]
     assert len(found["tuning"]) == len(found["held_out"]) == 1
 
 
 def test_documents_end_with_a_byte_that_no_document_holds(tmp_path):
     found = corpus.load(written(tmp_path / "a.txt", TEXT))
-    for name in corpus.SPLITS:
+    for name in splits.SPLITS:
         assert (getattr(found, name) == 0).sum() == found.documents[name]
         assert getattr(found, name)[-1] == 0
     assert f"{len(found.train):,} bytes in {found.documents['train']} (train)" in found.told
@@ -128,7 +128,7 @@ def test_the_same_text_twice_is_told_and_not_taken_for_too_short_a_one(tmp_path)
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_too_few_documents_are_counted_in_words(count):
     with pytest.raises(ValueError, match=f"^{count} document{'' if count == 1 else 's'}; at least 3 different"):
-        corpus.split([b"abc", b"de"][:count])
+        splits.split([b"abc", b"de"][:count])
 
 
 @pytest.mark.parametrize("name", ['{"train": "a"}', '{"train": "a", "held_out": 3}', "{"])

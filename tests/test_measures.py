@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import models
-from harness import agreement, corpus, measures, plugins
+from harness import agreement, corpus, measures, plugins, splits
 from harness.bench import Bench
 from harness.measures import NotApplicable, Progress, Sample, largest_batch, self_test
 from harness.measures.decode import Measure as Decode
@@ -28,7 +28,7 @@ every_measure = pytest.mark.parametrize("name", measures.names())
 
 @pytest.fixture(autouse=True)
 def _small_corpus(monkeypatch, tmp_path):
-    made = corpus.Corpus("made", "0" * 64, dict.fromkeys(corpus.SPLITS, 1), TEXT, TEXT[:700], TEXT[:2000])
+    made = splits.Corpus("made", "0" * 64, dict.fromkeys(splits.SPLITS, 1), TEXT, TEXT[:700], TEXT[:2000])
     monkeypatch.setattr(corpus, "load", lambda name: made)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 

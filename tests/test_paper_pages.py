@@ -8,7 +8,7 @@ import pytest
 import reports
 from reports import claims, figures
 from reports.claims import CONTRADICTED, MIXED, SUPPORTED, _evidence, _factors, factor_eager_training
-from reports.rows import UNGRAPHED
+from reports.launches import UNGRAPHED
 from tests.paper_data import CACHE, GOOD, NAIVE, STATE, WEIGHTS, fig6, shares, table4
 from tests.report_data import Builder
 

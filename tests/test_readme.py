@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import models
 from harness import measures, record
-from reports import readme, rows
+from reports import launches, readme
 from tests import report_data
 from tests.tree import ROOT
 
@@ -242,9 +242,9 @@ def test_a_table_says_where_its_own_points_come_from():
 @pytest.mark.usefixtures("launches_show")
 def test_a_table_of_launches_says_so_under_it():
     one = report_data.triangle(models=FEW)
-    assert rows.LAUNCHES not in readme.numbers([one])
+    assert launches.CAUTION not in readme.numbers([one])
     cuda = dataclasses.replace(one, points=one.points.assign(device="cuda", graph="false"))
-    said = f"Training was {rows.LAUNCHES} Decode was {rows.LAUNCHES}"
+    said = f"Training was {launches.CAUTION} Decode was {launches.CAUTION}"
     assert readme.numbers([cuda]).count(f"|\n\n{said}\n") == 1
     replayed = dataclasses.replace(one, points=one.points.assign(device="cuda", graph="true"))
-    assert rows.LAUNCHES not in readme.numbers([replayed])
+    assert launches.CAUTION not in readme.numbers([replayed])

@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 import reports
-from reports import overview, rows
+from reports import launches, overview
 from tests.report_data import Builder, ResultSet, triangle
 from tests.test_corners import corner_set, on_cuda
 
@@ -46,7 +46,7 @@ def test_the_index_tells_the_best_at_each_corner_and_the_next(tmp_path: pathlib.
 
 def test_what_ranks_no_architectures_is_told_beside_the_best() -> None:
     (found,) = overview.best([on_cuda("false").build()])
-    assert [rows.LAUNCHES in line[3] for line in found["lines"]] == [False, True, False, False]
+    assert [launches.CAUTION in line[3] for line in found["lines"]] == [False, True, False, False]
 
 
 def test_where_one_alone_has_a_corner_there_is_no_next() -> None:

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import models
-from harness import corpus, scoring
+from harness import corpus, scoring, splits
 from harness.bench import Bench
 from harness.measures import NotApplicable, Sample
 from harness.measures.language import DOUBLINGS, Measure
@@ -143,7 +143,7 @@ def lent(monkeypatch, tmp_path):
     """A small corpus in the place of every other, and the tiny model."""
 
     def lend(tuning=TEXT[:700], held_out=TEXT[:2000]):
-        made = corpus.Corpus("made", "0" * 64, dict.fromkeys(corpus.SPLITS, 1), TEXT, tuning, held_out)
+        made = splits.Corpus("made", "0" * 64, dict.fromkeys(splits.SPLITS, 1), TEXT, tuning, held_out)
         monkeypatch.setattr(corpus, "load", lambda name: made)
 
     monkeypatch.setattr(models, "load", lambda name: tiny.Model)

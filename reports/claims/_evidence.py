@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports import budget, intervals, language, rows, wording
+from reports import budget, intervals, language, launches, rows, wording
 from reports.claims import CONTRADICTED, MIXED, SUPPORTED, UNTESTABLE, Finding, together
 from reports.rows import CELL
 
@@ -23,7 +23,7 @@ SPEED = "tokens_per_second"
 RECOMPUTE = "option.recompute"
 IN_ONE = "interval over repeats in one process"
 LAUNCH_RULE = (
-    f"What was {rows.UNGRAPHED} decides nothing, unless it wins against a model that had one and is claimed to be "
+    f"What was {launches.UNGRAPHED} decides nothing, unless it wins against a model that had one and is claimed to be "
     "better."
 )
 SPEED_RULE = (
@@ -64,7 +64,7 @@ def no_worse(low: float, high: float, margin: float, better: str = "higher") -> 
 def measured(result_set: Any, measure: str, metric: str) -> pd.DataFrame:
     """A line per sample of the rows that may be compared: point, label, model, form, cell, launches, value."""
     points = rows.comparable(result_set, measure)
-    points = points.assign(launches=rows.launches(result_set, points))
+    points = points.assign(launches=launches.of_launches(result_set, points))
     samples = rows.samples_of(result_set, points, metric)[["point", "value"]]
     return samples.merge(points[["point", "label", "model", "form", *CELL, "launches"]], on="point")
 
@@ -104,8 +104,8 @@ def unless_launches(
     names = [wording.title(label, model) for label, model in zip(slow["label"], slow["model"], strict=True)]
     who = "It" if used["launches"].all() else wording.listed(sorted(names))
     if favoured and found.verdict == CONTRADICTED and favoured not in set(slow["model"]):
-        return dataclasses.replace(found, text=f"{found.text} {who} was {rows.UNGRAPHED}, which can only slow it.")
-    return dataclasses.replace(found, verdict=UNTESTABLE, text=f"{found.text} {who} was {rows.LAUNCHES}")
+        return dataclasses.replace(found, text=f"{found.text} {who} was {launches.UNGRAPHED}, which can only slow it.")
+    return dataclasses.replace(found, verdict=UNTESTABLE, text=f"{found.text} {who} was {launches.CAUTION}")
 
 
 def line(part: pd.DataFrame, metric: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports import intervals, rows, wording
+from reports import intervals, launches, rows, wording
 from reports.claims import CONTRADICTED, MIXED, SUPPORTED, UNTESTABLE, Finding, _evidence, together
 
 LENGTH = 8192  # tokens, the paper's longest
@@ -60,7 +60,7 @@ def judge(
     verdicts = [each.verdict for each in kept]
     verdict = UNTESTABLE if UNTESTABLE in verdicts else together(verdicts)
     shown = rows.behind(told, table)["point"]
-    more = f" {NAIVE.capitalize()} was {rows.UNGRAPHED}." if shown.isin(naive).any() else ""
+    more = f" {NAIVE.capitalize()} was {launches.UNGRAPHED}." if shown.isin(naive).any() else ""
     short = "; ".join(each.short for each in kept)
     return Finding(verdict, " ".join(each.text for each in kept) + more, table, short)
 
