@@ -17,6 +17,7 @@ from harness.errors import UserError, listed, shown
 MARKERS = tuple(".ov^<>12348spP*hH+xXDd|_")  # of matplotlib
 HEAD_SIZES = (8, 16, 32, 64)
 TRIED = 2, 64  # sequences, and their length
+FEW = 3  # tokens of each that are read
 KINDS = {"model": "models", "measure": "harness.measures", "figure": "reports.figures", "claim": "reports.claims"}
 
 
@@ -133,12 +134,27 @@ def _unbuildable(found: Any) -> str | None:
         return f"every option needs a default: {error}"
     if found.default_form not in found.forms:
         return f"default_form is {found.default_form!r}; allowed are its forms, {listed(found.forms)}"
-    return _uncosted(found)
+    return _unrunnable(found)
 
 
-def _uncosted(found: Any) -> str | None:
-    """What is wrong with what a model states of its cost, tried at the first of some small sizes that it accepts."""
-    from models._cost import Count, Shape
+def _unrunnable(found: Any) -> str | None:
+    """What is wrong with a model at the first of some small sizes that it accepts; None where it accepts none."""
+    from models._cost import Shape
+
+    chosen = found.Options()
+    for head_size in HEAD_SIZES:
+        shape = Shape(2 * head_size, 2, 2, 2 * head_size, max_length=2 * TRIED[1])
+        try:
+            found.check(shape, chosen)
+        except ValueError:
+            continue
+        return _uncosted(found, shape, chosen) or _misshapen(found, shape, chosen)
+    return None
+
+
+def _uncosted(found: Any, shape: Any, chosen: Any) -> str | None:
+    """What is wrong with what a model states of its cost."""
+    from models._cost import Count
 
     def count(given: Any) -> bool:
         return isinstance(given, Count) and whole(given.linear) and whole(given.other)
@@ -149,25 +165,59 @@ def _uncosted(found: Any) -> str | None:
     def number(given: Any) -> bool:
         return type(given) in (int, float) and 0 <= given < math.inf
 
-    chosen, (batch, length) = found.Options(), TRIED
-    for head_size in HEAD_SIZES:
-        shape = Shape(2 * head_size, 2, 2, 2 * head_size, max_length=2 * length)
-        try:
-            found.check(shape, chosen)
-        except ValueError:
-            continue
-        flops = [(shape, chosen, form, length, context) for form in found.forms for context in (0, length)]
-        for method, several, is_right, expected in (
-            ("mixer_count", [(shape, chosen)], count, "a Count of whole numbers from 0 on"),
-            ("mixing_flops", flops, number, "a number from 0 on"),
-            ("layer_state_bytes", [(shape, chosen, batch, length, 4)], whole, "a whole number from 0 on"),
-        ):
-            for given in several:
-                try:
-                    told = getattr(found, method)(*given)
-                except Exception as error:  # whatever its author has written
-                    return f"{method} raised {child.told(error)}"
-                if not is_right(told):
-                    return f"{method} gives {shown(told)}, expected {expected}"
-        return None
+    batch, length = TRIED
+    flops = [(shape, chosen, form, length, context) for form in found.forms for context in (0, length)]
+    for method, several, is_right, expected in (
+        ("mixer_count", [(shape, chosen)], count, "a Count of whole numbers from 0 on"),
+        ("mixing_flops", flops, number, "a number from 0 on"),
+        ("layer_state_bytes", [(shape, chosen, batch, length, 4)], whole, "a whole number from 0 on"),
+    ):
+        for given in several:
+            try:
+                told = getattr(found, method)(*given)
+            except Exception as error:  # whatever its author has written
+                return f"{method} raised {child.told(error)}"
+            if not is_right(told):
+                return f"{method} gives {shown(told)}, expected {expected}"
     return None
+
+
+def _misshapen(found: Any, shape: Any, chosen: Any) -> str | None:
+    """What a mixer or feed-forward gives that is not like its input, which torch would broadcast or convert unseen."""
+    import torch
+
+    told: list[str] = []
+
+    def watched(name: str, forward: Any) -> Any:
+        def watching(x: Any, *rest: Any) -> Any:
+            y = forward(x, *rest)
+            if (y.shape, y.dtype) != (x.shape, x.dtype):
+                told.append(f"{name} gives {_kind(y)} for {_kind(x)}")
+            return y
+
+        return watching
+
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        try:
+            model = found(shape, chosen)
+        except Exception as error:  # whatever its author has written
+            return f"cannot be built: {child.told(error)}"
+        for block in model.blocks:
+            block.mixer.forward = watched("the mixer", block.mixer.forward)
+            block.ffn.forward = watched("the feed-forward", block.ffn.forward)
+        tokens, forms = torch.arange(TRIED[0] * FEW).view(TRIED[0], FEW), found.available_forms(chosen)
+        for form in forms:
+            try:
+                _, state = model.prefill(tokens, form)
+                if "recurrent" in forms:
+                    model.step(tokens[:, 0], state)
+            except Exception as error:  # whatever its author has written
+                return f"{told[0] if told else child.told(error)}, in the form {form}"
+            if told:
+                return f"{told[0]}, in the form {form}; give a tensor like the input"
+    return None
+
+
+def _kind(tensor: Any) -> str:
+    """Such as '[2, 3, 16] float32'."""
+    return f"{list(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"

@@ -42,9 +42,12 @@ def card(name: str) -> dict[str, Any]:
         raise ValueError("there is no class Model in it")
     found: dict[str, Any] = {}
     for node in body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+        if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+            continue
+        target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+        if isinstance(target, ast.Name):
             try:
-                found[node.targets[0].id] = ast.literal_eval(node.value)
+                found[target.id] = ast.literal_eval(node.value)
             except ValueError:  # not a literal: nothing that can be told without importing it
                 continue
     return found

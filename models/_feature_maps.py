@@ -119,5 +119,7 @@ class FeatureMap(nn.Module):
                 return favor(x, self.directions)
             case "hedgehog":
                 return hedgehog(x, self.W)
-        assert wave is not None, "cosformer's positions"
-        return cosformer(x, wave)
+            case "cosformer":
+                assert wave is not None, "cosformer's positions"
+                return cosformer(x, wave)
+        raise ValueError(f"the feature map is {self.kind!r}; no program is written for it")

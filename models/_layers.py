@@ -48,7 +48,7 @@ def added(
     """x + delta and its norm: on a GPU in one pass over the data, and in one pass back."""
     if delta is None:
         return x, norm.forward(x)
-    if _kernels.usable(x) and known(norm) and x.dtype == delta.dtype == norm.weight.dtype:
+    if _kernels.usable(x) and known(norm) and x.shape == delta.shape and x.dtype == delta.dtype == norm.weight.dtype:
         from models._kernels.norm import add_norm
 
         bias = norm.bias if isinstance(norm, nn.LayerNorm) else None

@@ -86,7 +86,8 @@ class LanguageModel(Cost, nn.Module):
         return nn.Identity()
 
     def initialise(self) -> None:
-        """Normal(0, 0.02), and 0.02/sqrt(2L) for the matrices that write into the residual stream (GPT-2)."""
+        """Normal(0, 0.02), and 0.02/sqrt(2L) for the matrices that write into the residual stream (GPT-2): those of
+        mixers and feed-forwards that are called `out`."""
         for name, parameter in self.named_parameters():
             if parameter.dim() == 2:
                 residual = name.endswith("out.weight")
@@ -172,7 +173,14 @@ class LanguageModel(Cost, nn.Module):
         state: State | None = None,
         capacity: int | None = None,
     ) -> tuple[Float[Tensor, "B V"], State]:
-        """Logits after the last token, and the state there. `capacity` reserves token slots in states that grow."""
+        """Logits after the last token, and the state there. `capacity` reserves token slots in states that grow.
+
+        A prompt may be read in pieces, each from the state after the one before. `padding` belongs to the first: a
+        later piece knows it from the state, as long as it is more than one token, which is never taken for padding.
+        Raises ValueError where a later piece is given some.
+        """
+        if padding is not None and state is not None:
+            raise ValueError("padding is given with a state, which keeps that of the first piece; leave padding away")
         start = state if state is not None else State(0, padding, [])
         hidden, after = self.run(tokens, form, start, capacity=capacity)
         return self.head(hidden[:, -1]), after
@@ -222,7 +230,7 @@ class LanguageModel(Cost, nn.Module):
         valid = None
         if state.padding is not None:
             positions = positions - state.padding.unsqueeze(1)
-            if state.seen == 0:
+            if state.seen == 0 or length > 1:
                 valid = positions >= 0
         call = Call(form, positions, valid, state.padding, state.seen, keep_state, capacity, state.position)
         call.portions = portions(self.layers_title, self.shape.width)

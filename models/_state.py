@@ -39,6 +39,10 @@ class Call:
         """Whether x is one token after others, without gradients: to be computed with no call more than it needs."""
         return x.shape[1] == 1 and self.form == "recurrent" and bool(state) and not torch.is_grad_enabled()
 
+    def between_products(self, implementation: str) -> str:
+        """What computes all that stands between a layer's products: the form that is the definition is torch's."""
+        return "torch" if self.form == "recurrent" else implementation
+
     @property
     def last(self) -> Int[Tensor, ""]:
         """The position of the first sequence's last token, on the device."""

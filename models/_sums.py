@@ -18,7 +18,7 @@ from models._rotary import turned
 from models._state import LayerState, state_dtype
 
 EPS, NORM_EPS = 1e-6, 1e-6
-PROGRAMMED = ("elu", "relu")  # feature maps that `models._kernels.sums` knows
+PROGRAMMED = {"elu": 0, "relu": 1}  # feature maps that `models._kernels.sums` knows, and what it calls them
 
 Features = Float[Tensor, "B T H F"]
 Turns = Complex[Tensor, "*any T 1 P"]

@@ -44,7 +44,8 @@ def empty(batch: int, channels: int, like: Tensor) -> Triple:
 
 def held(state: LayerState) -> Triple:
     """The triple of a layer's state that is not empty."""
-    return state["max"], state["numerator"], state["denominator"]
+    m, p, q = (state[name] for name in HELD)
+    return m, p, q
 
 
 def before(state: LayerState, k: Float[Tensor, "B T C"]) -> Triple:

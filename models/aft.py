@@ -79,8 +79,7 @@ class Mixer(nn.Module):
         lowered = torch.is_autocast_enabled(x.device.type)
         with torch.autocast(x.device.type, enabled=False) if lowered else contextlib.nullcontext():
             y = self.average(k, v, call, state)
-        own = "torch" if call.form == "recurrent" else self.implementation
-        return self.out(_gate.opened(q, y, own))
+        return self.out(_gate.opened(q, y, call.between_products(self.implementation)))
 
     def average(self, k: Keys, v: Keys, call: Call, state: LayerState) -> Keys:
         """The weighted averages of v at each token."""

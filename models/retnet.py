@@ -18,6 +18,7 @@ Where this departs from the paper:
 
 import dataclasses
 import functools
+import math
 from typing import Any, ClassVar
 
 import torch
@@ -123,11 +124,11 @@ class Retention(nn.Module):
         y = o.transpose(1, 2) if options.group_norm else self.evened(o.transpose(1, 2), call)
         eps = options.norm_eps if options.group_norm else None
         opener = gate[0].view_as(y) if gate else None
-        return self.out(_gate.gated(opener, y, eps, self.implementation).flatten(2))
+        return self.out(_gate.gated(opener, y, eps, call.between_products(self.implementation)).flatten(2))
 
     def step(self, x: Float[Tensor, "B 1 D"], call: Call, S: Float[Tensor, "B H K V"]) -> Float[Tensor, "B 1 D"]:
         """`forward` of one token, overwriting the state, in few operations: in a small model their overhead counts."""
-        B, H, held = len(x), self.heads, S
+        B, H, held, options = len(x), self.heads, S, self.options
         S = held.to(state_dtype(self.into.weight.dtype))  # itself where it is not rounded
         qk, v, *gate = self.into.forward(x).to(S.dtype).split([2 * x.shape[2], *self.parts[2:]], 2)
         q, k = call.shared.turned_of_token(qk.contiguous().view(B, 2, H, self.K))
@@ -135,10 +136,7 @@ class Retention(nn.Module):
         y = _retention.step_(q, k, v.view(B, H, self.V), gamma, S)
         if S is not held:
             held.copy_(_rounding.dithered(S, call.last))
-        if self.options.group_norm:
-            y = _norm.rms_norm(y, None, self.options.norm_eps)
-        else:
-            y = self.evened(y.unsqueeze(1), call)
+        y = _norm.rms_norm(y, None, options.norm_eps) if options.group_norm else self.evened(y.unsqueeze(1), call)
         y = y.view(B, 1, -1)
         y = F.silu(gate[0]) * y if gate else y
         return self.out.forward(y.to(x.dtype))
@@ -241,10 +239,12 @@ class Model(LanguageModel):
         super().check(shape, options if named else dataclasses.replace(options, gamma="none"))
         if options.head_size is not None and (options.head_size < 1 or shape.width % options.head_size):
             raise ValueError(f"head_size is {options.head_size}; it must divide the width, {shape.width}")
-        heads, K, _ = sizes(shape, options)
+        K = options.head_size or shape.width // shape.heads
+        for name, least in (("chunk_size", 1), ("norm_eps", 0), ("value_factor", 1 / K)):
+            if not least <= getattr(options, name) < math.inf:
+                raise ValueError(f"{name} is {getattr(options, name)}; it must be finite and at least {least:.3g}")
+        if options.norm_eps != cls.Options.norm_eps and not options.group_norm:
+            raise ValueError("norm_eps is given without the norm it is of; leave it out, or set group_norm to true")
         if options.rotation != "none" and K % 2:
             raise ValueError(f"head_size is {K}; rotation turns pairs: make it even, or set rotation to none")
-        _decay.check(options.gamma, heads)
-        for name, least in (("chunk_size", 1), ("norm_eps", 0), ("value_factor", heads / shape.width)):
-            if getattr(options, name) < least:
-                raise ValueError(f"{name} is {getattr(options, name)}; it must be at least {least:.3g}")
+        _decay.check(options.gamma, shape.width // K)

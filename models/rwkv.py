@@ -17,7 +17,7 @@ Letters: B batch, T tokens, D width, F feed-forward width, L layers.
 
 import dataclasses
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -46,11 +46,6 @@ class Options(CommonOptions):
     }
 
 
-def implementation(part: Any, call: Call) -> str:
-    """Of everything between the products: the form that is the definition is torch's."""
-    return "torch" if call.form == "recurrent" else part.implementation
-
-
 class TimeMixing(nn.Module):
     """W_o (sigmoid(r) * wkv(k, v))."""
 
@@ -77,7 +72,7 @@ class TimeMixing(nn.Module):
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
         if call.continues(x, state):
             return self.step(x[:, 0], state).unsqueeze(1)
-        own, weights = implementation(self, call), self.into.weight.chunk(3)
+        own, weights = call.between_products(self.implementation), self.into.weight.chunk(3)
         mixed = blends(x, self.mix, call, state, "time_input", own)
         k, v, r = (F.linear(part, weight) for part, weight in zip(mixed, weights, strict=True))
         if call.valid is not None:
@@ -131,7 +126,7 @@ class ChannelMixing(nn.Module):
     def forward(self, x: Float[Tensor, "B T D"], call: Call, state: LayerState) -> Float[Tensor, "B T D"]:
         if call.continues(x, state):
             return self.step(x[:, 0], state).unsqueeze(1)
-        own = implementation(self, call)
+        own = call.between_products(self.implementation)
         for_k, for_r = blends(x, self.mix, call, state, "channel_input", own)
         return _gate.opened(self.receptance(for_r), self.out(_gate.squared_relu(self.key(for_k), own)), own)
 

@@ -6,6 +6,7 @@ Letters: N rows, V logits of a row, D numbers of a row that is normed.
 """
 
 import json
+import tempfile
 from functools import partial
 
 import torch
@@ -125,6 +126,27 @@ def gate_errors(device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict
     return found | {"square": off(y, right), "d square": off(*got, *wanted)}
 
 
+def far_apart() -> dict[str, float]:
+    """Of gates and quotients whose rows are further apart in memory than 32 bits count, beside those of neighbours."""
+    from models._kernels import elementwise
+
+    found, made = {}, torch.Generator().manual_seed(7)
+    with tempfile.TemporaryDirectory() as folder:  # a file with holes: what is between the rows takes no room
+        memory = torch.from_file(f"{folder}/rows", shared=True, size=2**31 + 40, dtype=torch.float16)
+        far = memory.as_strided((1, 3, 40), (0, 2**30, 1)).copy_(torch.randn((1, 3, 40), generator=made))
+        near = far.clone()
+        for name, work in {
+            "gate": lambda x: elementwise.gated(x, x, silu=False),
+            "norm": lambda x: elementwise.gated(x, x, 1e-3),
+            "quotient": lambda x: elementwise.quotient(x, near[..., :1].abs().float(), 0.1),
+        }.items():
+            inputs = [x.detach().requires_grad_() for x in (far, near)]
+            outputs = [work(x) for x in inputs]
+            back = [torch.autograd.grad(y, x, near)[0] for y, x in zip(outputs, inputs, strict=True)]
+            found |= {name: off(*outputs), f"d {name}": off(*back)}
+    return found
+
+
 @poisoned()
 def quotient_errors(device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, float]:
     """Of rows that are no neighbours, or of longer ones that a total of their type ends."""
@@ -152,5 +174,5 @@ if __name__ == "__main__":
     work = {f"loss, {name}": partial(loss_errors, *sizes) for name, sizes in LOGITS.items()}
     norm.NUMBERS, norm.EACH = 128, 2  # so that one program takes several blocks of rows
     work |= {f"norm, {name}": partial(norm_errors, *case) for name, case in NORMS.items()}
-    work |= {"rotation": turn_errors, "gates": gate_errors, "quotients": quotient_errors}
+    work |= {"rotation": turn_errors, "gates": gate_errors, "quotients": quotient_errors, "far": far_apart}
     print(json.dumps(each(work | {"without a target": without_a_target})))

@@ -5,6 +5,7 @@ import re
 import sys
 
 import pytest
+import torch
 
 import models
 from harness import cli, document, experiment, plugins
@@ -14,6 +15,8 @@ from tests.report_data import triangle
 
 MODEL = """
 import dataclasses
+import torch
+from typing import ClassVar
 from models._cost import CommonOptions, Count
 from models._lm import LanguageModel
 
@@ -21,8 +24,16 @@ from models._lm import LanguageModel
 class Options(CommonOptions):
     size: int{default}
 
+class Mixer(torch.nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.out = torch.nn.Linear(width, width)
+
+    def forward(self, x, call, state):
+        return self.out(x)
+
 class Model(LanguageModel):
-    title = "Toy"
+    title: ClassVar[str] = "Toy"
     Options = Options
     colour = "#123456"
     marker = "x"
@@ -97,7 +108,7 @@ def test_an_option_needs_a_default_and_the_default_form_is_one_of_the_forms(toy)
             plugins.check_named("model", ["toy"])
 
 
-COUNTS = """    build_mixer = print
+COUNTS = """    build_mixer = lambda self, layer: Mixer(self.shape.width)
     mixer_count = classmethod(lambda cls, *given: Count(3, 4))
     mixing_flops = classmethod(lambda cls, *given, context=0: 5)
     layer_state_bytes = classmethod(lambda cls, *given: 6)
@@ -121,6 +132,34 @@ def test_what_a_model_states_of_its_cost_is_tried(toy, old, new, told):
     whole = MODEL.format(default=" = 3") + COUNTS
     toy("model", whole)
     plugins.check_named("model", ["toy"])
+    toy("model", whole.replace(old, new))
+    with pytest.raises(UserError, match=f"^models/toy.py: {told}") as refused:
+        plugins.check_named("model", ["toy"])
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (
+            "self.out(x)",
+            "self.out(x)[:, :1]",
+            r"the mixer gives \[2, 1, 16\] float32 for \[2, 3, 16\] float32, in the form par",
+        ),
+        ("self.out(x)", "self.out(x)[:1]", r"the mixer gives \[1, 3, 16\] float32 for"),
+        ("self.out(x)", "self.out(x)[..., :1]", r"the mixer gives \[2, 3, 1\] float32 for"),
+        ("self.out(x)", "self.out(x).half()", r"the mixer gives \[2, 3, 16\] float16 for \[2, 3, 16\] float32"),
+        ("self.out(x)", "self.nothing(x)", "AttributeError: 'Mixer' object has no attribute 'nothing'.*, in the form"),
+        ("Mixer(self.shape.width)", "Mixer(-1)", "cannot be built: RuntimeError"),
+    ],
+)
+def test_what_a_mixer_gives_is_like_what_it_is_given(toy, old, new, told):
+    whole = (MODEL.format(default=" = 3") + COUNTS).replace('("parallel",)', '("parallel", "recurrent")')
+    toy("model", whole)
+    state = torch.get_rng_state()
+    plugins.check_named("model", ["toy"])
+    assert torch.equal(torch.get_rng_state(), state), "a check draws nothing that others would"
+    assert old in whole
     toy("model", whole.replace(old, new))
     with pytest.raises(UserError, match=f"^models/toy.py: {told}") as refused:
         plugins.check_named("model", ["toy"])

@@ -6,6 +6,7 @@ rescaling that differs between their forms cancels. It changes only with the for
 
 import dataclasses
 import functools
+import math
 
 import pytest
 import torch
@@ -105,6 +106,24 @@ def test_a_head_size_makes_the_heads():
     assert sizes(SHAPE, Options(head_size=4))[:2] == (6, 4)
     with pytest.raises(ValueError, match="head_size"):
         Model(SHAPE, Options(head_size=7))
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"value_factor": math.inf}, "value_factor is inf; it must be finite and at least 0.0833"),
+        ({"value_factor": math.nan}, "value_factor is nan; it must be finite"),
+        ({"value_factor": 0.24, "head_size": 4}, "value_factor is 0.24; it must be finite and at least 0.25"),
+        ({"norm_eps": math.nan}, "norm_eps is nan; it must be finite and at least 0"),
+        ({"chunk_size": 0}, "chunk_size is 0; it must be finite and at least 1"),
+        ({"norm_eps": 1e-5, "group_norm": False}, "norm_eps is given without the norm it is of; leave it out, or set"),
+    ],
+    ids=str,
+)
+def test_an_option_that_cannot_be_is_refused(given, told):
+    with pytest.raises(ValueError, match=f"^{told}"):
+        Model(SHAPE, Options(**given))
+    Model(SHAPE, Options(value_factor=0.25, head_size=4, norm_eps=1e-5, chunk_size=1))
 
 
 @pytest.mark.parametrize("gamma", [(0.9,), (0.9, 0.0), (0.9, 1.5)])

@@ -48,6 +48,15 @@ def is_shared(dotted):
     return dotted == "models" or dotted.split(".")[1].startswith("_")
 
 
+def test_memory_of_programs_has_the_dtype_that_it_says():
+    made, found = ("empty", "zeros", "ones", "full"), []
+    for path in sorted((ROOT / "models" / "_kernels").glob("*.py")):
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in [f"torch.{name}" for name in made]:
+                found += [f"{path.name}:{node.lineno}"] * all(given.arg != "dtype" for given in node.keywords)
+    assert not found, "torch's default dtype may be a short one, which rounds what is summed"
+
+
 @pytest.mark.parametrize("path", python("models") + python("reports"), ids=name)
 def test_only_the_harness_has_a_clock(path):
     assert not told(path, [each for each in imports(path) if each.room in CLOCKS])

@@ -59,6 +59,21 @@ def test_left_padding_changes_nothing(case, form):
 
 
 @every_form
+def test_a_padded_prompt_may_be_read_in_pieces(case, form):
+    model, padding = case.build(), torch.tensor([9, 0, 4])
+    with torch.no_grad():
+        whole, after = model.prefill(tokens(), form, padding)
+        _, state = model.prefill(tokens()[:, :5], form, padding, capacity=LENGTH + 4)
+        for piece in tokens()[:, 5:].split(3, 1):
+            logits, state = model.prefill(piece, form, state=state, capacity=LENGTH + 4)
+        assert relative(logits, whole) < case.carried
+        more = tokens(length=4, seed=3)
+        assert relative(continued(model, state, more), continued(model, after, more)) < case.carried
+        with pytest.raises(ValueError, match="padding is given with a state"):
+            model.prefill(tokens(), form, padding, state)
+
+
+@every_form
 def test_padding_gives_finite_gradients(case, form):
     model = case.build()
     model(tokens(), form, torch.tensor([0, 9, 4]))[:, -1].sum().backward()

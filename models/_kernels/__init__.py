@@ -46,7 +46,7 @@ def specialised(device: torch.device) -> bool:
 def bound(device: torch.device) -> None:
     """Makes the device's context this thread's, once: autograd's threads have none until they compute something."""
     if device.type == "cuda" and not hasattr(_thread, "bound"):
-        torch.zeros(1, device=device)
+        torch.zeros(1, dtype=torch.float32, device=device)
         _thread.bound = True
 
 
@@ -66,6 +66,12 @@ def early(device: torch.device) -> tuple[bool, dict[str, bool]]:
 def bucket(n: int, least: int = 32) -> int:
     """The next power of two: of a block that holds n, `least` at least."""
     return max(least, 1 << (n - 1).bit_length())
+
+
+def segment(T: int, programs: int, most: int, shortest: int, step: int) -> int:
+    """Tokens of a segment of T, a multiple of `step`: `programs` of each shall be `most`, none under `shortest`."""
+    N = max(1, min(most // programs, T // shortest))
+    return -(-T // (N * step)) * step
 
 
 def empty(like: Tensor, *sizes: int, dtype: torch.dtype = torch.float32) -> Tensor:

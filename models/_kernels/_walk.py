@@ -141,7 +141,7 @@ def outputs(  # noqa: PLR0915, as are those of `_walk_back`
     link_c, lost = _decay(w_c)
     bonus, reach = _exp(u_c), _reach(u_c, inside)
     begin = (n * L).to(tl.int64)
-    M = tl.cdiv(T, G)
+    M = tl.cdiv(T, G).to(tl.int64)
     if MARK:
         marks += b * (M + 1) * 3 * C + c
     blocks = tl.cdiv(tl.minimum(L, T - n * L), S)

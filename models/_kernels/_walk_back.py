@@ -61,7 +61,7 @@ def carry_back(w, marks, d_T, h_T, ds, hs, T, L, N, C: tl.constexpr, BLOCK: tl.c
     if HAS_END:
         d += tl.load(d_T + b * C + c, inside, 0.0)
         h += tl.load(h_T + b * C + c, inside, 0.0)
-    M = tl.cdiv(T, G)
+    M = tl.cdiv(T, G).to(tl.int64)
     mark = marks + b * (M + 1) * 3 * C + c
     m = tl.load(mark + M * 3 * C, inside, 0.0)
     last = (b * N + N - 1) * C + c
@@ -69,7 +69,7 @@ def carry_back(w, marks, d_T, h_T, ds, hs, T, L, N, C: tl.constexpr, BLOCK: tl.c
     tl.store(hs + last, h, inside)
     before_last = mark + ((N - 1) * (L // G)).to(tl.int64) * 3 * C
     for r in range(0, N - 1, S):
-        m_s = _rows(before_last, -(L // G) * 3 * C, r, N - 1, inside, NOTHING, S, False)
+        m_s = _rows(before_last, -(L // G).to(tl.int64) * 3 * C, r, N - 1, inside, NOTHING, S, False)
         d_s = _rows(ds + last - C, -C, r, N - 1, inside, 0.0, S, False)
         h_s = _rows(hs + last - C, -C, r, N - 1, inside, 0.0, S, False)
         for i in tl.static_range(S):

@@ -16,7 +16,7 @@ def tokens(q, dq, k, dk, of_q, of_k, sums, T, L, H, BLOCKS, q_steps, dq_steps, k
     """Of [BT] tokens of one head: sum of place (q . dq - k . dk), the place in a segment of L from 1 - L/2; and dq and
     dk, of float32, in the dtype of `of_q` and `of_k`."""
     block, bh = tl.program_id(0) % BLOCKS, tl.program_id(0) // BLOCKS
-    b, h = (bh // H).to(tl.int64), bh % H
+    b, h = (bh // H).to(tl.int64), (bh % H).to(tl.int64)
     rt, rk = block * BT + tl.arange(0, BT), tl.arange(0, BK)
     inside = (rt < T)[:, None] & (rk < K)[None, :]
     by_q, by_k = _rows(dq, b, h, rt, rk, dq_steps, inside), _rows(dk, b, h, rt, rk, dk_steps, inside)

@@ -19,7 +19,7 @@ from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
 from models import _rotary
-from models._kernels import _attend, bucket, early, processors
+from models._kernels import _attend, bucket, early, empty, processors
 
 BLOCK_BYTES = 16384  # of keys, and as many of values, that a program asks for at once
 MERGED = 16384  # numbers of shares that a program which merges them holds at once
@@ -79,9 +79,9 @@ def attend_(
     shares = shares or cut(B * G, S, how, q.device)
     wait, launch = early(q.device)
     R, block, one = H // G, bucket(K), shares == 1
-    o = torch.empty(B, H, K, dtype=v.dtype, device=q.device)
-    parts = o if one else torch.empty(B * G, shares, R, K, device=q.device)
-    ends = None if one else torch.empty(B * G, shares, R, 2, device=q.device)
+    o = empty(q, B, H, K, dtype=v.dtype)
+    parts = o if one else empty(q, B * G, shares, R, K)
+    ends = None if one else empty(q, B * G, shares, R, 2)
     _attend.attend[(B * G, shares)](
         *(q, k, v, by, keys, values, position, padding, parts, ends, math.log2(math.e) / math.sqrt(K)),
         *(H, G, shares, *steps, *(x.stride()[:2] for x in (q, k, v)), (0, 0) if by is None else by.stride()[:2]),

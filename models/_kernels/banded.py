@@ -30,7 +30,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from models import _window, _wkv
-from models._kernels import _banded, _banded_back, _walk, bound, bucket, empty, processors
+from models._kernels import _banded, _banded_back, _walk, bound, bucket, empty, processors, segment
 
 Keys = Float[Tensor, "B T D"]
 Key = Float[Tensor, "B D"]
@@ -74,12 +74,6 @@ def banded(
     return y, (key, value) if keep_older else None
 
 
-def segment(programs: int, T: int, Q: int, full: int, device: torch.device) -> int:
-    """L: as many segments as fill the multiprocessors, where `programs` programs walk over whole sequences."""
-    N = max(1, min(full * processors(device) // programs, T // SHORTEST))
-    return triton.cdiv(triton.cdiv(T, N), Q) * Q
-
-
 class _Averages(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, k, v, table, older, keep_older, Q, L, training):
@@ -87,7 +81,7 @@ class _Averages(torch.autograd.Function):
         k, v, table = (x if x.stride(-1) == 1 else x.contiguous() for x in (k, v, table))
         (block, *_), (warps, *_), product = *shape(Q, v), products(v, backwards=False)
         tiles, steps, rows = H * triton.cdiv(D // H, block), (k.stride(0), v.stride(0)), (k.stride(1), v.stride(1))
-        cut = L or segment(B * tiles, T, Q, FULL, k.device)
+        cut = L or segment(T, B * tiles, FULL * processors(k.device), SHORTEST, Q)
         N, M, even = triton.cdiv(T, cut), triton.cdiv(T, Q), T % Q == 0
         starts: tuple[Tensor, ...] = _wkv.empty(B, D, k)
         if older is not None:
@@ -99,7 +93,7 @@ class _Averages(torch.autograd.Function):
             *(k, v, sums, *starts, *steps, T, cut, N, *rows, D, Q, BLOCK_SUMS, S, even), num_warps=WARPS_SUMS
         )
         if N > 1:
-            w = torch.zeros(D, device=k.device)
+            w = torch.zeros(D, dtype=torch.float32, device=k.device)
             _walk.carry[(triton.cdiv(D, CARRIED) * B,)](w, *before, *starts, cut, N, D, CARRIED, S, num_warps=1)
         y = empty(k, B, T, D, dtype=v.dtype)
         marks = empty(k, B, M, 3, D) if training else None
@@ -126,7 +120,7 @@ class _Averages(torch.autograd.Function):
         steps, rows = (tuple(x.stride(i) for x in inputs) for i in (0, 1))
         blocks, warps = (each[1:] for each in shape(Q, v))
         adding, tiles = (H * triton.cdiv(D // H, block) for block in blocks)
-        L = ctx.L or segment(B * min(adding, tiles), T, Q, FULL_BACK, k.device)
+        L = ctx.L or segment(T, B * min(adding, tiles), FULL_BACK * processors(k.device), SHORTEST, Q)
         N, fits = triton.cdiv(T, L), [T % Q == 0 and D // H % block == 0 for block in blocks]
         sums, parts = empty(k, 4, B, N, D) if N > 1 else None, empty(k, B, H, adding // H * N, 2, Q, Q)
         _banded_back.add_back[(B * adding * N,)](

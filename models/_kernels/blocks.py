@@ -37,8 +37,8 @@ def _layout(rows: int, width: int) -> Any:
     return gl.NVMMASharedLayout.get_default_for([1, 1, rows, width], gl.bfloat16)
 
 
-def empty(B: int, H: int, T: int, X: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "B H T X"]:
-    """In memory [B, T, H, X], each row where the copy engine can reach it."""
+def reachable(B: int, H: int, T: int, X: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "B H T X"]:
+    """Without content; in memory [B, T, H, X], each row where the copy engine can reach it."""
     step = ALIGNED // dtype.itemsize
     return torch.empty(B, T, H, triton.cdiv(X, step) * step, dtype=dtype, device=device)[..., :X].transpose(1, 2)
 
@@ -50,4 +50,4 @@ def aligned(x: Tensor) -> Tensor:
     if fits and all(step > 0 and step * x.element_size() % ALIGNED == 0 for step in steps):
         return x
     B, H, T, X = x.shape
-    return empty(B, H, T, X, x.dtype, x.device).copy_(x)
+    return reachable(B, H, T, X, x.dtype, x.device).copy_(x)

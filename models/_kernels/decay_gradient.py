@@ -24,8 +24,8 @@ import triton
 from jaxtyping import Float
 from torch import Tensor
 
-from models._kernels import _weigh, bucket
-from models._kernels.blocks import empty
+from models._kernels import _weigh, bucket, empty
+from models._kernels.blocks import reachable
 
 NUMBERS = 8192  # of a tensor, that one program holds
 BLOCK, ROUNDS = 2048, 8  # numbers of a state that a program reads at once, and how often
@@ -43,7 +43,7 @@ def decay_gradient(
     """dL/d ln gamma. `total` is the sum over all tokens of place (q . dq - k . dk); the rest, states and gradients."""
     if job.cu_lengths is None:
         middle = job.L / 2
-        last = torch.full((job.S,), job.T - (job.segments - 1) * job.L - middle, device=job.g.device)
+        last = torch.full((job.S,), job.T - (job.segments - 1) * job.L - middle, dtype=total.dtype, device=total.device)
         if starts is not None and dstate is not None:
             first = starts[:, :, 0] if job.segments > 1 else starts
             total = total + middle * (first * dstate).sum((0, 2, 3))
@@ -67,11 +67,11 @@ def by_place(job: Any, queries: tuple[Tensor, Tensor], keys: tuple[Tensor, Tenso
 def _tokens(job, queries, keys) -> tuple[Float[Tensor, "H"], Tensor, Tensor]:
     (q, dq), (k, dk) = queries, keys
     B, H, T, K = q.shape
-    of_q, of_k = (empty(B, H, T, K, x.dtype, x.device) for x in (q, k))
+    of_q, of_k = (reachable(B, H, T, K, x.dtype, x.device) for x in (q, k))
     BK = bucket(K, 16)
     BT = max(1, NUMBERS // BK)
     blocks = triton.cdiv(T, BT)
-    sums = torch.empty(B, H, blocks, device=q.device)
+    sums = empty(q, B, H, blocks)
     _weigh.tokens[(B * H * blocks,)](
         *(q, dq, k, dk, of_q, of_k, sums, T, job.L, H, blocks),
         *(x.stride()[:3] for x in (q, dq, k, dk, of_q, of_k)),
@@ -86,7 +86,7 @@ def _states(starts, ends) -> Float[Tensor, "H"]:
     B, H, G = starts.shape[:3]
     size = starts[0, 0, 0].numel()
     blocks = triton.cdiv(size, BLOCK * ROUNDS)
-    sums = torch.empty(B, H, (G - 1) * blocks, device=starts.device)
+    sums = empty(starts, B, H, (G - 1) * blocks)
     _weigh.states[(B * H * (G - 1) * blocks,)](starts, ends, sums, G, size, blocks, BLOCK, ROUNDS, num_warps=8)
     return sums.sum((0, 2))
 

@@ -20,7 +20,7 @@ NUMBERS = 4096  # that one program takes
 def _gate(g, x, y, R, H, g_steps, x_steps, EPS: tl.constexpr, NORM: tl.constexpr, SILU: tl.constexpr, K: tl.constexpr,
           BLOCK: tl.constexpr, ROWS: tl.constexpr):  # fmt: skip
     row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS))[:, None]
-    group, h, row = (row // H).to(tl.int64), row % H, row.to(tl.int64)
+    group, h, row = (row // H).to(tl.int64), (row % H).to(tl.int64), row.to(tl.int64)
     k = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)[None, :]
     inside = (row < R) & (k < K)
     a = tl.load(g + group * g_steps[0] + h * g_steps[1] + k, inside, 0.0).to(tl.float32)
@@ -36,7 +36,7 @@ def _gate(g, x, y, R, H, g_steps, x_steps, EPS: tl.constexpr, NORM: tl.constexpr
 def _gate_back(dy, g, x, dg, dx, R, H, g_steps, x_steps, EPS: tl.constexpr, NORM: tl.constexpr, SILU: tl.constexpr,
                K: tl.constexpr, BLOCK: tl.constexpr, ROWS: tl.constexpr):  # fmt: skip
     row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS))[:, None]
-    group, h, row = (row // H).to(tl.int64), row % H, row.to(tl.int64)
+    group, h, row = (row // H).to(tl.int64), (row % H).to(tl.int64), row.to(tl.int64)
     k = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)[None, :]
     inside = (row < R) & (k < K)
     a = tl.load(g + group * g_steps[0] + h * g_steps[1] + k, inside, 0.0).to(tl.float32)
@@ -71,7 +71,7 @@ def _square_back(dy, x, dx, SIZE, BLOCK: tl.constexpr):
 @triton.jit(do_not_specialize=["R", "H"])
 def _quotient(x, total, y, R, H, steps, EPS: tl.constexpr, K: tl.constexpr, BLOCK: tl.constexpr, ROWS: tl.constexpr):
     row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS))[:, None]
-    group, h, row = (row // H).to(tl.int64), row % H, row.to(tl.int64)
+    group, h, row = (row // H).to(tl.int64), (row % H).to(tl.int64), row.to(tl.int64)
     k = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)[None, :]
     inside = (row < R) & (k < K)
     a = tl.load(x + group * steps[0] + h * steps[1] + k, inside, 0.0).to(tl.float32)
@@ -83,7 +83,7 @@ def _quotient(x, total, y, R, H, steps, EPS: tl.constexpr, K: tl.constexpr, BLOC
 def _quotient_back(dy, x, total, dx, dtotal, R, H, steps, EPS: tl.constexpr, K: tl.constexpr, BLOCK: tl.constexpr,
                    ROWS: tl.constexpr):  # fmt: skip
     row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS))[:, None]
-    group, h, row = (row // H).to(tl.int64), row % H, row.to(tl.int64)
+    group, h, row = (row // H).to(tl.int64), (row % H).to(tl.int64), row.to(tl.int64)
     k = tl.arange(0, BLOCK)[None, :]
     inside = (row < R) & (k < K)
     a = tl.load(x + group * steps[0] + h * steps[1] + k, inside, 0.0).to(tl.float32)

@@ -19,7 +19,7 @@ def _rows(table, tokens, y, V, D: tl.constexpr, BLOCK: tl.constexpr, EARLY: tl.c
         tl.extra.cuda.gdc_wait()
         tl.extra.cuda.gdc_launch_dependents()
     b, d = tl.program_id(0).to(tl.int64), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    token = tl.load(tokens + b)
+    token = tl.load(tokens + b).to(tl.int64)
     found = tl.load(table + token * D + d, (d < D) & (token >= 0) & (token < V), float("nan"))
     tl.store(y + b * D + d, found, d < D)
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models._kernels import bound, bucket, processors
+from models._kernels import bound, bucket, empty, processors
 
 NUMBERS = 2048  # that one program takes at a time, or one row
 EACH = 4  # programs of the pass back on each multiprocessor: so many sums of the weight's gradient are kept
@@ -105,7 +105,7 @@ class _AddNorm(torch.autograd.Function):
         R, D, tiles = total.numel() // total.shape[-1], total.shape[-1], _tiles(total.shape[-1])
         P = min(triton.cdiv(R, tiles["ROWS"]), EACH * processors(dy.device))
         dx = torch.empty(total.shape, dtype=total.dtype, device=total.device)
-        sums = [None if z is None else torch.empty(P, D, device=dy.device) for z in (weight, bias)]
+        sums = [None if z is None else empty(dy, P, D) for z in (weight, bias)]
         _back[(P,)](dy, dtotal, total, weight, dx, *sums, R, P, *ctx.how, D, **tiles)
         dweight, dbias = (None if z is None else z.sum(0).to(weight.dtype) for z in sums)
         return dx, dx, dweight, dbias, None, None

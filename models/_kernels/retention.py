@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models._kernels import bound, processors, specialised
+from models._kernels import bound, empty, processors, specialised
 from models._kernels.blocks import aligned
 from models._kernels.decay_gradient import by_place, decay_gradient
 from models._kernels.plans import Plan, Tile, plan
@@ -66,7 +66,11 @@ class _Retention(torch.autograd.Function):
     @staticmethod
     def forward(ctx, q, k, v, log_decay, state, keep_state, cu_lengths, how, L):
         (B, H, T, K), V = q.shape, v.shape[-1]
-        g = torch.zeros(H, device=q.device) if log_decay is None else log_decay.float() * math.log2(math.e)
+        g = (
+            torch.zeros(H, dtype=torch.float32, device=q.device)
+            if log_decay is None
+            else log_decay.float() * math.log2(math.e)
+        )
         S, learned = B if cu_lengths is None else len(cu_lengths) - 1, ctx.needs_input_grad[3]
         programs = S * H * triton.cdiv(K, how.outputs.keys) * triton.cdiv(V, how.outputs.values)
         if cu_lengths is not None:
@@ -77,7 +81,7 @@ class _Retention(torch.autograd.Function):
         P = None if how.inside[0] else scores(job, q, k)
         starts = None if state is None else state.float().contiguous()
         keep = keep_state or learned
-        known = torch.empty(B, H, job.segments, K, V, device=q.device) if job.keeps else None
+        known = empty(q, B, H, job.segments, K, V) if job.keeps else None
         o, final, starts = _walked(job, q, k, v, P, starts, how.outputs, keep, known)
         ctx.save_for_backward(q, k, v, P, starts, known, log_decay, final if learned else None)
         ctx.job, ctx.has_state = job, state is not None

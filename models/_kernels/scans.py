@@ -12,8 +12,8 @@ import triton
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from models._kernels import _scan, bucket
-from models._kernels.blocks import blocks, empty, swizzled
+from models._kernels import _scan, bucket, empty
+from models._kernels.blocks import blocks, reachable, swizzled
 from models._kernels.plans import Plan, Tile
 
 REGISTERS = {1: 128, 2: 168}  # of a thread before warps share them out, by the groups that have a state or outputs
@@ -67,7 +67,7 @@ def scores(job: Job, q: Tensor, k: Tensor) -> Float[Tensor, "B H T C"]:
 
 def added(job: Job, k: Tensor, v: Tensor, tile: Tile, backwards: bool) -> Float[Tensor, "B H N K V"]:
     """What each walk adds to the state after it; backwards, to the gradient of the state before it."""
-    states = torch.empty(*k.shape[:2], job.walks, k.shape[-1], v.shape[-1], device=k.device)
+    states = empty(k, *k.shape[:2], job.walks, k.shape[-1], v.shape[-1])
     _launch(job, None, k, v, None, None, None, states, tile, backwards, transposed=False)
     return states
 
@@ -77,7 +77,7 @@ def carried(
 ) -> Float[Tensor, "B H K V"] | None:
     """Overwrites what `added` found by the states before the walks (after them), and returns the last one."""
     B, H, N, K, V = states.shape
-    final = torch.empty(B, H, K, V, device=states.device) if keep else None
+    final = empty(states, B, H, K, V) if keep else None
     parts = triton.cdiv(K * V, BLOCK)
     _scan.carry[(parts * B * H,)](
         *(states, start, final, job.g, job.T, job.walk, N, H, K * V, parts),
@@ -108,8 +108,8 @@ def scan(
     """
     B, H, T, K = q.shape
     splits = triton.cdiv(K, tile.keys)
-    o = empty(splits * B, H, T, v.shape[-1], dtype or v.dtype, v.device)
-    end = torch.empty(job.S, H, K, v.shape[-1], device=v.device) if keep else None
+    o = reachable(splits * B, H, T, v.shape[-1], dtype or v.dtype, v.device)
+    end = empty(v, job.S, H, K, v.shape[-1]) if keep else None
     _launch(job, q, k, v, P, o, start, end, tile, backwards, transposed, saved, weigh)
     terms = o.split(B)
     return functools.reduce(torch.add, terms), end
@@ -129,7 +129,7 @@ def weighed(
     """Outputs from transposed states; and, before they are rounded, the sum over all tokens of place (x . output), the
     place that `decay_gradient` counts. By a specialised tile."""
     programs = triton.cdiv(v.shape[-1], tile.values) * triton.cdiv(q.shape[-1], tile.keys)
-    sums = torch.empty(job.S, q.shape[1], job.walks * programs * tile.values, device=q.device)
+    sums = empty(q, job.S, q.shape[1], job.walks * programs * tile.values)
     o, _ = scan(job, q, k, v, P, start, tile, backwards, transposed=True, weigh=(x, sums))
     return o, sums.sum((0, 2))
 

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from models._kernels import bucket, early
 from models._kernels.step import WARPS, _turned, held
-
-MAPS = {"elu": 0, "relu": 1}
+from models._sums import PROGRAMMED
 
 
 @triton.jit
@@ -84,7 +83,7 @@ def step_(
     tiles = triton.cdiv(V, BV)
     sums[(tiles * B * H,)](
         *(qkv, real, state, flat, new, y, qkv.stride(0), C, (0, 0) if flat is None else flat.stride()),
-        *(0 if real is None or len(real) == 1 else real.stride(0), eps, H, tiles, F, V, MAPS[kind], BF, BV, wait),
+        *(0 if real is None or len(real) == 1 else real.stride(0), eps, H, tiles, F, V, PROGRAMMED[kind], BF, BV, wait),
         num_warps=WARPS,
         **how,
     )

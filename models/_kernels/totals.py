@@ -27,7 +27,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models._kernels import bound, bucket, empty, processors
+from models._kernels import bound, bucket, empty, processors, segment
 from models._kernels._walk import _rows
 
 NUMBERS = 128  # of a token, that a program takes: four of each thread
@@ -169,14 +169,9 @@ def totals(
     """
     if L is not None and (L < 1 or L % S):
         raise ValueError(f"L is {L}; it must be a multiple of {S}")
-    return _Totals.apply(q, k, z, keep_state, L or segment(q.shape, q.device))
-
-
-def segment(shape: torch.Size, device: torch.device) -> int:
-    """L: as many segments as fill the multiprocessors."""
-    B, T, H, F = shape
-    N = max(1, min(FULL * processors(device) // (B * _tiles(H, F)[0]), T // SHORTEST))
-    return triton.cdiv(triton.cdiv(T, N), S) * S
+    B, T, H, F = q.shape
+    cut = segment(T, B * _tiles(H, F)[0], FULL * processors(q.device), SHORTEST, S)
+    return _Totals.apply(q, k, z, keep_state, L or cut)
 
 
 class _Totals(torch.autograd.Function):
@@ -204,7 +199,7 @@ class _Totals(torch.autograd.Function):
         bound(q.device)
         (B, T, H, F), L = q.shape, ctx.L
         N, (tiles, *sizes) = triton.cdiv(T, L), _tiles(H, F)
-        d = torch.zeros(B, T, H, device=q.device) if dtotal is None else dtotal.contiguous()
+        d = torch.zeros(B, T, H, dtype=torch.float32, device=q.device) if dtotal is None else dtotal.contiguous()
         ends = _sums(q, d, None if dz_T is None else dz_T.contiguous(), L)
         dq, dk = (empty(q, B, T, H, F, dtype=x.dtype) for x in (q, k))
         dz = empty(q, B, H, F) if ctx.has_state else None

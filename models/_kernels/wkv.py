@@ -27,9 +27,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models._kernels import _walk, _walk_back, bound, empty, processors
-
-Triple = tuple[Float[Tensor, "B C"], Float[Tensor, "B C"], Float[Tensor, "B C"]]
+from models._kernels import _walk, _walk_back, bound, empty, processors, segment
+from models._wkv import Triple
 
 BLOCK, BLOCK_BACK = 64, 64  # channels of a program
 WARPS, WARPS_BACK = 1, 2  # of a program: a thread has two channels, and backwards one
@@ -61,17 +60,11 @@ def wkv(
     return y, (m, p, q)
 
 
-def segment(programs: int, T: int, most: int) -> int:
-    """L: as many segments as there may be programs, where so many walk over whole sequences."""
-    N = max(1, min(most // programs, T // SHORTEST))
-    return triton.cdiv(triton.cdiv(T, N), S) * S
-
-
 class _WKV(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, k, v, w, u, m_0, p_0, q_0, L, training):
         (B, T, C), tiles = k.shape, triton.cdiv(k.shape[2], BLOCK)
-        ctx.L, L = L, L or segment(tiles * B, T, FULL * processors(k.device))
+        ctx.L, L = L, L or segment(T, tiles * B, FULL * processors(k.device), SHORTEST, S)
         N, k, v = triton.cdiv(T, L), _rows(k), _rows(v)
         w, u, m_0, p_0, q_0 = (x.contiguous() for x in (w, u, m_0, p_0, q_0))
         steps, rows = (k.stride(0), v.stride(0)), (k.stride(1), v.stride(1))
@@ -98,7 +91,7 @@ class _WKV(torch.autograd.Function):
         k, v, w, u, marks = ctx.saved_tensors
         bound(k.device)
         (B, T, C), tiles, rates = k.shape, triton.cdiv(k.shape[2], BLOCK_BACK), any(ctx.needs_input_grad[2:4])
-        L = ctx.L or segment(tiles * B, T, FULL_BACK * processors(k.device))
+        L = ctx.L or segment(T, tiles * B, FULL_BACK * processors(k.device), SHORTEST, S)
         N = triton.cdiv(T, L)
         dy = torch.zeros_like(v) if dy is None else _rows(dy)
         ends: tuple[Tensor | None, ...] = (None, None)
