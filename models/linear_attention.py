@@ -102,7 +102,7 @@ class LinearAttention(nn.Module):
         options, shared = self.options, call.shared
         if call.continues(x, state):  # overwriting it, in few operations: in a small model their overhead counts
             return self.out.forward(self.averages(self.into.forward(x), shared, state))
-        how = call.between_products(self.implementation)
+        how = self.implementation if call.form == "chunkwise" else "torch"
         qk, v = projected(x, self.into.weight, self.parts)
         qk, v = qk.unflatten(-1, (-1, self.K)), v.unflatten(-1, (-1, self.V))
         if shared.turn_inputs is not None:

@@ -6,7 +6,7 @@ import pytest
 
 from reports import claims
 from reports.claims import CONTRADICTED, MIXED, SUPPORTED, _evidence
-from reports.rows import LAUNCHES
+from reports.launches import CAUTION
 from tests import claim_cases
 from tests.claim_cases import made, speeds
 from tests.report_data import Builder
@@ -106,7 +106,7 @@ def test_a_cost_that_ranks_no_architectures_decides_nothing_beside_one_that_does
     finding = claims.load("retnet_linear_speed").judge(made(more))
     assert finding is not None
     assert finding.verdict == SUPPORTED, "of the state alone"
-    assert finding.text.count(LAUNCHES) == 3
+    assert finding.text.count(CAUTION) == 3
 
 
 def test_costs_of_short_sequences_say_nothing() -> None:
