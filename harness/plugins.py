@@ -98,7 +98,7 @@ def _incomplete(kind: str, name: str) -> str | None:
     missing = [each for each in _required(kind) if _is_missing(found, each)]
     if missing:
         return f"class {holds} does not state {listed(missing)}; CONTRIBUTING.md says what a {kind} states"
-    return _unbuildable(found) or _unreadable(name) if kind == "model" else None
+    return _unreadable(name) or _unbuildable(found) if kind == "model" else None
 
 
 def _required(kind: str) -> list[str]:
