@@ -66,11 +66,7 @@ class _Retention(torch.autograd.Function):
     @staticmethod
     def forward(ctx, q, k, v, log_decay, state, keep_state, cu_lengths, how, L):
         (B, H, T, K), V = q.shape, v.shape[-1]
-        g = (
-            torch.zeros(H, dtype=torch.float32, device=q.device)
-            if log_decay is None
-            else log_decay.float() * math.log2(math.e)
-        )
+        g = q.new_zeros(H, dtype=torch.float32) if log_decay is None else log_decay.float() * math.log2(math.e)
         S, learned = B if cu_lengths is None else len(cu_lengths) - 1, ctx.needs_input_grad[3]
         programs = S * H * triton.cdiv(K, how.outputs.keys) * triton.cdiv(V, how.outputs.values)
         if cu_lengths is not None:

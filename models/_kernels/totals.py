@@ -170,8 +170,8 @@ def totals(
     if L is not None and (L < 1 or L % S):
         raise ValueError(f"L is {L}; it must be a multiple of {S}")
     B, T, H, F = q.shape
-    cut = segment(T, B * _tiles(H, F)[0], FULL * processors(q.device), SHORTEST, S)
-    return _Totals.apply(q, k, z, keep_state, L or cut)
+    L = L or segment(T, B * _tiles(H, F)[0], FULL * processors(q.device), SHORTEST, S)
+    return _Totals.apply(q, k, z, keep_state, L)
 
 
 class _Totals(torch.autograd.Function):
