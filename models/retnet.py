@@ -241,8 +241,8 @@ class Model(LanguageModel):
             raise ValueError(f"head_size is {options.head_size}; it must divide the width, {shape.width}")
         K = options.head_size or shape.width // shape.heads
         for name, least in (("chunk_size", 1), ("norm_eps", 0), ("value_factor", 1 / K)):
-            if not least <= getattr(options, name) < math.inf:
-                raise ValueError(f"{name} is {getattr(options, name)}; it must be finite and at least {least:.3g}")
+            if not least <= (x := getattr(options, name)) < math.inf:
+                raise ValueError(f"{name} is {x}; it must be {f'at least {least:.3g}' if x < least else 'finite'}")
         if options.norm_eps != cls.Options.norm_eps and not options.group_norm:
             raise ValueError("norm_eps is given without the norm it is of; leave it out, or set group_norm to true")
         if options.rotation != "none" and K % 2:
