@@ -77,9 +77,11 @@ class Lines:
         return found
 
     def _read(self) -> None:
+        """Until there is no more; nobody else closes what is read here, which would end it in a traceback."""
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self._lines.put(line)
+        with self.process.stdout as lines:
+            for line in lines:
+                self._lines.put(line)
         self._lines.put(None)
 
     def _last_words(self) -> str:
@@ -116,10 +118,9 @@ def _end(process: "subprocess.Popen[str]") -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    for pipe in (process.stdin, process.stdout):
-        with contextlib.suppress(OSError):
-            assert pipe is not None
-            pipe.close()
+    with contextlib.suppress(OSError):
+        assert process.stdin is not None
+        process.stdin.close()
 
 
 def surveyed(places: list[pathlib.Path], file: pathlib.Path, device: str) -> list[list[dict[str, Any]]]:
