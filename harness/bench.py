@@ -158,12 +158,16 @@ class Bench:
         return self.deadline - time.monotonic()
 
     def corpus(self) -> "Corpus":
-        """The point's corpus, from the cache. Raises UserError where it cannot be read."""
+        """The point's corpus, from the cache. Raises UserError where it cannot be read, RuntimeError where it is read
+        anew and is no longer the text that the point was planned with, whose hash stands in its row."""
         from harness import corpus
 
         if self.point.corpus is None:
             raise NotApplicable("this point has no corpus")
-        return corpus.load(self.point.corpus)
+        found = corpus.load(self.point.corpus)
+        if self.point.corpus_sha256 not in (None, found.sha256):
+            raise RuntimeError("the text has changed since this run began; start it again")
+        return found
 
     @functools.cached_property
     def checkpoint(self) -> pathlib.Path:
