@@ -200,5 +200,5 @@ def test_the_pages_know_every_word_of_the_tables_and_the_share_that_is_busy() ->
         for each in ast.walk(node)
         if isinstance(each, ast.Constant) and isinstance(each.value, str)
     }
-    assert words == set(tables.ENDS) == set(provenance.ENDS)
+    assert words == set(timing.ENDED) == set(provenance.ENDS)
     assert set(tables.STATUSES) == set(rows.SEVERITY) == set(rows.STATUS_TEXT)
