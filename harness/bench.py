@@ -37,7 +37,7 @@ class Bench:
     def __init__(self, point: Point):
         self.memory = Memory(point.device)
         self.point = point
-        self.circumstances: Circumstances | None = None  # of what was timed last
+        self.circumstances: Circumstances | None = None  # of all that was timed
         self.graph = False if point.device == "cuda" else None  # whether what is timed replays a CUDA graph
         self.dtype: torch.dtype = getattr(torch, point.dtype)
         self.kind = models.load(point.model)
@@ -109,7 +109,7 @@ class Bench:
         if self.point.device != "cuda":
             return work
         replay = graphs.replayed(work)
-        self.graph = self.graph or replay is not None
+        self.graph = replay is not None
         return replay or work
 
     def stepper(self, model: "LanguageModel", settings: Training, windows: torch.Tensor) -> Callable[[], None]:
@@ -129,13 +129,7 @@ class Bench:
         """Seconds of one call, sample by sample; see `harness.timing`. What it was timed under is kept beside."""
         gauges = Gauges(self.point.device)
         timed = timing.measure(work, self.point.device, self.point.repeats, self.point.precision, self.deadline)
-        self.circumstances = Circumstances(
-            timing_ended=timed.ended,
-            calls_per_sample=timed.calls,
-            warm_calls=timed.warm_calls,
-            graph=self.graph,
-            **gauges.read(),
-        )
+        self._keep(gauges, timing_ended=timed.ended, calls_per_sample=timed.calls, warm_calls=timed.warm_calls)
         return timed
 
     def energy(self, work: Callable[[], Any], windows: int, seconds: float) -> list[tuple[float, float]]:
@@ -146,8 +140,12 @@ class Bench:
             meter.read()
             calls, spent = timing.window(work, self.point.device, seconds)
             found.append((meter.read() / calls, spent / calls))
-        self.circumstances = Circumstances(warm_calls=warm_calls, graph=self.graph, **gauges.read())
+        self._keep(gauges, warm_calls=warm_calls)
         return found
+
+    def _keep(self, gauges: Gauges, **told: Any) -> None:
+        """Joins what is told of this timing and by these gauges to what is kept of those before it."""
+        self.circumstances = Circumstances(graph=self.graph, **told, **gauges.read()).after(self.circumstances)
 
     def peak(self, work: Callable[[], Any]) -> Peak:
         """Peak memory while doing `work`, above what there was before the model; see `harness.memory`."""
@@ -158,12 +156,16 @@ class Bench:
         return self.deadline - time.monotonic()
 
     def corpus(self) -> "Corpus":
-        """The point's corpus, from the cache. Raises UserError where it cannot be read."""
+        """The point's corpus, from the cache. Raises UserError where it cannot be read, RuntimeError where it is read
+        anew and is no longer the text that the point was planned with, whose hash stands in its row."""
         from harness import corpus
 
         if self.point.corpus is None:
             raise NotApplicable("this point has no corpus")
-        return corpus.load(self.point.corpus)
+        found = corpus.load(self.point.corpus)
+        if self.point.corpus_sha256 not in (None, found.sha256):
+            raise RuntimeError("the text has changed since this run began; start it again")
+        return found
 
     @functools.cached_property
     def checkpoint(self) -> pathlib.Path:

@@ -127,19 +127,25 @@ def _twice(settings: "Settings", document: Document) -> Told:
 
 
 def _models(settings: "Settings") -> Told:
-    """What the models themselves say of the shape. Where shapes are swept, one that fits is enough."""
+    """What the models themselves say of the shape, once where several say the same of one size. Where shapes are swept,
+    one that fits is enough."""
+    of_sizes: dict[tuple[Path, str], list[str]] = {}
     for i, entry in enumerate(settings.models):
         if text := _unfit(settings, entry.name, entry.options):
             key = min((key for key in entry.options if key in text), key=text.find, default=None)
-            sizes = (name for name in SHAPE_FACTORS if text.startswith(name) and getattr(settings.shape, name))
-            size = next(sizes, None)
-            path: Path = ("models", i, key) if key else ("shape", size) if size else ("models", i)
-            yield path, f"{entry.name}: {text}"
+            size = next((name for name in SHAPE_FACTORS if text.startswith(name)), None)
+            if size and not key:
+                where = "shape" if getattr(settings.shape, size) else "sweep"
+                of_sizes.setdefault(((where, size), text), []).append(entry.name)
+            else:
+                yield ("models", i, key) if key else ("models", i), f"{entry.name}: {text}"
             continue
         for key, values in settings.sweep.options.items():
             for j, value in enumerate(values if key in options.of(entry.name) else []):
                 if text := _unfit(settings, entry.name, {**entry.options, key: value}):
                     yield ("sweep", key, j), f"{entry.name}: {text}"
+    for (path, text), names in of_sizes.items():
+        yield path, f"{listed(dict.fromkeys(names))}: {text}"
 
 
 def _unfit(settings: "Settings", name: str, given: dict[str, Any]) -> str | None:

@@ -112,8 +112,8 @@ def _pair(name: str) -> dict[str, str] | None:
         return None
     try:
         given = json.loads(name)
-    except ValueError:
-        given = name  # no JSON
+    except (ValueError, RecursionError):
+        given = name  # no JSON, or nothing but brackets
     try:
         return pair(given)
     except ValueError as error:

@@ -16,7 +16,7 @@ import pandera.pandas as pa
 
 from harness import cells, consistency
 from harness.cells import ELSEWHERE
-from harness.errors import UserError, listed, nearest, shown
+from harness.errors import UserError, first, listed, nearest, shown
 from harness.tables import LATER, TABLES, TIME, VERSION
 
 OPTION = "option."
@@ -106,9 +106,7 @@ def _validated(name: str, frame: pd.DataFrame, path: pathlib.Path) -> pd.DataFra
         number = "" if pd.isna(case["index"]) else f"{int(case['index']) + 2}:"
         found = "nothing" if pd.isna(case["failure_case"]) else shown(case["failure_case"])
         told.append(f"{path}:{number} column {case['column']}: found {found}, expected {_expected(case['check'])}")
-    told = list(dict.fromkeys(told))
-    more = [f"... and {len(told) - MOST_COMPLAINTS} more"] if len(told) > MOST_COMPLAINTS else []
-    raise UserError("\n".join([*told[:MOST_COMPLAINTS], *more, ELSEWHERE]))
+    raise UserError("\n".join([*first(list(dict.fromkeys(told)), MOST_COMPLAINTS), ELSEWHERE]))
 
 
 def _expected(check: str) -> str:
@@ -151,8 +149,7 @@ def _check_header(
     told += [f"column {column!r} is unknown{_hint(column, missing or wanted)}" for column in foreign]
     told += [f"column {column!r} stands there twice" for column in twice]
     if told:
-        more = [f"and {len(told) - MOST_COMPLAINTS} more"] if len(told) > MOST_COMPLAINTS else []
-        raise UserError(f"{path}:1: {', '.join([*told[:MOST_COMPLAINTS], *more])}; {fix}")
+        raise UserError(f"{path}:1: {listed(first(told, MOST_COMPLAINTS))}; {fix}")
 
 
 def _hint(column: str, wanted: list[str]) -> str:

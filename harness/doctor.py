@@ -19,13 +19,12 @@ from rich.console import Console
 from harness import cache, machine, places, telemetry, terminal, timing, worker
 from harness.errors import UserError, relative
 from harness.quantity import tell_bytes
-from reports import plurals
+from reports import busy, plurals
 
 AA_SECONDS = 50.0  # of comparing, so that all is done within a minute
 LEAST_SECONDS, MOST_SECONDS = 1, 240  # the most within what a process may take
 VISIT_SECONDS = 0.4
 LEAST_CORES = 2
-BUSY_SHARE = 0.1  # of the cores, that other processes may use unnoticed
 LITTLE_MEMORY, LITTLE_DISK = 2 * 2**30, 2**30  # bytes that are free
 CALM, NOISY = 0.02, 0.05  # relative differences of equal work, at the 95% quantile
 
@@ -112,9 +111,10 @@ def cores(usable: int, threads: int) -> Finding:
     return Finding("cores", told)
 
 
-def load(busy: float, count: int) -> Finding:
-    told = f"{busy:.0%} of {plurals.counted(count, 'core')} busy"
-    if busy > BUSY_SHARE:
+def load(used: float, count: int) -> Finding:
+    """`used` of all cores; as little as the pages pass over is passed over here."""
+    told = f"{used:.0%} of {plurals.counted(count, 'core')} busy"
+    if used > busy.SHARE:
         top = ", ".join(_busiest())
         return Finding("other load", told, f"close what computes{f': {top}' if top else ''}")
     return Finding("other load", told)

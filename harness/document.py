@@ -230,7 +230,7 @@ def _step(holder: Any, part: str, path: Path, flag: str) -> str | int:
     where = tell(path)
     if not isinstance(holder, list):
         raise UserError(f"{flag}: {where} is {shown(holder)} and holds no keys; set {where} as a whole")
-    if not part.isdigit() or int(part) >= len(holder):
+    if not part.isdecimal() or int(part) >= len(holder):
         allowed = f"0 to {len(holder) - 1}" if holder else "none, for it is empty"
         raise UserError(f"{flag}: {where} is a list; {part!r} is no position in it, allowed are {allowed}")
     return int(part)

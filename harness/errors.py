@@ -5,7 +5,7 @@ import difflib
 import errno
 import pathlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 CLOSED = 128 + 13  # the exit code that shells give a tool which SIGPIPE ends: nobody reads what it prints
@@ -38,9 +38,15 @@ def refuse(problems: Iterable[Problem], most: int = 12) -> None:
     lines = list(dict.fromkeys(str(problem) for problem in sorted(problems, key=lambda problem: problem.line)))
     if not lines:
         return
-    if (left := len(lines) - most) > 0:
-        lines[most:] = [f"... and {left} more problem{'s' if left > 1 else ''}"]
-    raise UserError("\n".join(lines))
+    raise UserError("\n".join(first(lines, most)))
+
+
+def first(told: Sequence[str], most: int, noun: str = "problem") -> list[str]:
+    """The first of what is told, and at last how many there are besides: '... and 3 more problems'."""
+    from reports import plurals  # which help does without
+
+    left = len(told) - most
+    return [*told[:most], *([f"... and {plurals.counted(left, f'more {noun}')}"] if left > 0 else [])]
 
 
 def nearest(given: Any, allowed: Iterable[Any]) -> str | None:

@@ -45,8 +45,8 @@ def only(found: list[Point], filters: Iterable[str], seeds: Sequence[int] = ()) 
 
 def seeds(given: Sequence[int], filters: Iterable[str]) -> list[int]:
     """Those of an experiment's seeds that the filters keep; all of them where no filter names one."""
-    named = {quantity.plain(value) for key, value in map(_pair, filters) if key == "seed"}
-    return [seed for seed in given if not named or str(seed) in named]
+    kept = {quantity.plain(value) for key, value in map(_pair, filters) if key == "seed"}
+    return [seed for seed in given if not kept or str(seed) in kept]
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import psutil
 
 from harness import budget, corpus, predict
-from harness.errors import UserError, listed
+from harness.errors import UserError, first, listed
 from harness.plan import FORMS
 from harness.point import Point
 from harness.quantity import tell_bytes
@@ -25,10 +25,9 @@ def refuse_nothing(found: list[Point], place: str) -> None:
     wanted = [point for point in found if point.measure != FORMS] or found
     reasons = dict.fromkeys(f"{point.label}: {point.not_applicable}" for point in wanted)
     if all(point.not_applicable for point in wanted):
-        told = [f"  {reason}" for reason in reasons][:MOST_REASONS]
-        more = [f"  ... and {len(reasons) - MOST_REASONS} more"] if len(reasons) > MOST_REASONS else []
+        told = [f"  {reason}" for reason in first(list(reasons), MOST_REASONS, "reason")]
         none = f"none of its {len(wanted)} points can" if len(wanted) > 1 else "its one point cannot"
-        raise UserError("\n".join([f"{place}: {none} be run:", *told, *more]))
+        raise UserError("\n".join([f"{place}: {none} be run:", *told]))
 
 
 def warnings(points: list[Point], name: str | None, training_bytes: int | None) -> list[str]:

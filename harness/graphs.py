@@ -1,6 +1,7 @@
 """Work captured once as a CUDA graph and replayed: what the device is told to do costs the host nothing then."""
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -29,7 +30,7 @@ def replayed(work: Callable[[], Any]) -> Callable[[], Any] | None:
 
 
 def capture(work: Callable[[], Any]) -> Callable[[], Any] | None:
-    """One graph that does `work` again when it is called; None where something in it cannot be captured.
+    """One graph that does `work` again when it is called; None, told why, where something in it cannot be captured.
 
     Nothing runs yet. Work must have run `WARM_CALLS` times `aside` before. Raises torch.OutOfMemoryError where memory
     runs out.
@@ -43,5 +44,11 @@ def capture(work: Callable[[], Any]) -> Callable[[], Any] | None:
         for each in (error, error.__context__):
             if isinstance(each, torch.OutOfMemoryError):
                 raise each from None
+        tell(error)
         return None
     return graph.replay
+
+
+def tell(error: Exception) -> None:
+    """Prints why there is no graph, on a line that a run shows."""
+    print(f"no CUDA graph: {type(error).__name__}: {' '.join(str(error).split())[:300]}", file=sys.stderr)

@@ -20,6 +20,7 @@ from harness.child import ROOT, cores, use_cores
 from harness.errors import UserError, unknown
 from harness.peaks import peaks
 from harness.point import DEVICES, digest
+from reports import plurals
 
 NO_NAME = r"\((?:R|TM|C)\)|@.*|\bCPU\b|\b\d+-Core Processor\b"  # what processors' names hold besides
 SOURCES = ("models", "harness", "experiments")  # a tree is dirty where something in these differs from its commit
@@ -61,7 +62,7 @@ def slug(environment: dict[str, Any], device: str) -> str:
     name = re.sub(NO_NAME, " ", environment["device_name"], flags=re.IGNORECASE)
     words = [name] if device == "cuda" else [device, name]
     if device == "cpu":
-        words.append(f"{environment['cores']} core{'s' if environment['cores'] > 1 else ''}")
+        words.append(plurals.counted(environment["cores"], "core"))
     return re.sub(r"[^a-z0-9]+", "-", " ".join(words).lower()).strip("-")
 
 

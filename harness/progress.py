@@ -15,7 +15,7 @@ from harness.worker import Outcome
 REDRAWS_PER_SECOND = 1  # each costs a millisecond or two of a core that is being timed
 
 
-class Progress:
+class Bar:
     """Tells of each point as it starts and ends; use it in a `with` block.
 
     The time left scales each point's predicted seconds by what the points of its measure took against theirs.
@@ -38,7 +38,7 @@ class Progress:
         )
         self._task = self._bar.add_task("", total=self.total, left="")
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "Bar":
         self._bar.__enter__()
         return self
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from harness import machine, plan, planned, record, summary, terminal, worker
 from harness.experiment import Experiment
 from harness.point import Point
-from harness.progress import Progress
+from harness.progress import Bar
 from harness.sweep import Sweep
 from harness.writer import Writer
 from reports import plurals
@@ -79,7 +79,7 @@ def _run_all(seeds: Sequence[int], points: list[Point], sweep: Sweep, console: C
     """The points, then those that use the learning rate that the trials among them chose."""
     trials = [point for point in points if point.role == "trial"]
     later = plan.further(seeds, points)
-    with Progress(console, [*points, *later]) as progress:
+    with Bar(console, [*points, *later]) as progress:
         for point in points:
             progress.start(point)
             progress.end(point, sweep.run(point))

@@ -127,7 +127,8 @@ class Stepper:
         assert self._capture is not None
         try:
             self._replay = self._capture(work)
-        except torch.OutOfMemoryError:
+        except torch.OutOfMemoryError as error:
+            graphs.tell(error)
             torch.cuda.empty_cache()
         if self._replay is None:
             self._capture = None

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandera.pandas as pa
 
-from harness import ending
+from harness import ending, timing
 from harness.child import ROOT
 from harness.point import DEVICES
 from harness.schema import DTYPES
@@ -18,7 +18,7 @@ VERSION = 2  # of these tables; a file written under another one is refused by n
 
 STATUSES = ("ok", "oom", "timeout", "error", "skipped", "not_applicable")
 ROLES = ("trial", "chosen")
-ENDS = ("precision", "seconds", "samples", "deadline")  # see harness/timing.py
+ENDED = f"why sampling ended, the worst of several timings: {', '.join(timing.ENDED)}"
 TIME = "iso_time"  # name of a check
 HEX = r"^[0-9a-f]{16}$"
 
@@ -138,19 +138,19 @@ TABLES: dict[str, pa.DataFrameSchema] = {
             ),
             "predicted_seconds": _number("that the cost model expected the point to take", "s"),
             "predicted_bytes": _number("that the cost model expected at the peak", "bytes"),
-            "timing_ended": _column(
-                str, pa.Check.isin(ENDS), text=f"why sampling ended: {', '.join(ENDS)}", empty=True
-            ),
-            "calls_per_sample": _count("calls of the timed work within one sample"),
-            "warm_calls": _count("calls thrown away before the first sample"),
-            "graph": _text("true where a CUDA graph was replayed; false on CUDA otherwise", empty=True),
-            "clock_mhz": _number("right after the last sample", "MHz"),
-            "power_watts": _number("right after the last sample", "W"),
-            "temperature_celsius": _number("right after the last sample", "°C", least=None),
+            "timing_ended": _column(str, pa.Check.isin(timing.ENDED), text=ENDED, empty=True),
+            "calls_per_sample": _count("calls within one sample of the last timing"),
+            "warm_calls": _count("calls thrown away before the first sample of the last timing"),
+            "graph": _text("true where every timing replayed a CUDA graph; false on CUDA otherwise", empty=True),
+            "clock_mhz": _number("right after the last sample of the last timing", "MHz"),
+            "power_watts": _number("right after the last sample of the last timing", "W"),
+            "temperature_celsius": _number("right after the last sample of the last timing", "°C", least=None),
             "throttled": _text(
-                "what slowed the device down, as seen before and after it was timed; no where nothing", empty=True
+                "what slowed the device down, as seen before and after each timing; no where nothing", empty=True
             ),
-            "others_share": _number("of the processors' time that others used while it was timed; older files lack it"),
+            "others_share": _number(
+                "of the processors' time that others used, the most of any timing; older files lack it"
+            ),
             "finished": _column(str, pa.Check(_is_time, name=TIME, element_wise=True), text="UTC, ISO 8601"),
             r"^option\..+$": pa.Column(
                 str, nullable=True, regex=True, required=False, coerce=True, description="an option of the model"

@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from harness import timing
 from harness.measures import NotApplicable
 
 CPUS, POWERCAP = pathlib.Path("/sys/devices/system/cpu"), pathlib.Path("/sys/class/powercap")
@@ -28,9 +29,10 @@ REASONS = {  # bits of NVML's clock event reasons that slow a device down; idlin
 
 @dataclasses.dataclass(frozen=True)
 class Circumstances:
-    """Under which a point was timed; None where nothing tells. One goes to points.csv with each point that was."""
+    """Under which a point was timed; None where nothing tells. One goes to points.csv with each point that was, joined
+    by `after` where there were several timings of it."""
 
-    timing_ended: str | None = None  # precision | seconds | samples | deadline, see `harness.timing`
+    timing_ended: str | None = None  # one of `timing.ENDED`
     calls_per_sample: int | None = None
     warm_calls: int | None = None
     graph: bool | None = None  # whether a CUDA graph was replayed; None off CUDA
@@ -39,6 +41,21 @@ class Circumstances:
     temperature_celsius: float | None = None
     throttled: str | None = None  # 'no', or what slowed it down; on CUDA before the first sample or after the last
     others_share: float | None = None  # of the processors' time from before the warm-up to after the last sample
+
+    def after(self, before: "Circumstances | None") -> "Circumstances":
+        """Of two timings of one point, this one the last: the worse end, a graph where both had one, what slowed either
+        down, and the larger share of others. Calls and gauges stay those of the last."""
+        if before is None:
+            return self
+        ends = [each for each in (before.timing_ended, self.timing_ended) if each is not None]
+        shares = [each for each in (before.others_share, self.others_share) if each is not None]
+        return dataclasses.replace(
+            self,
+            timing_ended=max(ends, key=timing.ENDED.index, default=None),
+            graph=before.graph and self.graph,
+            throttled=_both(before.throttled, self.throttled),
+            others_share=max(shares, default=None),
+        )
 
 
 class Gauges:
@@ -173,6 +190,14 @@ def _cuda_gauges(before: int | None) -> dict[str, Any]:
         "temperature_celsius": None if celsius is None else float(celsius),
         "throttled": slowed,
     }
+
+
+def _both(before: str | None, now: str | None) -> str | None:
+    """What slowed a device down at two times; unknown where nothing did at one, and the other is not told."""
+    slowed = [word for told in (before, now) if told not in (None, "no") for word in told.split(", ")]
+    if slowed:
+        return ", ".join(dict.fromkeys(slowed))
+    return None if None in (before, now) else "no"
 
 
 def _asked(ask: Callable[[], Any]) -> Any:

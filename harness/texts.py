@@ -21,7 +21,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from harness.errors import UserError, listed, nearest
+from harness.errors import UserError, listed, named, nearest
 from reports import plurals
 
 FEWEST = 3  # documents of a corpus: one to train on, one to tune on, one held out
@@ -31,14 +31,26 @@ SEPARATOR = re.compile(rb"^=====[ \t]*\r?$", re.MULTILINE)
 BLANK = re.compile(rb"\r?\n[ \t]*\r?\n\s*")
 LINE = re.compile(rb"\n")
 FIELD = "text"
+ROW = 'a row is an object such as {"text": "..."}'
 
 
 def parts(name: str) -> tuple[pathlib.Path, str]:
-    """The path and the field that a name of a local corpus means: `posts.jsonl#body`, or `posts.jsonl` for `text`."""
+    """The path and the field that a name of a local corpus means: `posts.jsonl#body`, or `posts.jsonl` for `text`.
+
+    Raises UserError where it begins with the home of a user who is not there.
+    """
     path, _, field = name.rpartition("#")
     if path and not pathlib.Path(name).exists():
-        return pathlib.Path(path).expanduser(), field
-    return pathlib.Path(name).expanduser(), FIELD
+        return _at_home(path), field
+    return _at_home(name), FIELD
+
+
+def _at_home(name: str) -> pathlib.Path:
+    """A path with `~` and `~user` written out."""
+    try:
+        return pathlib.Path(name).expanduser()
+    except RuntimeError:
+        raise UserError(f"{named(name)}: there is no user of this name here; write the folder out") from None
 
 
 def files(path: pathlib.Path) -> list[pathlib.Path]:
@@ -164,6 +176,8 @@ def _jsonl(data: bytes, field: str, place: str) -> list[bytes]:
             row = json.loads(line)
         except ValueError as error:
             raise UserError(f"{place}:{number}: no JSON: {error}") from None
+        except RecursionError:
+            raise UserError(f"{place}:{number}: nested too deeply; {ROW}") from None
         found.append(_text(row, field, f"{place}:{number}"))
     return found
 
@@ -185,7 +199,7 @@ def _parquet(data: bytes, field: str, place: str) -> list[bytes]:
 def _text(row: Any, field: str, place: str) -> bytes:
     """The text of one row, an empty one where the row has none."""
     if not isinstance(row, dict) or field not in row:
-        told = _lacking(field, row) if isinstance(row, dict) else 'a row is an object such as {"text": "..."}'
+        told = _lacking(field, row) if isinstance(row, dict) else ROW
         raise UserError(f"{place}: {told}")
     text = row[field]
     if not isinstance(text, str | None):

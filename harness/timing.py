@@ -28,6 +28,7 @@ LEAST_WARM_SECONDS, MOST_WARM_SECONDS = 0.05, 2.0
 MOST_SECONDS, MOST_SAMPLES = 2.0, 100
 FEWEST = 3
 RESAMPLES, LEVEL = 1000, 0.95  # of the interval of a median
+ENDED = ("precision", "samples", "seconds", "deadline")  # why there are no more samples, the best first
 
 Work = Callable[[], Any]
 
@@ -40,7 +41,7 @@ class Timing:
     device_seconds: list[float]  # between two events on the device's own queue; empty off CUDA, which alone has them
     calls: int  # within one sample
     warm_calls: int  # thrown away before the first
-    ended: str  # precision | seconds | samples | deadline
+    ended: str  # one of `ENDED`
 
 
 def measure(work: Work, device: str, repeats: int, precision: float, deadline: float = math.inf) -> Timing:

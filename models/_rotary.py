@@ -15,6 +15,20 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from models import _kernels
+from models._cost import Shape
+
+
+def refuse_odd(shape: Shape, option: str = "", given: int | None = None) -> None:
+    """Raises ValueError where what is turned has no pairs: of the size `given` by an option, or else the shape's heads.
+
+    So that one mistake in a shape is told of every model in the same words.
+    """
+    size, fix = given or shape.width // shape.heads, "or set rotation to none"
+    if size % 2 and given is not None:
+        raise ValueError(f"{option} is {given}; rotation turns pairs: make it even, {fix}")
+    if size % 2:
+        told = f"heads of size {size} (width {shape.width} / heads {shape.heads}) are odd"
+        raise ValueError(f"{told} and cannot be rotated in pairs; make them even, {fix}")
 
 
 @functools.lru_cache(maxsize=16)

@@ -37,7 +37,7 @@ from models import _retention as retention
 from models._cost import Chosen, CommonOptions, Count, Shape, retention_flops
 from models._lm import LanguageModel, Operation
 from models._projection import projected
-from models._rotary import rope_angles, turned, turns
+from models._rotary import refuse_odd, rope_angles, turned, turns
 from models._state import Call, LayerState
 from models._sums import Turns
 from models._traffic import Traffic, retention_traffic
@@ -210,7 +210,7 @@ class Model(LanguageModel):
         K, F, _ = sizes(shape, options)
         turned = F if maps.turns_features(options) else K
         if options.rotation == "rope" and turned % 2:
-            raise ValueError(f"{turned} features cannot be rotated in pairs; make heads even, or set rotation to none")
+            refuse_odd(shape, "feature_size", K if options.feature_map == "taylor" else None)
 
     @classmethod
     def mixer_count(cls, shape: Shape, options: Chosen) -> Count:

@@ -245,6 +245,6 @@ class Model(LanguageModel):
                 raise ValueError(f"{name} is {x}; it must be {f'at least {least:.3g}' if x < least else 'finite'}")
         if options.norm_eps != cls.Options.norm_eps and not options.group_norm:
             raise ValueError("norm_eps is given without the norm it is of; leave it out, or set group_norm to true")
-        if options.rotation != "none" and K % 2:
-            raise ValueError(f"head_size is {K}; rotation turns pairs: make it even, or set rotation to none")
+        if options.rotation != "none":
+            _rotary.refuse_odd(shape, "head_size", options.head_size)
         _decay.check(options.gamma, shape.width // K)

@@ -36,7 +36,7 @@ from models._cost import Chosen, CommonOptions, Count, Shape
 from models._layers import added
 from models._lm import LanguageModel, Operation
 from models._projection import projected
-from models._rotary import rope_angles, turned, turns, xpos_scale
+from models._rotary import refuse_odd, rope_angles, turned, turns, xpos_scale
 from models._state import Call, LayerState
 from models._traffic import Traffic, attention_traffic
 
@@ -178,11 +178,8 @@ class Model(LanguageModel):
         if options.kv_heads is not None and (options.kv_heads < 1 or shape.heads % options.kv_heads):
             allowed = ", ".join(str(n) for n in range(1, shape.heads + 1) if shape.heads % n == 0)
             raise ValueError(f"kv_heads is {options.kv_heads}; with {shape.heads} heads it must be one of {allowed}")
-        if options.rotation != "none" and (shape.width // shape.heads) % 2:
-            raise ValueError(
-                f"heads of size {shape.width // shape.heads} (width {shape.width} / heads {shape.heads}) are odd and "
-                f"cannot be rotated in pairs; make them even, or set rotation to none"
-            )
+        if options.rotation != "none":
+            refuse_odd(shape)
 
     @classmethod
     def mixer_count(cls, shape: Shape, options: Chosen) -> Count:

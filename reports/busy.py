@@ -4,7 +4,7 @@ import pandas as pd
 
 from reports import plurals, wording
 
-SHARE = 0.1  # of the processors, as `doctor` has it
+SHARE = 0.1  # of the processors, that others may use unnoticed; `doctor` goes by it as well
 
 
 def caution(points: pd.DataFrame) -> str:

@@ -76,5 +76,5 @@ def _named(told: pd.DataFrame) -> str:
     parts = []
     for (machine, device), group in told.groupby(["machine", "device_name"], sort=True):
         commits = sorted(set(group["commit"]))
-        parts.append(f"{machine} ({device}, commit{'s' if len(commits) > 1 else ''} {wording.listed(commits)})")
+        parts.append(f"{machine} ({device}, {plurals.plural(len(commits), 'commit')} {wording.listed(commits)})")
     return f"Machines: {wording.listed(parts)}."

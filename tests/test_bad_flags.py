@@ -12,6 +12,9 @@ from tests.test_bad_input import GOOD, refusal, written
         ("budget.parameters=0", ("budget.parameters", "0 is out of range")),
         ("models.1.implementation=fast", ("models[1].implementation", "'fast'", "sdpa")),
         ("models[7]=aft", ("models is a list", "'7' is no position", "0 to 1")),
+        ("models[²]=aft", ("models is a list", "'²' is no position", "0 to 1")),
+        ("corpus='~nobody_x/y'", ("corpus: ~nobody_x/y: there is no user of this name here; write the folder out",)),
+        ("corpus={train: ~nobody_x/y, held_out: .}", ("corpus.train: ~nobody_x/y: there is no user of this name",)),
         ("models.0.gamma=none", ("models[0] is 'retnet'", "set models[0] as a whole")),
         ("repeats", ("key=value", "budget.parameters=10M")),
         ("seeds=[1", ("not valid YAML",)),
@@ -55,3 +58,26 @@ def test_what_a_flag_repeats_is_told_by_line_and_flag(tmp_path):
     path = written(tmp_path, GOOD.replace("{name: transformer, implementation: eager}", "aft"))
     told = "models[1]: this is the same as models[0] (--set models.0=aft); remove one of them"
     assert refusal(path, ["models.0=aft"]) == f"{path}:4: {told}"
+
+
+FIX = "set rotation to none"
+ODD = f"heads of size 3 (width 48 / heads 16) are odd and cannot be rotated in pairs; make them even, or {FIX}"
+GIVEN = f"head_size is 3; rotation turns pairs: make it even, or {FIX}"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["shape.heads=16"], f"--set shape.heads=16: shape.heads: retnet, transformer, linear_attention: {ODD}"),
+        (
+            ["shape={layers: 2, width: 48}", "sweep.heads=[16]"],
+            f"--set sweep.heads=[16]: sweep.heads: retnet, transformer, linear_attention: {ODD}",
+        ),
+        (
+            ["models=[{name: retnet, head_size: 3}]"],
+            f"--set models=[{{name: retnet, head_size: 3}}]: models[0].head_size: retnet: {GIVEN}",
+        ),
+    ],
+)
+def test_heads_that_do_not_suit_several_models_are_one_mistake(overrides, told, tmp_path):
+    assert refusal(written(tmp_path, GOOD), ["models=[retnet, transformer, linear_attention]", *overrides]) == told

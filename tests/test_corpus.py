@@ -131,7 +131,7 @@ def test_too_few_documents_are_counted_in_words(count):
         splits.split([b"abc", b"de"][:count])
 
 
-@pytest.mark.parametrize("name", ['{"train": "a"}', '{"train": "a", "held_out": 3}', "{"])
+@pytest.mark.parametrize("name", ['{"train": "a"}', '{"train": "a", "held_out": 3}', "{", '{"a":' * 100_000])
 def test_a_mapping_names_two_corpora(name):
     with pytest.raises(UserError, match=r"allowed is a name, or \{train: NAME, held_out: NAME\}"):
         corpus.load(name)

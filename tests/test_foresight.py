@@ -53,7 +53,7 @@ def test_many_reasons_are_cut():
     with pytest.raises(UserError) as refused:
         foresight.refuse_nothing(found, "asked.yaml")
     assert len(str(refused.value).splitlines()) == 2 + foresight.MOST_REASONS
-    assert str(refused.value).endswith("... and 14 more")
+    assert str(refused.value).endswith("\n  ... and 14 more reasons")
 
 
 def test_text_that_is_read_more_than_four_times_is_warned_of():

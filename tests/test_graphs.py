@@ -68,3 +68,33 @@ def test_portions_are_timed_over_steps_captured_as_the_bench_captures_them(event
     turn = ["again", *["replay" if possible else "work"] * tune_steps.STEPS]
     assert events == warm + turn * tune_steps.TURNS
     assert once() == 32.0 / tune_steps.STEPS
+
+
+@pytest.fixture
+def refused(monkeypatch):
+    """A capture in which work is refused as a device refuses it."""
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: None)
+    monkeypatch.setattr(torch.cuda, "graph", lambda graph: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+
+    def work(error):
+        def fails():
+            raise error
+
+        return fails
+
+    return work
+
+
+def test_why_nothing_was_captured_is_told_on_one_line(refused, capsys):
+    assert graphs.capture(refused(RuntimeError("operation not permitted\n  when capturing " + "x" * 400))) is None
+    told = capsys.readouterr().err
+    assert told.startswith("no CUDA graph: RuntimeError: operation not permitted when capturing xxx")
+    assert told.count("\n") == 1
+    assert len(told) == len("no CUDA graph: RuntimeError: ") + 300 + 1
+
+
+def test_memory_that_runs_out_is_told_by_the_one_who_takes_it(refused, capsys):
+    with pytest.raises(torch.OutOfMemoryError):
+        graphs.capture(refused(torch.OutOfMemoryError("no room")))
+    assert capsys.readouterr().err == ""

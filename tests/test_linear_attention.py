@@ -226,8 +226,8 @@ def test_state_bytes(options, dtype, itemsize):
         ({}, {"feature_size": 0, "feature_map": "favor"}, r"feature_size is 0; it must be at least 1"),
         ({}, {"feature_size": 8}, r"feature_size is 8, but .* elu has no choice of size"),
         ({}, {"feature_map": "favor", "normaliser": "none"}, r"set normaliser to sum"),
-        ({"heads": 8}, {}, r"3 features cannot be rotated in pairs; .* set rotation to none"),
-        ({}, {"feature_map": "taylor", "feature_size": 5}, r"5 features cannot be rotated"),
+        ({"heads": 8}, {}, r"heads of size 3 \(width 24 / heads 8\) are odd .* set rotation to none"),
+        ({}, {"feature_map": "taylor", "feature_size": 5}, r"feature_size is 5; rotation turns pairs: make it even"),
         ({}, {"feature_map": "exp"}, r"feature_map is 'exp'; allowed are elu, relu, taylor"),
     ],
 )

@@ -106,6 +106,20 @@ def test_a_file_of_before_a_column_reads_and_grows(folder):
         record.load(folder)
 
 
+@pytest.mark.parametrize("few", [0, 1])
+def test_many_complaints_are_cut_in_one_shape(tmp_path, few):
+    """Of columns, and of cells."""
+    path, most = tmp_path / "curves.csv", csvfile.MOST_COMPLAINTS
+    header = csvfile.columns("curves")
+    more = [f"column{number}" for number in range(most + 2 - few)]
+    told = "1 more problem" if few else "2 more problems"
+    with pytest.raises(UserError, match=rf"is unknown, \.\.\. and {told}; "):
+        csvfile.parse(path, "curves", ",".join([*header, *more]) + "\n")
+    rows = [f"{tables.VERSION},{number:016x},-{number + 1},1,1.0,1.0\n" for number in range(most + 2 - few)]
+    with pytest.raises(UserError, match=rf"at least 0\n\.\.\. and {told}\n"):
+        csvfile.parse(path, "curves", ",".join(header) + "\n" + "".join(rows))
+
+
 def test_a_row_stays_on_its_line(tmp_path):
     with Writer(tmp_path) as held:
         held.commit(row(1, status="error", reason='two\nlines, "quoted"\r and \u2028 more'), {}, [], [], ENVIRONMENT)

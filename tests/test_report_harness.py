@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from harness import doctor, measures, tables, timing
-from reports import busy, figures, packages, provenance, rows, sections, style
+from harness import measures, tables, timing
+from reports import figures, packages, provenance, rows, sections, style
 from tests.known_data import known
 from tests.report_data import Builder, triangle
 
@@ -189,9 +189,8 @@ def test_a_reading_that_was_not_taken_is_not_a_no() -> None:
     assert not [each for each in provenance.cautions(on_a_gpu.build()) if each.startswith("Others used")]
 
 
-def test_the_pages_know_every_word_of_the_tables_and_the_share_that_is_busy() -> None:
+def test_the_pages_know_every_word_of_the_tables() -> None:
     """The pages read results alone, and so repeat what the harness has."""
-    assert busy.SHARE == doctor.BUSY_SHARE
     why = ast.walk(ast.parse(inspect.getsource(timing._ended)))
     words = {
         each.value
@@ -200,5 +199,5 @@ def test_the_pages_know_every_word_of_the_tables_and_the_share_that_is_busy() ->
         for each in ast.walk(node)
         if isinstance(each, ast.Constant) and isinstance(each.value, str)
     }
-    assert words == set(tables.ENDS) == set(provenance.ENDS)
+    assert words == set(timing.ENDED) == set(provenance.ENDS)
     assert set(tables.STATUSES) == set(rows.SEVERITY) == set(rows.STATUS_TEXT)

@@ -106,6 +106,8 @@ def test_a_head_size_makes_the_heads():
     assert sizes(SHAPE, Options(head_size=4))[:2] == (6, 4)
     with pytest.raises(ValueError, match="head_size"):
         Model(SHAPE, Options(head_size=7))
+    with pytest.raises(ValueError, match="head_size is 3; rotation turns pairs"):
+        Model(SHAPE, Options(head_size=3))
 
 
 @pytest.mark.parametrize(

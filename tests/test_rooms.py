@@ -129,6 +129,16 @@ def test_no_function_stands_twice(together):
     assert not [told for told in places.values() if len(told) > 1]
 
 
+def test_a_plural_is_made_in_one_place():
+    made = [
+        name(path)
+        for path in python("harness") + python("reports")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.IfExp) and {ast.unparse(node.body), ast.unparse(node.orelse)} == {"''", "'s'"}
+    ]
+    assert made == ["reports/plurals.py"]
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_says_once_where_the_project_is(room):
     """By two steps up from one of its files."""

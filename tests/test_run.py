@@ -199,7 +199,7 @@ def test_the_time_left_scales_what_was_predicted_by_what_was_measured(monkeypatc
     cost = {"good": 2.0, "counts": 10.0}
     monkeypatch.setattr(predict, "seconds", lambda point: cost[point.measure])
     good, counts = point(), point(measure="counts")
-    told = progress.Progress(Console(file=io.StringIO()), [good, good, good, counts, counts])
+    told = progress.Bar(Console(file=io.StringIO()), [good, good, good, counts, counts])
     assert told.seconds_left() is None
     told.end(good, worker.Outcome("ok", "", 6.0))
     assert told.seconds_left() == 3 * (2 + 2 + 10 + 10)  # as slow as the one that was measured

@@ -90,3 +90,10 @@ def test_the_hash_of_a_real_point_covers_what_it_runs_through():
     found = set(sources.computing("retnet", "language"))
     assert {"models.retnet", "models._lm", "harness.measures.language", "harness.training", "harness.point"} <= found
     assert not {"models.transformer", "harness.measures.decode", "harness.writer", "harness.cli"} & found
+
+
+@pytest.mark.parametrize("measure", ["decode", "language"])
+def test_what_reads_a_text_counts_by_the_text_alone(measure):
+    found = set(sources.computing("retnet", measure))
+    assert "harness.bench" in found, "which imports what reads it"
+    assert not {f"harness.{name}" for name in ("corpus", "splits", "texts", "python_docs")} & found

@@ -65,7 +65,7 @@ def out_of_memory():
 
 
 @pytest.mark.parametrize("fails", [lambda: None, out_of_memory], ids=["not captured", "no room"])
-def test_where_nothing_is_captured_steps_go_on_one_launch_at_a_time(fails):
+def test_where_nothing_is_captured_steps_go_on_one_launch_at_a_time(fails, capsys):
     recorder = Recorder(fails)
     losses, weights, _ = stepped(tiny.model())
     found, after, stepper = stepped(tiny.model(), capture=recorder)
@@ -73,6 +73,8 @@ def test_where_nothing_is_captured_steps_go_on_one_launch_at_a_time(fails):
     assert torch.equal(after, weights)
     assert recorder.made == 1, "it is not tried again"
     assert not stepper.graph
+    reason = "no CUDA graph: OutOfMemoryError: no room for a graph\n"
+    assert capsys.readouterr().err == (reason if fails is out_of_memory else ""), "what captures tells its own failures"
 
 
 def test_off_cuda_nothing_is_captured_and_the_rate_is_a_number():

@@ -132,6 +132,7 @@ def test_a_document_never_holds_the_byte_that_ends_one(tmp_path):
         ("a.txt.zst", b"no zstd", "a.txt.zst: cannot be read"),
         ("a.txt.gz", gzip.compress(b"text" * 99)[:-9], "a.txt.gz: cannot be read"),
         ("a.jsonl", b'{"text": "a"}\n{"text": ', "a.jsonl:2: no JSON"),
+        ("a.jsonl", b'{"text": "a"}\n' + b"[" * 100_000, "a.jsonl:2: nested too deeply; a row is an object"),
         ("a.jsonl", b'{"txt": "a"}', "a.jsonl:1: no field 'text'; there are txt; did you mean 'txt'"),
         ("a.jsonl", b'["text"]', "a.jsonl:1: a row is an object"),
         ("a.jsonl", b'{"text": 3}', "'text' holds a int; allowed is text"),

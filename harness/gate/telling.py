@@ -13,9 +13,10 @@ from typing import Any
 from rich.console import Console
 
 from harness import terminal
-from harness.errors import UserError
+from harness.errors import UserError, first, listed
 from harness.gate import decision
 from harness.quantity import tell_seconds
+from reports import plurals
 
 COLUMNS = ("point", "verdict", "base ms", "head ms", "head / base", "95% interval", "pairs", "")
 MARKS = {
@@ -40,7 +41,7 @@ def headline(told: dict[str, Any]) -> str:
         counts[point["verdict"]] = counts.get(point["verdict"], 0) + 1
     parts = [f"{count} {verdict}" for verdict, count in counts.items()]
     red = sum(each["accepted"] is None for each in told["exact"])
-    parts += [f"{red} exact change{'s' if red > 1 else ''}"] if red else []
+    parts += [plurals.counted(red, "exact change")] if red else []
     parts += ["the control drifted"] if told["control"]["drifted"] else []
     return f"{told['verdict'].upper()}: {', '.join(parts) or 'no point could be compared'}"
 
@@ -75,9 +76,7 @@ def asides(told: dict[str, Any]) -> list[str]:
     lines = []
     for each in told["exact"]:
         held = f"accepted: {each['accepted']}" if each["accepted"] is not None else "NOT ACCEPTED"
-        where = ", ".join(each["points"][:3]) + (
-            f" and {len(each['points']) - 3} more" if len(each["points"]) > 3 else ""
-        )
+        where = listed(first(each["points"], 3, "point"))
         lines.append(f"{each['label']}: {each['metric']} was {each['base']!r}, is {each['head']!r} ({where}); {held}")
     kinds: dict[tuple[str, str], list[str]] = {}
     for each in told["not_compared"]:
@@ -143,7 +142,7 @@ def text(told: dict[str, Any]) -> str:
 
 def _title(told: dict[str, Any]) -> str:
     sides = [f"{told[s]['asked']} ({told[s]['commit'][:10]}{', changed' * told[s]['dirty']})" for s in ("base", "head")]
-    settings = f"limit {told['limit']:.0%}, {told['threads']} thread{'s' if told['threads'] > 1 else ''}"
+    settings = f"limit {told['limit']:.0%}, {plurals.counted(told['threads'], 'thread')}"
     return f"{told['experiment']}: {sides[0]} against {sides[1]}; {settings}, {tell_seconds(told['seconds'])}"
 
 
