@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -71,6 +72,7 @@ class Sweep:
         self._done: dict[tuple[str, ...], list[Done]] = {}
         self._blocked: dict[str, str | None] = {}
         self._full: dict[str, list[Point]] = {}  # of each series, the points that ran out of memory
+        self._names = set(writer.points["point"])
         machines = writer.environments.set_index("environment")["machine"]
         for row in writer.points.astype(object).to_dict("records"):
             key = self._key(row["configuration"], row["code"], machines[row["environment"]])
@@ -89,7 +91,7 @@ class Sweep:
             self._judge(point, before[-1])
             return None
         self._environment()
-        name = digest([digest(computed), len(before)])
+        name = self._name(digest(computed), len(before))
         outcome = _outcome(point, blocked, outgrown)
         self._keep(point, name, outcome)
         before.append(Done(name, outcome.status, outcome.reason, point.limit_seconds, point.limit_bytes))
@@ -106,6 +108,13 @@ class Sweep:
     def _key(self, configuration: str, code: str, machine: str) -> tuple[str, ...]:
         """What decides whether a point is done: what is computed, by which code and, unless any will do, where."""
         return (configuration, code) if self.any_machine else (configuration, code, machine)
+
+    def _name(self, computed: str, count: int) -> str:
+        """An id that no row has. `count` rows of what is computed are known here, and there may be more: where any
+        machine will do, those of all were counted, and later this one's alone."""
+        name = next(each for n in itertools.count(count) if (each := digest([computed, n])) not in self._names)
+        self._names.add(name)
+        return name
 
     def _judge(self, point: Point, came: Done | Outcome) -> None:
         """Remembers what was too large, and a model whose forms disagree: no other number of it would mean anything."""
