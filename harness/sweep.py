@@ -35,7 +35,8 @@ class Done:
         return DISAGREE if self.reason.startswith(f"{FormsDisagree.__name__}: ") else ""
 
     def is_final(self, point: Point, blocked: str | None, outgrown: str | None) -> bool:
-        """Whether running it again could tell nothing new: the limits are no wider, and its forms stand as they did."""
+        """Whether running it again could tell nothing new: the limits are no wider, its forms stand as they did, and no
+        failure of the system ended it."""
         if self.status == "not_applicable":
             return True
         if self.status == "skipped":
@@ -44,6 +45,8 @@ class Done:
             return False
         if self.status == "timeout":
             return not _wider(point.limit_seconds, self.limit_seconds)
+        if blocked is None and worker.passes(self.status, self.reason):
+            return False
         return self.status != "oom" or not _wider(point.limit_bytes, self.limit_bytes)
 
 

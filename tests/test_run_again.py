@@ -4,8 +4,10 @@ import pytest
 
 from harness import worker
 from harness.errors import UserError
+from harness.worker import Outcome
+from tests.fakes import point
 from tests.folders import commit, contents
-from tests.sweeping import counted
+from tests.sweeping import counted, statuses
 
 
 def test_machines_that_take_turns_leave_a_folder_that_can_be_read(sweep, tmp_path, monkeypatch, environment):
@@ -29,3 +31,29 @@ def test_a_point_is_not_written_under_a_name_that_is_there(folder):
     with pytest.raises(UserError, match=r"there is a point 0{15}4 already"):
         commit(folder, 4, 4)
     assert commit(folder, 5) == ()
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "OSError: [Errno 24] Too many open files",
+        "killed by signal SIGKILL",
+        "AcceleratorError: CUDA-capable device(s) is/are busy or unavailable",
+        "its process could not be started: EOFError",
+    ],
+)
+def test_a_failure_of_the_system_is_tried_by_the_next_run(sweep, monkeypatch, reason):
+    """If it met the forms, every number of that model would be an error for good."""
+    points, real = [point(measure="forms"), point(), point(measure="raises")], worker.run
+    monkeypatch.setattr(
+        worker, "run", lambda asked, how: Outcome("error", reason, 1.0) if how.how == "forms" else real(asked, how)
+    )
+    before, _ = sweep(*points)
+    assert statuses(before) == [("forms", "error"), ("good", "error"), ("raises", "error")]
+    assert before.points["reason"][1] == f"its forms could not be compared: {reason}"
+    assert "2 points run, 2 were done before" in sweep(*points, point(seed=1))[1], "the forms, and what is new"
+    monkeypatch.setattr(worker, "run", real)
+    results, told = sweep(*points)
+    assert "3 points run, 0 were done before" in told
+    assert statuses(results)[-3:] == [("forms", "ok"), ("good", "ok"), ("raises", "error")]
+    assert "0 points run, 3 were done before" in sweep(*points)[1], "what the point itself did is told once"
