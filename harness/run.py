@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 
 class Ran(NamedTuple):
-    """What came of a run: the folder of its results, and how many of its points ended in an error, which is none."""
+    """What came of a run: the folder of its results, and how many of its points stand there as an error, which is none:
+    those that ended in one now, and those that did before and were not run again."""
 
     folder: pathlib.Path
     errors: int
@@ -72,7 +73,11 @@ def run(
     if sweep.errors:
         told = f"{sweep.errors} of {plurals.counted(sweep.ran, 'point')} ended in an error: see the lines above"
         console.print(told, style="red", markup=False, highlight=False, soft_wrap=True)
-    return Ran(folder, sweep.errors)
+    if sweep.kept_errors:
+        kept, again = plurals.being(sweep.kept_errors, "error"), "it" if sweep.kept_errors == 1 else "them"
+        told = f"{kept} kept from before; `--fresh --only ...` runs {again} again"
+        console.print(told, style="red", markup=False, highlight=False, soft_wrap=True)
+    return Ran(folder, sweep.errors + sweep.kept_errors)
 
 
 def _run_all(seeds: Sequence[int], points: list[Point], sweep: Sweep, console: Console) -> None:

@@ -4,10 +4,12 @@ import dataclasses
 import datetime
 import functools
 import itertools
+import re
 from collections.abc import Callable
 from typing import Any
 
 from harness import budget, cells, csvfile, measures, plan, predict, tables, worker
+from harness.child import BadValue
 from harness.measures import DISAGREE, DIVERGED, FormsDisagree
 from harness.point import Point, digest
 from harness.sources import code_hash
@@ -70,7 +72,7 @@ class Sweep:
         self.writer, self.machine, self.fresh, self.skip = writer, machine, fresh, skip
         self.any_machine = any_machine
         self._environment = functools.cache(measured)
-        self.ran = self.skipped = self.errors = 0
+        self.ran = self.skipped = self.errors = self.kept_errors = 0
         self.configurations: list[str] = []
         self._done: dict[tuple[str, ...], list[Done]] = {}
         self._blocked: dict[str, str | None] = {}
@@ -91,6 +93,7 @@ class Sweep:
         outgrown = self._outgrown(point) if self.skip else None
         if before and not self.fresh and before[-1].is_final(point, blocked, outgrown):
             self.skipped += 1
+            self.kept_errors += before[-1].status == "error" and not _diverged(point, before[-1].reason)
             self._judge(point, before[-1])
             return None
         self._environment()
@@ -182,6 +185,12 @@ def _row(point: Point, outcome: Outcome) -> dict[str, Any]:
         row |= {"predicted_seconds": predict.seconds(point), "predicted_bytes": predict.memory_bytes(point)}
     row |= dataclasses.asdict(outcome.circumstances) | {"attempts": outcome.attempts}
     return row | {"status": outcome.status, "reason": outcome.reason or None, "seconds": outcome.seconds}
+
+
+def _diverged(point: Point, reason: str) -> bool:
+    """Whether the reason of a row says of a training that its loss, or what it predicts, became no number."""
+    name = re.escape(BadValue.__name__)
+    return point.training is not None and re.match(rf"{name}: .* is (nan|-?inf)\b", reason) is not None
 
 
 def _entry(point: Point) -> str:
