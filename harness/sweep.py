@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from harness import budget, cells, csvfile, measures, plan, predict, tables, worker
+from harness import budget, cache, cells, csvfile, measures, plan, predict, tables, worker
 from harness.child import BadValue
 from harness.measures import DISAGREE, DIVERGED, FormsDisagree
 from harness.point import Point, digest
@@ -98,6 +98,8 @@ class Sweep:
             return None
         self._environment()
         name = self._name(digest(computed), len(before))
+        if self.fresh and point.training is not None:
+            cache.start_over(cache.training(*computed[:2]))
         outcome = _outcome(point, blocked, outgrown)
         self._keep(point, name, outcome)
         before.append(Done(name, outcome.status, outcome.reason, point.limit_seconds, point.limit_bytes))

@@ -2,12 +2,13 @@
 
 import pytest
 
-from harness import worker
+from harness import cache, worker
 from harness.errors import UserError
+from harness.point import Training
 from harness.worker import Outcome
 from tests.fakes import point
 from tests.folders import commit, contents
-from tests.sweeping import counted, statuses
+from tests.sweeping import code_hash, counted, statuses
 
 
 def test_machines_that_take_turns_leave_a_folder_that_can_be_read(sweep, tmp_path, monkeypatch, environment):
@@ -57,3 +58,32 @@ def test_a_failure_of_the_system_is_tried_by_the_next_run(sweep, monkeypatch, re
     assert "3 points run, 0 were done before" in told
     assert statuses(results)[-3:] == [("forms", "ok"), ("good", "ok"), ("raises", "error")]
     assert "0 points run, 3 were done before" in sweep(*points)[1], "what the point itself did is told once"
+
+
+@pytest.fixture
+def resumed(monkeypatch, tmp_path):
+    """A point whose training goes on where its last process was stopped, and under which limit it is stopped."""
+    into, training = str(tmp_path / "cache"), Training(16, 4, 1e-3, tokens=500)
+    monkeypatch.setenv("XDG_CACHE_HOME", into)
+    return lambda limit: point(measure="resumes", training=training, corpus=into, limit_seconds=limit)
+
+
+def test_a_wider_limit_goes_on_with_a_training_and_fresh_starts_it_over(sweep, resumed):
+    """Else a training passes its limit in instalments, and a run is no sample of its own."""
+    sweep(resumed(1.5))
+    assert statuses(sweep(resumed(1.5), fresh=True)[0]) == [("resumes", "timeout")] * 2
+    results, _ = sweep(resumed(60.0))
+    assert list(results.samples["value"]) == [1.0, 1.0, 2.0]
+    results, _ = sweep(resumed(60.0), fresh=True)
+    assert list(results.samples["value"]) == [1.0, 1.0, 2.0, 1.0]
+
+
+def test_a_training_that_cannot_be_started_over_is_told(sweep, resumed, tmp_path):
+    kept = cache.training(resumed(9.0).configuration, code_hash("", ""))
+    kept.mkdir(parents=True)
+    with pytest.raises(
+        UserError, match=r"cannot be removed, from which --fresh would go on: .*; remove it, or set XDG"
+    ):
+        sweep(resumed(9.0), fresh=True)
+    (tmp_path / "file").touch()
+    cache.start_over(tmp_path / "file" / "checkpoints" / "none.safetensors")  # no folder for it to be in
