@@ -72,7 +72,7 @@ class Sweep:
         self.writer, self.machine, self.fresh, self.skip = writer, machine, fresh, skip
         self.any_machine = any_machine
         self._environment = functools.cache(measured)
-        self.ran = self.skipped = self.errors = self.kept_errors = 0
+        self.ran = self.skipped = self.errors = self.kept_errors = self.timeouts = 0
         self.configurations: list[str] = []
         self._done: dict[tuple[str, ...], list[Done]] = {}
         self._blocked: dict[str, str | None] = {}
@@ -125,7 +125,9 @@ class Sweep:
         return name
 
     def _judge(self, point: Point, came: Done | Outcome) -> None:
-        """Remembers what was too large, and a model whose forms disagree: no other number of it would mean anything."""
+        """Remembers what was too large, how many were too slow, and a model whose forms disagree: no other number of it
+        would mean anything."""
+        self.timeouts += came.status == "timeout"
         if came.status == "oom":
             self._full.setdefault(_series(point), []).append(point)
         if point.measure == plan.FORMS and came.status not in ("ok", "not_applicable"):

@@ -87,3 +87,13 @@ def test_a_training_that_cannot_be_started_over_is_told(sweep, resumed, tmp_path
         sweep(resumed(9.0), fresh=True)
     (tmp_path / "file").touch()
     cache.start_over(tmp_path / "file" / "checkpoints" / "none.safetensors")  # no folder for it to be in
+
+
+def test_points_that_timed_out_are_told_with_what_runs_them_again(sweep):
+    """Now and before: the same command again says that they were done."""
+    slow = [point(measure="hangs", limit_seconds=0.3, seed=seed) for seed in (0, 1)]
+    again = "with more runs {} again, `--fresh --only ...` under the same limit\n"
+    for asked, told in ((slow[:1], "1 point"), (slow, "2 points"), ([*slow, point()], "2 points")):
+        words = again.format("it" if told == "1 point" else "them")
+        assert sweep(*asked)[1].endswith(f"\n{told} timed out: `--set limits.seconds=...` {words}")
+    assert "timed out" not in sweep(point())[1]
