@@ -50,7 +50,8 @@ class Outcome:
     reason: str
     seconds: float | None  # from the start of its process to its end; None where it had none
     rows: tuple[Any, ...] = ()
-    output: str = ""  # what it printed
+    output: str = ""  # what it printed, the end of it
+    lines: int = 0  # how many it printed
     attempts: int | None = None  # how often it was started
     passing: bool = False  # whether the system failed and not the point, so that it may work another time
     kind: str = ""  # this and the next as in child.End
@@ -123,9 +124,10 @@ def start(
         if end is None:
             end = _death(process.exitcode, printed, _oom_kills() > kills)
         process.close()
-    seconds, printed = time.monotonic() - began, printed[-OUTPUT_CHARACTERS:].strip()
-    passing = passes(end.status, end.reason)
-    return Outcome(seconds=seconds, rows=tuple(rows), output=printed, passing=passing, **dataclasses.asdict(end))
+    seconds, printed = time.monotonic() - began, printed.strip()
+    how: dict[str, Any] = {"output": printed[-OUTPUT_CHARACTERS:].strip(), "lines": len(printed.splitlines())}
+    how |= {"passing": passes(end.status, end.reason), **dataclasses.asdict(end)}
+    return Outcome(seconds=seconds, rows=tuple(rows), **how)
 
 
 @contextlib.contextmanager

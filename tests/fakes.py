@@ -148,6 +148,11 @@ class Fake:
         os.system("echo said by a native library")
         yield Sample("token_ms", 1.0)
 
+    def floods(self, point: Point) -> Iterator[Sample]:
+        for number in range(3000):
+            print(f"line {number + 1}")
+        yield Sample("token_ms", 1.0)
+
     def lists(self, point: Point) -> Iterator[Sample]:
         """What its process has loaded."""
         print(sorted(name for name in sys.modules if "." not in name))
