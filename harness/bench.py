@@ -19,7 +19,7 @@ import models
 from harness import cache, contexts, graphs, sources, stepping, timing
 from harness.measures import NotApplicable
 from harness.memory import Memory, Peak
-from harness.point import Point, Training, build, digest
+from harness.point import Point, Training, build
 from harness.telemetry import Circumstances, EnergyMeter, Gauges
 
 if TYPE_CHECKING:
@@ -170,8 +170,7 @@ class Bench:
     @functools.cached_property
     def checkpoint(self) -> pathlib.Path:
         """Where this point's training may be kept while it is unfinished: its own under this code."""
-        name = digest([self.point.configuration, sources.code_hash(self.point.model, self.point.measure)])
-        return cache.folder() / "checkpoints" / f"{name}.safetensors"
+        return cache.training(self.point.configuration, sources.code_hash(self.point.model, self.point.measure))
 
     @contextlib.contextmanager
     def reaching(self, length: int) -> Iterator[None]:

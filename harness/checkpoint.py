@@ -4,6 +4,7 @@ The state of torch's generator is in it too, so that a model that draws random n
 written whole or not at all; one that cannot be read is removed, and the training starts over.
 """
 
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -30,11 +31,23 @@ class Done:
 
 
 def save(path: pathlib.Path, model: nn.Module, optimiser: torch.optim.Optimizer, done: Done) -> None:
-    """Puts the file in place of the one before. Raises OSError where it cannot be written."""
+    """Puts the file in place of the one before. Raises OSError or SafetensorError where it cannot be written."""
     tensors = _tensors(model, optimiser) | {"generator": torch.get_rng_state()}
     held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     told = {"done": json.dumps(dataclasses.asdict(done))}
     cache.write(path, lambda file: save_file(held, file.name, metadata=told))
+
+
+def keep(path: pathlib.Path, model: nn.Module, optimiser: torch.optim.Optimizer, done: Done) -> None:
+    """`save`, where the file can be written: what is lost else is that the training can go on, and not the training."""
+    with contextlib.suppress(OSError, SafetensorError):  # the latter of a full disk
+        save(path, model, optimiser, done)
+
+
+def remove(path: pathlib.Path) -> None:
+    """Of no more use; where it cannot be removed it is left."""
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def load(path: pathlib.Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> Done | None:
@@ -52,7 +65,7 @@ def load(path: pathlib.Path, model: nn.Module, optimiser: torch.optim.Optimizer)
     except FileNotFoundError:
         return None
     except (SafetensorError, OSError, ValueError, KeyError, TypeError):
-        path.unlink(missing_ok=True)
+        remove(path)
         return None
     model.load_state_dict(weights)
     moments: dict[int, dict[str, Tensor]] = {}

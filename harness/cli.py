@@ -66,7 +66,7 @@ def run(
     ] = False,
 ) -> None:
     """Run an experiment. Every point that is not done yet is run, each in a process of its own. Exits with 1 where some
-    ended in an error; out of memory and out of time are results, and so is a rate that diverged.
+    ended in an error, now or before; out of memory and out of time are results, and so is a rate that diverged.
     """
     from harness import experiment, filters, foresight, machine, plan, preview
 

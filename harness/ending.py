@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from harness.errors import CLOSED, UserError, mistake
+from harness.errors import CLOSED, UserError, mistake, shown
 
 if TYPE_CHECKING:
     from harness.run import Ran
@@ -29,6 +29,18 @@ def run(command: Callable[[], object]) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         _leave(stream)
     sys.exit(code)
+
+
+def alone(module: str, does: str, command: Callable[[], object]) -> Callable[[], object]:
+    """A command that takes no words: it raises UserError where some are given, --help too, and else does what it is
+    for."""
+
+    def checked() -> object:
+        if given := sys.argv[1:]:
+            raise UserError(f"{shown(given[0])}: this takes no words; `python -m {module}` alone {does}")
+        return command()
+
+    return checked
 
 
 def damaged(errors: Iterable[UserError]) -> int:

@@ -9,7 +9,7 @@ import yaml
 import models
 from harness import checks, measures, misfits, option_checks, plugins
 from harness.document import Dumper, Path, read
-from harness.errors import UserError, nearest, refuse
+from harness.errors import UserError, nearest, refuse, shown
 from harness.schema import Settings
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ class Experiment(Settings):
 def load(path: pathlib.Path | str, overrides: list[str] | None = None) -> Experiment:
     """Reads, overrides and checks one experiment file. Raises UserError that tells every problem and its line."""
     document = read(pathlib.Path(path), overrides)
+    name = pathlib.Path(path).stem
+    if name.startswith("."):
+        told = f"the folder of its results would be called {shown(name)}, and a name is not to begin with a dot"
+        raise UserError(f"{path}: {told}; rename it to a word such as decode.yaml")
     plugins.check_named("model", dict.fromkeys(name for _, name, _ in option_checks.entries(document.data)))
     plugins.check_named("measure", dict.fromkeys(option_checks.measures_named(document.data)))
     problems = option_checks.of_options(document)
@@ -46,7 +50,7 @@ def load(path: pathlib.Path | str, overrides: list[str] | None = None) -> Experi
         raise AssertionError("a validation error without a problem") from error
     problems += checks.together(settings, document, options_allowed=not problems)
     refuse(problems)
-    return Experiment(**dict(settings), name=pathlib.Path(path).stem, question=document.question)
+    return Experiment(**dict(settings), name=name, question=document.question)
 
 
 def text(path: pathlib.Path, overrides: list[str], name: str | None, elsewhere: bool = True) -> "Corpus | None":

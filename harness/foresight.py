@@ -1,5 +1,5 @@
-"""What is said before points run: that none can, that memory will not do, that training reads its text too often, that
-models are nearly all feed-forward, that something else computes."""
+"""What is said before points run: that none can, that memory or time will not do, that training reads its text too
+often, that models are nearly all feed-forward, that something else computes."""
 
 from collections.abc import Iterable
 
@@ -9,11 +9,11 @@ from harness import budget, corpus, predict
 from harness.errors import UserError, first, listed
 from harness.plan import FORMS
 from harness.point import Point
-from harness.quantity import tell_bytes
+from harness.quantity import tell_bytes, tell_seconds
 from models._cost import Shape
 from reports import plurals
 
-Sized = tuple[float, Point]  # bytes that a point is predicted to need
+Sized = tuple[float, Point]  # bytes that a point is predicted to need, or seconds
 MOST_REASONS = 6
 BUSY_SHARE, LOOK_SECONDS = 0.25, 0.3  # of all cores, worth a line before a run; `doctor` is stricter
 USUAL = (0.5, 32)  # times the width, between which a feed-forward width is passed over in silence; 2 to 4 is common
@@ -32,7 +32,7 @@ def refuse_nothing(found: list[Point], place: str) -> None:
 
 def warnings(points: list[Point], name: str | None, training_bytes: int | None) -> list[str]:
     """Lines on points that may not fit here, or in what the experiment allows, and those that `anywhere` gives."""
-    told = (of_memory(points), of_limits(points))
+    told = (of_memory(points), of_limits(points), of_time(points))
     return [*filter(None, told), *anywhere(points, name, training_bytes)]
 
 
@@ -115,6 +115,21 @@ def of_limits(points: Iterable[Point]) -> str | None:
     limit = tell_bytes(_largest(large)[1].limit_bytes or 0)
     fix = "it stops what passes it; for numbers of them raise it, or sweep smaller sizes"
     return f"{_needing(large)} the {limit} of limits.memory, {_up_to(large)}: {fix}"
+
+
+def of_time(points: Iterable[Point]) -> str | None:
+    """A line for where points are predicted to be stopped by the experiment's limit before they have any number."""
+    needed = [(predict.uncapped(point, least=True), point) for point in points]
+    slow = [(time, point) for time, point in needed if point.limit_seconds is not None and time > point.limit_seconds]
+    if not slow:
+        return None
+    (most, point), one = _largest(slow), len(slow) == 1
+    fix = "raise it, or train on less" if point.training else "raise it, or sweep smaller sizes"
+    return (
+        f"warning: {plurals.being(len(slow), 'point')} predicted to take longer than the {point.limit_seconds:g} s of "
+        f"limits.seconds, up to {tell_seconds(most)} ({point.measure} of {point.label}): "
+        f"{'it will be a row' if one else 'they will be rows'} without a number; {fix}"
+    )
 
 
 def _sizes(points: Iterable[Point]) -> list[Sized]:

@@ -4,6 +4,8 @@ Seconds are of the whole point as the stopwatch runs it: building, warming up, s
 work, above what a process holds before there is one, as harness/memory.py counts them.
 """
 
+import math
+
 import models
 from harness import budget, checks, cost, hardware, measures, options, timing
 from harness.hardware import Machine
@@ -21,16 +23,23 @@ UNSTEADY = 2.0  # times as many samples as asked for, until their interval is na
 
 def seconds(point: Point) -> float:
     """Of the whole point, its limit at most."""
+    started = 0.0 if point.not_applicable else STARTED_SECONDS[point.device]
+    return min(uncapped(point), started + (point.limit_seconds or math.inf))
+
+
+def uncapped(point: Point, least: bool = False) -> float:
+    """Of the whole point, whatever its limit. Where `least`, until it has any number: where time is short the stopwatch
+    does with fewer samples, and after a training fewer lengths are evaluated."""
     if point.not_applicable:
         return 0.0
     measure, machine = measures.load(point.measure), hardware.here(point.device)
     if point.training is not None:
-        spent = _trained(point, point.training, machine)
+        spent = _trained(point, point.training, machine) * (1.0 if least else 1 + EVALUATED)
     elif not measure.factors:
         spent = OWN_SIZES_SECONDS
     else:
-        spent = _measured(point, measure, job(point), machine)
-    return STARTED_SECONDS[point.device] + min(spent, point.limit_seconds or spent)
+        spent = _measured(point, measure, job(point), machine, least)
+    return STARTED_SECONDS[point.device] + spent
 
 
 def memory_bytes(point: Point) -> float:
@@ -79,14 +88,14 @@ def _stepping(measure: Measure) -> int:
 
 def _trained(point: Point, training: Training, machine: Machine) -> float:
     if training.seconds is not None:
-        return training.seconds * (1 + EVALUATED)
+        return training.seconds
     asked = job(point)
     tokens = training.tokens if training.tokens is not None else (training.flops or 0) / budget.flops_of(point, 1)
     step = cost.training(asked, machine)
-    return tokens / step.tokens * step.seconds * (1 + EVALUATED)
+    return tokens / step.tokens * step.seconds
 
 
-def _measured(point: Point, measure: Measure, asked: Job, machine: Machine) -> float:
+def _measured(point: Point, measure: Measure, asked: Job, machine: Machine, least: bool) -> float:
     decoded, stepping = checks.decoded(measure), _stepping(measure)
     if stepping:
         return stepping * asked.length * cost.decode(asked, machine).seconds
@@ -96,8 +105,8 @@ def _measured(point: Point, measure: Measure, asked: Job, machine: Machine) -> f
     once = step + (0.0 if step and not _reads(measure) else read)
     call = decoded * cost.decode(asked, machine).seconds if decoded else once
     if not any(metric.unit == "ms" for metric in measure.metrics.values()):
-        return UNTIMED_PASSES * call + float(measures.stated(measure, "least_seconds"))
-    return before + _stopwatch(call, point)
+        return (1 if least else UNTIMED_PASSES) * call + float(measures.stated(measure, "least_seconds"))
+    return before + ((1 + min(point.repeats, timing.FEWEST)) * call if least else _stopwatch(call, point))
 
 
 def _stopwatch(call: float, point: Point) -> float:

@@ -11,8 +11,10 @@ from harness.measures import DIVERGED
 from harness.point import Point
 from harness.quantity import tell_seconds
 from harness.worker import Outcome
+from reports import plurals
 
 REDRAWS_PER_SECOND = 1  # each costs a millisecond or two of a core that is being timed
+OUTPUT_LINES = 20  # of what a point printed that did not fail
 
 
 class Bar:
@@ -95,7 +97,15 @@ class Bar:
             self.console.print(line, markup=False, highlight=False, soft_wrap=True)
         if output and output not in self._printed:  # a warning of every point is told once
             self._printed.add(output)
-            self.console.print(output, markup=False, highlight=False, style="dim")
+            self.console.print(output if failed else _end_of(outcome), markup=False, highlight=False, style="dim")
+
+
+def _end_of(outcome: Outcome) -> str:
+    """The last lines of what a point printed that went well: more would hide what is told of the others."""
+    lines = outcome.output.splitlines()
+    before = max(outcome.lines, len(lines)) - OUTPUT_LINES
+    told = [f"... {plurals.counted(before, 'line')} before these"] if before > 0 else []
+    return "\n".join([*told, *lines[-OUTPUT_LINES:]])
 
 
 def describe(point: Point) -> str:

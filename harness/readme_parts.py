@@ -21,5 +21,10 @@ def write(results: pathlib.Path) -> None:
         part.write(text)
 
 
+def main() -> None:
+    """Writes them from the results of the project."""
+    write(ROOT / "results")
+
+
 if __name__ == "__main__":
-    ending.run(lambda: write(ROOT / "results"))
+    ending.run(ending.alone("harness.readme_parts", "writes the parts of README.md that results make", main))

@@ -3,7 +3,7 @@
 import functools
 import pathlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 
 class Ran(NamedTuple):
-    """What came of a run: the folder of its results, and how many of its points ended in an error, which is none."""
+    """What came of a run: the folder of its results, and how many of its points stand there as an error, which is none:
+    those that ended in one now, and those that did before and were not run again."""
 
     folder: pathlib.Path
     errors: int
@@ -69,10 +70,22 @@ def run(
     before = f"{sweep.skipped} {'was' if sweep.skipped == 1 else 'were'} done before"
     told = f"{plurals.counted(sweep.ran, 'point')} run, {before}. Results: {folder}"
     console.print(f"{told}\nPages: python -m harness report{where}", markup=False, highlight=False, soft_wrap=True)
-    if sweep.errors:
-        told = f"{sweep.errors} of {plurals.counted(sweep.ran, 'point')} ended in an error: see the lines above"
-        console.print(told, style="red", markup=False, highlight=False, soft_wrap=True)
-    return Ran(folder, sweep.errors)
+    for told, style in _unfinished(sweep):
+        console.print(told, style=style, markup=False, highlight=False, soft_wrap=True)
+    return Ran(folder, sweep.errors + sweep.kept_errors)
+
+
+def _unfinished(sweep: Sweep) -> Iterator[tuple[str, str]]:
+    """Lines on points that have no number and may get one, each with how it looks."""
+    if count := sweep.timeouts:
+        again = "it" if count == 1 else "them"
+        fixes = f"`--set limits.seconds=...` with more runs {again} again, `--fresh --only ...` under the same limit"
+        yield f"{plurals.counted(count, 'point')} timed out: {fixes}", "yellow"
+    if count := sweep.errors:
+        yield f"{count} of {plurals.counted(sweep.ran, 'point')} ended in an error: see the lines above", "red"
+    if count := sweep.kept_errors:
+        again = "it" if count == 1 else "them"
+        yield f"{plurals.being(count, 'error')} kept from before; `--fresh --only ...` runs {again} again", "red"
 
 
 def _run_all(seeds: Sequence[int], points: list[Point], sweep: Sweep, console: Console) -> None:

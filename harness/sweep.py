@@ -3,10 +3,13 @@
 import dataclasses
 import datetime
 import functools
+import itertools
+import re
 from collections.abc import Callable
 from typing import Any
 
-from harness import budget, cells, csvfile, measures, plan, predict, tables, worker
+from harness import budget, cache, cells, csvfile, measures, plan, predict, tables, worker
+from harness.child import BadValue
 from harness.measures import DISAGREE, DIVERGED, FormsDisagree
 from harness.point import Point, digest
 from harness.sources import code_hash
@@ -34,7 +37,8 @@ class Done:
         return DISAGREE if self.reason.startswith(f"{FormsDisagree.__name__}: ") else ""
 
     def is_final(self, point: Point, blocked: str | None, outgrown: str | None) -> bool:
-        """Whether running it again could tell nothing new: the limits are no wider, and its forms stand as they did."""
+        """Whether running it again could tell nothing new: the limits are no wider, its forms stand as they did, and no
+        failure of the system ended it."""
         if self.status == "not_applicable":
             return True
         if self.status == "skipped":
@@ -43,6 +47,8 @@ class Done:
             return False
         if self.status == "timeout":
             return not _wider(point.limit_seconds, self.limit_seconds)
+        if blocked is None and worker.passes(self.status, self.reason):
+            return False
         return self.status != "oom" or not _wider(point.limit_bytes, self.limit_bytes)
 
 
@@ -66,11 +72,12 @@ class Sweep:
         self.writer, self.machine, self.fresh, self.skip = writer, machine, fresh, skip
         self.any_machine = any_machine
         self._environment = functools.cache(measured)
-        self.ran = self.skipped = self.errors = 0
+        self.ran = self.skipped = self.errors = self.kept_errors = self.timeouts = 0
         self.configurations: list[str] = []
         self._done: dict[tuple[str, ...], list[Done]] = {}
         self._blocked: dict[str, str | None] = {}
         self._full: dict[str, list[Point]] = {}  # of each series, the points that ran out of memory
+        self._names = set(writer.points["point"])
         machines = writer.environments.set_index("environment")["machine"]
         for row in writer.points.astype(object).to_dict("records"):
             key = self._key(row["configuration"], row["code"], machines[row["environment"]])
@@ -86,10 +93,13 @@ class Sweep:
         outgrown = self._outgrown(point) if self.skip else None
         if before and not self.fresh and before[-1].is_final(point, blocked, outgrown):
             self.skipped += 1
+            self.kept_errors += before[-1].status == "error" and not _diverged(point, before[-1].reason)
             self._judge(point, before[-1])
             return None
         self._environment()
-        name = digest([digest(computed), len(before)])
+        name = self._name(digest(computed), len(before))
+        if self.fresh and point.training is not None:
+            cache.start_over(cache.training(*computed[:2]))
         outcome = _outcome(point, blocked, outgrown)
         self._keep(point, name, outcome)
         before.append(Done(name, outcome.status, outcome.reason, point.limit_seconds, point.limit_bytes))
@@ -107,8 +117,17 @@ class Sweep:
         """What decides whether a point is done: what is computed, by which code and, unless any will do, where."""
         return (configuration, code) if self.any_machine else (configuration, code, machine)
 
+    def _name(self, computed: str, count: int) -> str:
+        """An id that no row has. `count` rows of what is computed are known here, and there may be more: where any
+        machine will do, those of all were counted, and later this one's alone."""
+        name = next(each for n in itertools.count(count) if (each := digest([computed, n])) not in self._names)
+        self._names.add(name)
+        return name
+
     def _judge(self, point: Point, came: Done | Outcome) -> None:
-        """Remembers what was too large, and a model whose forms disagree: no other number of it would mean anything."""
+        """Remembers what was too large, how many were too slow, and a model whose forms disagree: no other number of it
+        would mean anything."""
+        self.timeouts += came.status == "timeout"
         if came.status == "oom":
             self._full.setdefault(_series(point), []).append(point)
         if point.measure == plan.FORMS and came.status not in ("ok", "not_applicable"):
@@ -170,6 +189,12 @@ def _row(point: Point, outcome: Outcome) -> dict[str, Any]:
         row |= {"predicted_seconds": predict.seconds(point), "predicted_bytes": predict.memory_bytes(point)}
     row |= dataclasses.asdict(outcome.circumstances) | {"attempts": outcome.attempts}
     return row | {"status": outcome.status, "reason": outcome.reason or None, "seconds": outcome.seconds}
+
+
+def _diverged(point: Point, reason: str) -> bool:
+    """Whether the reason of a row says of a training that its loss, or what it predicts, became no number."""
+    name = re.escape(BadValue.__name__)
+    return point.training is not None and re.match(rf"{name}: .* is (nan|-?inf)\b", reason) is not None
 
 
 def _entry(point: Point) -> str:

@@ -243,4 +243,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    ending.run(main)
+    ending.run(ending.alone("harness.tables", "writes the tables of columns in results/README.md", main))

@@ -8,6 +8,7 @@ On the CPU the same seed gives the same losses bit for bit; on CUDA some kernels
 
 import contextlib
 import math
+import os
 import pathlib
 import time
 from collections.abc import Iterator
@@ -95,7 +96,8 @@ def train(
     """Trains until the budget is spent, telling the loss about `ROWS` times.
 
     Where `kept` holds this training's checkpoint it goes on from there, after telling the rows up to it again. It keeps
-    one every `keep_seconds`, and, once there is one, at the end; the caller removes it once it is of no more use.
+    one every `keep_seconds`, and, once there is one, at the end; the caller removes it once it is of no more use. Where
+    none can be written it trains all the same.
     """
     device = next(model.parameters()).device
     limit, stepper = steps(model, settings, form), Stepper(model, settings, form)
@@ -120,14 +122,14 @@ def train(
         if kept and time.monotonic() - saved >= keep_seconds:
             with clock.paused():
                 done.seconds, done.losses = clock.seconds, [loss.item() for loss in losses]
-                checkpoint.save(kept, model, adamw, done)
+                checkpoint.keep(kept, model, adamw, done)
                 saved = time.monotonic()
     done.seconds, done.losses = clock.seconds, []
     if losses:
         done.rows.append(_row(done.step, losses, clock, settings))
         yield done.rows[-1]
-    if kept and kept.exists():  # it took long: do not lose it to what comes after it
-        checkpoint.save(kept, model, adamw, done)
+    if kept and os.path.exists(kept):  # it took long: do not lose it to what comes after it
+        checkpoint.keep(kept, model, adamw, done)
 
 
 def _share(done: int, limit: int | None, seconds: float, settings: Training) -> float:

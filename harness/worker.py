@@ -37,7 +37,8 @@ RETRIES, RETRY_SECONDS = 2, 1.0  # after a failure of the system, each pause lon
 OF_THE_SYSTEM = (  # what the reason of such a failure holds
     *("signal SIGKILL", "signal SIGTERM", "signal SIGHUP", "signal SIGBUS"),  # from outside; a mapped file is gone
     *("busy or unavailable", "uncorrectable ECC", "fallen off the bus", "driver shutting down", "not yet initialized"),
-    *("Too many open files", "Resource temporarily unavailable", "Stale file handle", "Input/output error"),
+    *("process could not be started", "Too many open files"),
+    *("Resource temporarily unavailable", "Stale file handle", "Input/output error"),
 )
 
 
@@ -49,7 +50,8 @@ class Outcome:
     reason: str
     seconds: float | None  # from the start of its process to its end; None where it had none
     rows: tuple[Any, ...] = ()
-    output: str = ""  # what it printed
+    output: str = ""  # what it printed, the end of it
+    lines: int = 0  # how many it printed
     attempts: int | None = None  # how often it was started
     passing: bool = False  # whether the system failed and not the point, so that it may work another time
     kind: str = ""  # this and the next as in child.End
@@ -122,8 +124,10 @@ def start(
         if end is None:
             end = _death(process.exitcode, printed, _oom_kills() > kills)
         process.close()
-    seconds, printed = time.monotonic() - began, printed[-OUTPUT_CHARACTERS:].strip()
-    return Outcome(seconds=seconds, rows=tuple(rows), output=printed, passing=_passes(end), **dataclasses.asdict(end))
+    seconds, printed = time.monotonic() - began, printed.strip()
+    how: dict[str, Any] = {"output": printed[-OUTPUT_CHARACTERS:].strip(), "lines": len(printed.splitlines())}
+    how |= {"passing": passes(end.status, end.reason), **dataclasses.asdict(end)}
+    return Outcome(seconds=seconds, rows=tuple(rows), **how)
 
 
 @contextlib.contextmanager
@@ -217,9 +221,9 @@ def _death(code: int | None, printed: str, by_system: bool) -> child.End:
     return child.End("error", f"killed by signal {name}" + (f" at {place}" if place else ""))
 
 
-def _passes(end: child.End) -> bool:
-    """Whether an end tells of the system and not of the point."""
-    return end.status == "error" and any(words.lower() in end.reason.lower() for words in OF_THE_SYSTEM)
+def passes(status: str, reason: str) -> bool:
+    """Whether an end tells of the system and not of the point, which may work another time."""
+    return status == "error" and any(words.lower() in reason.lower() for words in OF_THE_SYSTEM)
 
 
 def _resident_bytes(process: psutil.Process) -> int:

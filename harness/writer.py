@@ -99,7 +99,11 @@ class Writer:
         curve: Iterable[Mapping[str, Any]],
         environment: Mapping[str, Any],
     ) -> None:
-        """Appends one point, all of it or nothing. Raises UserError where the disk is full or rows break the schema."""
+        """Appends one point, all of it or nothing. Raises UserError where the disk is full, rows break the schema,
+        and for a name that is there: nobody could read the folder any more."""
+        if point["point"] in self._names:
+            told = f"there is a point {point['point']} already, and each stands there once; nothing was written"
+            raise UserError(f"{self._sheets['points'].path}: {told}; give it another name")
         rows: dict[str, list[dict[str, Any]]] = {
             "environments": [] if environment["environment"] in self._known else [{**environment}],
             "samples": [{**row} for row in samples],
@@ -119,6 +123,7 @@ class Writer:
                 raise _unwritable(self.folder, error) from None
             raise
         self._known.add(environment["environment"])
+        self._names.add(point["point"])
 
     def _open(self) -> None:
         """Reads what is there, takes out what an interrupted run left, and makes the files that are missing."""
@@ -137,6 +142,7 @@ class Writer:
         self.points = self._sheets["points"].frame.loc[settled.counts["points"]]
         self.environments = self._sheets["environments"].frame
         self._known = set(self.environments["environment"])
+        self._names = set(self.points["point"])
 
     def _widen(self, row: Mapping[str, Any]) -> None:
         """Gives points.csv the columns of options, and later ones, that it lacks: the whole file anew, in one move."""

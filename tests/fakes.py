@@ -73,6 +73,17 @@ class Fake:
         time.sleep(0.5)
         yield Sample("token_ms", 1.0)
 
+    def resumes(self, point: Point) -> Iterator[Sample]:
+        """Tells 2 where another process has begun it, in the cache that its corpus names: processes have their own."""
+        from harness import cache
+
+        os.environ["XDG_CACHE_HOME"] = str(point.corpus)
+        kept = cache.training(point.configuration, "0" * 16)  # as `tests.sweeping` has it
+        yield Sample("token_ms", 2.0 if kept.exists() else 1.0)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.touch()
+        time.sleep(600 if (point.limit_seconds or 9) < 3 else 0)
+
     def hangs(self, point: Point) -> Iterator[Sample]:
         yield Sample("token_ms", 1.0)
         time.sleep(600)
@@ -135,6 +146,11 @@ class Fake:
         print("said on stdout")
         print("said on stderr", file=sys.stderr)
         os.system("echo said by a native library")
+        yield Sample("token_ms", 1.0)
+
+    def floods(self, point: Point) -> Iterator[Sample]:
+        for number in range(3000):
+            print(f"line {number + 1}")
         yield Sample("token_ms", 1.0)
 
     def lists(self, point: Point) -> Iterator[Sample]:

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 import models
@@ -109,3 +110,35 @@ def test_a_checkpoint_is_of_this_code_and_this_configuration(monkeypatch, tmp_pa
     paths = [Bench(tiny.point("noop", seed=seed)).checkpoint for seed in (0, 0, 1)]
     assert paths[0] == paths[1] != paths[2]
     assert pathlib.Path(tmp_path) in paths[0].parents
+
+
+@pytest.mark.parametrize("fault", ["no folder", "full"])
+def test_a_training_that_cannot_be_kept_goes_on(tmp_path, monkeypatch, fault):
+    """To its result, which is what it is for; a full disk is told by safetensors in a way of its own."""
+    kept = tmp_path / "a.safetensors"
+    if fault == "no folder":
+        (tmp_path / "file").touch()
+        kept = tmp_path / "file" / "a.safetensors"
+    else:
+        full = [None, None, *[SafetensorError("I/O error: No space left on device")] * 99]
+        save_file = checkpoint.save_file
+
+        def save(*given, **named):
+            if error := full.pop(0):
+                raise error
+            save_file(*given, **named)
+
+        monkeypatch.setattr(checkpoint, "save_file", save)
+    whole, _ = trained()
+    assert losses(trained(kept=kept, keep_seconds=0.0)[0]) == losses(whole)
+    assert kept.exists() == (fault == "full"), "the last one that could be written"
+    checkpoint.remove(kept)
+    assert not kept.exists()
+
+
+def test_a_damaged_checkpoint_that_cannot_be_removed_is_passed_over(tmp_path):
+    kept = tmp_path / "a.safetensors"
+    (kept / "within").mkdir(parents=True)
+    whole, _ = trained()
+    assert losses(trained(kept=kept, keep_seconds=0.0)[0]) == losses(whole)
+    checkpoint.remove(kept)

@@ -136,6 +136,17 @@ def test_a_missing_file_is_answered_with_experiments_alone(refused, tmp_path, mo
     assert "pre-commit" not in told
 
 
+@pytest.mark.parametrize("name", ["..yaml", ".yaml", ".decode.yaml"])
+def test_an_experiment_s_name_begins_with_no_dot(refused, tmp_path, name):
+    """Its results would stand in a folder that is hidden, or beside those of all others."""
+    (path := tmp_path / name).write_text(SMALL, encoding="utf-8")
+    for words in (("validate",), ("run", "--dry-run"), ("run", "--out", tmp_path / "r")):
+        told = refused(*words, path)
+        assert told.startswith(f"{path}: the folder of its results would be called '.")
+        assert told.endswith("; rename it to a word such as decode.yaml\n")
+    assert not (tmp_path / "r").exists()
+
+
 @pytest.mark.parametrize(
     ("flags", "told"),
     [

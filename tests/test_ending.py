@@ -5,6 +5,7 @@ import io
 import os
 import pathlib
 import re
+import runpy
 import subprocess
 import sys
 
@@ -121,6 +122,28 @@ def test_every_program_of_the_harness_ends_as_the_command_line_does():
     }
     assert ends.keys() >= CHILDREN
     assert {path: lines for path, lines in ends.items() if lines != ["ending.run"]}.keys() == CHILDREN
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules")
+@pytest.mark.parametrize("given", [["--help"], ["results", "more"]])
+@pytest.mark.parametrize("program", ["tables", "readme_parts"])
+def test_a_program_that_takes_no_words_refuses_them_and_writes_nothing(monkeypatch, capsys, program, given):
+    monkeypatch.setattr(sys, "argv", [program, *given])
+    monkeypatch.setattr(pathlib.Path, "write_text", lambda *_, **__: pytest.fail("it wrote"))
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module(f"harness.{program}", run_name="__main__")
+    told = f"'{given[0]}': this takes no words; `python -m harness.{program}` alone writes the "
+    said = capsys.readouterr()
+    assert (ended.value.code, said.out, said.err.count("\n"), said.err.startswith(told)) == (2, "", 1, True), said.err
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules")
+def test_the_gates_trials_refuse_a_mistyped_command_in_a_line(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["trial", "tabel"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("harness.gate.trial", run_name="__main__")
+    told = "unknown command 'tabel'; allowed are run, table, write; did you mean 'table'?\n"
+    assert (ended.value.code, *capsys.readouterr()) == (2, "", told)
 
 
 def test_a_terminal_without_greek_gets_a_question_mark():

@@ -52,6 +52,7 @@ def test_what_is_not_asked_for_is_what_the_rules_say():
         ({"threads": 0}, "--threads 0: this is out of range; allowed is 1 to"),
         ({"threads": 5000}, "--threads 5000: this is out of range; allowed is 1 to"),
         ({"accepted": pathlib.Path("nowhere.yaml")}, "--accepted nowhere.yaml: there is no such file"),
+        ({"accepted": ROOT}, f"--accepted {ROOT}: this is a folder; name a file in it, such as {ROOT}/accepted_slow"),
         ({"accepted": ROOT / "CITATION.cff"}, "allowed is one key, `accepted:`, with a list"),
         ({"file": "tny.yaml"}, "tny.yaml: there is no such file; did you mean"),
     ],

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import cost, filters, hardware, measures, plan, predict
+from harness import cost, experiment, filters, foresight, hardware, measures, plan, predict, quantity
 from harness.errors import UserError
 from harness.point import Point, digest
 from tests.planning import asked, of, points
+from tests.tree import ROOT
 
 UNCOUNTED = ("experiment", "label", "limit_seconds", "limit_bytes", "not_applicable")  # what no id depends on
 
@@ -179,6 +180,35 @@ def test_training_takes_its_budget():
     assert predict.seconds(given) == pytest.approx(10_000 / step.tokens * step.seconds * 1.5 + 0.1)
     timed = dataclasses.replace(given, training=dataclasses.replace(given.training, tokens=None, seconds=7.0))
     assert 7 < predict.seconds(timed) < 14
+
+
+def test_points_that_their_limit_will_stop_are_told_before_a_run():
+    """The estimate of a run ends at its limit, so it says nothing of them. A stopwatch that is late has its number."""
+    given = of(points("training.tokens=10M", "limits.seconds=40"), "language")
+    most = max(predict.uncapped(each, least=True) for each in given)
+    assert predict.seconds(given[0]) == 40 + predict.STARTED_SECONDS["cpu"] < most
+    told = foresight.of_time([*given, *of(points(), "noop")])
+    assert told is not None
+    assert told.startswith(
+        f"warning: {len(given)} points are predicted to take longer than the 40 s of limits.seconds, up to "
+        f"{quantity.tell_seconds(most)} (language of "
+    )
+    assert told.endswith("): they will be rows without a number; raise it, or train on less")
+    assert told in foresight.warnings(given, None, None)
+    assert foresight.of_time(dataclasses.replace(each, limit_seconds=None) for each in given) is None
+    assert foresight.of_time(dataclasses.replace(each, limit_seconds=most + 1) for each in given) is None
+    slow = of(points("sweep.sequence_length=[4096]", "limits={}"), "prefill")[0]
+    whole, least = predict.uncapped(slow), predict.uncapped(slow, least=True)
+    assert foresight.of_time([dataclasses.replace(slow, limit_seconds=(least + whole) / 2)]) is None
+    told = foresight.of_time([dataclasses.replace(slow, limit_seconds=least / 2)])
+    assert told is not None
+    assert told.endswith("it will be a row without a number; raise it, or sweep smaller sizes")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda path: path.stem)
+def test_no_experiment_of_the_project_is_predicted_to_be_stopped_by_its_limit(path):
+    device = "cuda" if path.stem.endswith("_gpu") or path.stem.startswith("paper_") else "cpu"
+    assert foresight.of_time(plan.points(experiment.load(path), device)) is None
 
 
 @pytest.mark.parametrize("name", measures.names())

@@ -48,6 +48,13 @@ def test_a_run_counts_its_points_that_ended_in_an_error_and_no_results(sweep, se
     assert len(results.points) == len(measures), "every one is a row"
     _, told = sweep(*points)
     assert not re.search(COUNTED, told), "of this run: those were done before"
+    kept = re.search(
+        r"\n(\d errors? (?:is|are)) kept from before; `--fresh --only \.\.\.` runs (it|them) again\n$", told
+    )
+    assert (kept and kept.groups()) == {"3": ("3 errors are", "them"), "1": ("1 error is", "it")}.get(
+        (wanted or "0")[0]
+    )
+    assert seen[1].errors == seen[0].errors, "the same command again is not green for being run again"
 
 
 def test_forms_that_disagree_count_and_so_does_what_is_not_run_for_them(sweep, seen):
@@ -74,6 +81,21 @@ def test_a_rate_that_diverges_is_a_result(sweep, seen):
     results, told = sweep(point(measure="diverges", training=dataclasses.replace(settings, learning_rate=10.0)))
     assert list(results.points["status"]) == ["error"]
     assert (seen[0].errors, "ended in an error" in told) == (0, False)
+    _, told = sweep(point(measure="diverges", training=dataclasses.replace(settings, learning_rate=10.0)))
+    assert (seen[1].errors, "kept from before" in told) == (0, False), "nor is its row one"
+
+
+def test_errors_of_a_run_and_those_kept_are_told_apart(sweep, seen):
+    """A value that no training gave, and one that a training may not give, are no rate that diverged."""
+    settings = Training(16, 4, 1e-3, tokens=500)
+    broken = [point(measure="slips"), point(measure="invents", training=settings)]
+    sweep(*broken)
+    _, told = sweep(*broken, point(measure="raises"), point())
+    assert told.endswith(
+        "\n1 of 2 points ended in an error: see the lines above\n"
+        "2 errors are kept from before; `--fresh --only ...` runs them again\n"
+    )
+    assert [ran.errors for ran in seen] == [2, 3]
 
 
 @pytest.mark.parametrize(("errors", "code"), [(0, 0), (2, 1)])

@@ -104,7 +104,7 @@ def test_what_a_point_prints_is_kept_apart(capfd):
     ],
 )
 def test_what_is_told_of_the_system_and_what_of_the_point(status, reason, passes):
-    assert worker._passes(child.End(status, reason)) is passes
+    assert worker.passes(status, reason) is passes
 
 
 def killed(monkeypatch, tmp_path, times):

@@ -96,7 +96,9 @@ def gate(asked: Asked, console: Console, root: pathlib.Path = ROOT) -> dict[str,
     began = time.monotonic()
     asked.check()
     if asked.accepted is not None and not asked.accepted.is_file():
-        raise UserError(f"--accepted {asked.accepted}: there is no such file; name one, or leave it out")
+        folder = asked.accepted.is_dir()
+        wrong = f"this is a folder; name a file in it, such as {asked.accepted / accepted.NAME}" if folder else None
+        raise UserError(f"--accepted {asked.accepted}: {wrong or 'there is no such file; name one, or leave it out'}")
     filters.only(plan.points(experiment.load(asked.file), asked.device), asked.only)
     with threads(asked.threads), trees.checked_out(root, asked.base, asked.head) as sides:
         base, head = sides

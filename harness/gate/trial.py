@@ -20,7 +20,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness import ending, machine, terminal, worker
+from harness import commands, ending, machine, terminal, worker
 from harness.child import ROOT
 from harness.errors import UserError
 from harness.gate import cases, command, compare, control, plant, processes, trial_table
@@ -36,7 +36,14 @@ COLUMNS = (
     *("trial", "slowdown_percent", "point", "model", "measure"),
     *("stage", "pair", "side", "position", "repeat", "ms"),
 )
-app = typer.Typer(help=__doc__, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    cls=commands.Commands,
+    help=str(__doc__).partition("\n")[0],
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
 Out = Annotated[pathlib.Path, typer.Option(metavar="DIR", help="Where the results are.")]
 
 

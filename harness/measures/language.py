@@ -38,7 +38,7 @@ class Measure:
     def run(self, point: Point, bench: "Bench") -> Iterator[Sample | Progress]:
         import time
 
-        from harness import scoring, training
+        from harness import checkpoint, scoring, training
 
         settings = point.training
         assert settings is not None
@@ -65,7 +65,7 @@ class Measure:
             for end, mean in scoring.by_position(at):
                 yield Sample("bits_per_byte", mean, length=each, bucket=end)
             spent = time.monotonic() - began
-        bench.checkpoint.unlink(missing_ok=True)
+        checkpoint.remove(bench.checkpoint)
 
 
 def _lengths(trained: int, longest: int) -> list[int]:
