@@ -38,6 +38,7 @@ from tests.claim_cases import (
     swapped,
     wkv,
 )
+from tests.length_cases import by_gamma
 
 CASES: list[tuple[str, Made, str]] = [
     ("forms_agree", forms("ok"), SUPPORTED),
@@ -137,6 +138,11 @@ CASES: list[tuple[str, Made, str]] = [
     ("context_helps", later(0.1), UNTESTABLE),
     ("extrapolation", later(-0.1), SUPPORTED),
     ("extrapolation", later(0.1), CONTRADICTED),
+    ("extrapolation_decay", by_gamma(none=0.5, paper=0.0, single=0.01), SUPPORTED),
+    ("extrapolation_decay", by_gamma(none=0.01, paper=0.0, single=0.01), CONTRADICTED),  # kept without
+    ("extrapolation_decay", by_gamma(none=0.5, paper=0.3, single=0.4), CONTRADICTED),  # lost with
+    ("extrapolation_decay", by_gamma(none=0.5, paper=0.0, single=0.4), MIXED),
+    ("extrapolation_decay", by_gamma(2, none=0.5, paper=0.0), UNTESTABLE),
     ("retnet_linear_speed", costs("retnet", "linear_attention"), SUPPORTED),
     ("retnet_linear_speed", costs("retnet", "linear_attention", 0.95, state=1.09), SUPPORTED),
     ("retnet_linear_speed", costs("retnet", "linear_attention", 2.0, state=0.1), SUPPORTED),

@@ -6,8 +6,8 @@ import pytest
 
 from reports import claims
 from reports.claims import CONTRADICTED, MIXED, SUPPORTED, _evidence
-from reports.rows import LAUNCHES
-from tests import claim_cases
+from reports.launches import CAUTION
+from tests import claim_cases, length_cases
 from tests.claim_cases import made, speeds
 from tests.report_data import Builder
 
@@ -106,7 +106,7 @@ def test_a_cost_that_ranks_no_architectures_decides_nothing_beside_one_that_does
     finding = claims.load("retnet_linear_speed").judge(made(more))
     assert finding is not None
     assert finding.verdict == SUPPORTED, "of the state alone"
-    assert finding.text.count(LAUNCHES) == 3
+    assert finding.text.count(CAUTION) == 3
 
 
 def test_costs_of_short_sequences_say_nothing() -> None:
@@ -136,3 +136,20 @@ def test_what_others_do_beyond_the_training_length_is_told_and_decides_nothing()
     assert "The same of others: Linear attention +50.07%, contradicted." in finding.text
     assert finding.short == "bits per byte at length 512 against 128: RetNet +0.05%, Linear attention +50.07%"
     assert set(finding.table["series"]) == {"retnet", "linear_attention"}
+
+
+def test_a_lost_quality_is_told_with_and_without_decay() -> None:
+    finding = claims.load("extrapolation_decay").judge(made(length_cases.by_gamma(none=0.5, paper=0.0, single=0.01)))
+    assert finding is not None
+    assert finding.text.startswith("At length 512 against 128: RetNet gamma=none +50.00% (95% interval ")
+    assert (finding.text.count("lost"), finding.text.count("kept")) == (1, 2)
+    told = "bits per byte at length 512 against 128: +50.00% without decay, +0.00% to +1.00% with"
+    assert finding.short == told
+    alone = made(length_cases.by_gamma(paper=0.0, single=0.01))
+    assert claims.load("extrapolation_decay").judge(alone) is None
+
+
+def test_predictions_are_told_in_short_with_their_means() -> None:
+    finding = claims.load("multi_scale_decay").judge(made(claim_cases.bits(**claim_cases.DECAYS)))
+    assert finding is not None
+    assert finding.short == "gamma=torchscale 2.01, gamma=single 2.06, gamma=none 2.11 bits per byte"
