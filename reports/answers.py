@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from reports import claims, marks, packages, rows
+from reports import claims, gap, marks, packages, rows
 from reports.claims import UNTESTABLE, Finding, _evidence, _questions
 
 PART = marks.Part(marks.ROOT / "README.md", "answers")
@@ -35,17 +35,23 @@ class Answer:
     question: str
     meaning: str
     told: list[Told]
+    remarks: list[str]  # what several result sets tell together
 
 
 def of(judged: Judged) -> list[Answer]:
     """The questions that some row decides, in the order of `_questions`, each with all claims that name it."""
     asked = [value for value in vars(_questions).values() if isinstance(value, _questions.Question)]
     whose = {name: getattr(claims.load(name), "question", None) for name in judged}
-    found = [
-        Answer(one.text, one.meaning, [_told(name, judged[name]) for name, of in whose.items() if of == one])
-        for one in asked
-    ]
+    found = []
+    for one in asked:
+        told = [_told(name, judged[name]) for name, of in whose.items() if of == one]
+        found.append(Answer(one.text, one.meaning, told, _together(judged) if one == _questions.LINEAR else []))
     return [one for one in found if {each.verdict for each in one.told} - {UNTESTABLE}]
+
+
+def _together(judged: Judged) -> list[str]:
+    sets = [one for name in ("retnet_linear", "multi_scale_decay") for one, _ in judged.get(name, [])]
+    return gap.told(dict.fromkeys(sets))
 
 
 def _told(name: str, found: list[tuple[Any, Finding]]) -> Told:
@@ -97,5 +103,6 @@ def markdown(result_sets: Iterable[Any]) -> str:
     lines = [f"{MARGINS}\n\n"] if (found := of(judge(result_sets))) else [NOTHING]
     for answer in found:
         each = [f"  - {told.statement.rstrip('.')}: **{told.verdict}** ({told.numbers}).\n" for told in answer.told]
-        lines += [f"- *{answer.question}* {answer.meaning}\n", *each]
+        more = [f"  - {remark}\n" for remark in answer.remarks]
+        lines += [f"- *{answer.question}* {answer.meaning}\n", *each, *more]
     return "".join(lines)
