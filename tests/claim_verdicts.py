@@ -38,7 +38,7 @@ from tests.claim_cases import (
     swapped,
     wkv,
 )
-from tests.length_cases import by_gamma
+from tests.length_cases import by_gamma, sharing
 
 CASES: list[tuple[str, Made, str]] = [
     ("forms_agree", forms("ok"), SUPPORTED),
@@ -102,6 +102,9 @@ CASES: list[tuple[str, Made, str]] = [
     ("inference_throughput", batches(retnet={1: 140.0, 8: 140.0, 64: 80.0}, transformer=ONE), MIXED),
     ("inference_throughput", batches(retnet={1: 80.0, 8: 80.0, 64: 70.0}, transformer=ONE), CONTRADICTED),
     ("inference_throughput", batches(retnet={1: 80.0, 8: 140.0}, transformer={8: 100.0}), SUPPORTED),
+    ("inference_shared_keys", sharing({2048: 120, 8192: 150}), SUPPORTED),
+    ("inference_shared_keys", sharing({2048: 60, 8192: 150}), MIXED),
+    ("inference_shared_keys", sharing({2048: 60, 8192: 80}), CONTRADICTED),
     ("inference_latency", speeds("decode", retnet=106, transformer=100), MIXED),
     ("inference_latency", speeds("decode", more=LAUNCHED, retnet=120, transformer=100), UNTESTABLE),
     ("inference_latency", beside_launched(retnet=80, transformer=100), CONTRADICTED),  # it wins in spite of launches

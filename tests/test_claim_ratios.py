@@ -8,7 +8,7 @@ from reports import claims
 from reports.claims import CONTRADICTED, MIXED, SUPPORTED, _evidence
 from reports.launches import CAUTION
 from tests import claim_cases, length_cases
-from tests.claim_cases import made, speeds
+from tests.claim_cases import Made, made, speeds
 from tests.report_data import Builder
 
 pytestmark = pytest.mark.usefixtures("launches_show")
@@ -33,8 +33,37 @@ def test_every_batch_at_the_longest_context_is_named_and_judged() -> None:
     assert finding.text.startswith("RetNet over Transformer at length 2,048: tokens per second 1.4 (")
     assert re.findall(r"times at batch (\d+)", finding.text) == ["1", "8", "64"]
     assert finding.text.endswith("By batch: supported at 1, mixed at 8 and contradicted at 64.")
-    assert finding.short == "0.8 to 1.4 times over batches 1 to 64"
+    assert finding.short == "RetNet over Transformer: 0.8 to 1.4 times over batches 1 to 64 at length 2,048"
     assert list(finding.table["batch_size"]) == [1, 1, 8, 8, 64, 64]
+
+
+def test_decoding_is_judged_at_the_shortest_common_context_too() -> None:
+    def both(short: float, long: float) -> Made:
+        def rows(builder: Builder) -> None:
+            for length, speed in ((512, 50.0), (2048, short), (4096, 1.0), (8192, long)):
+                speeds("decode", length, retnet=speed)(builder)
+                builder.speed("decode", "transformer kv_heads=1", length, 4, 100)
+
+        return rows
+
+    claim = claims.load("inference_throughput")
+    for short, long, verdict in ((120, 130, SUPPORTED), (80, 130, MIXED), (130, 80, MIXED), (80, 80, CONTRADICTED)):
+        finding = claim.judge(made(both(short, long)))
+        assert finding is not None
+        assert finding.verdict == verdict
+        assert re.findall(r"at length ([\d,]+):", finding.text) == ["2,048", "8,192"]
+    finding = claim.judge(made(both(80, 130)))
+    assert finding is not None
+    assert finding.short == "RetNet over Transformer kv_heads=1: 0.8 times at length 2,048, 1.3 times at length 8,192"
+    assert list(finding.table["sequence_length"]) == [2048, 2048, 8192, 8192]
+
+
+def test_only_a_transformer_whose_heads_share_keys_is_one() -> None:
+    finding = claims.load("inference_shared_keys").judge(made(length_cases.sharing({2048: 60, 8192: 150})))
+    assert finding is not None
+    assert finding.short == "RetNet over Transformer kv_heads=1: 0.6 times at length 2,048, 1.5 times at length 8,192"
+    plain = made(speeds("decode", retnet=60, transformer=100))
+    assert claims.load("inference_shared_keys").judge(plain) is None
 
 
 def test_a_variant_that_stands_for_a_model_is_named() -> None:
