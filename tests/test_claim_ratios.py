@@ -95,6 +95,26 @@ def test_the_longest_common_length_is_what_counts() -> None:
     assert claims.load("training_throughput").judge(short) is None
 
 
+def test_what_a_parallel_form_gains_is_told_beside_what_it_gains_others() -> None:
+    def rows(builder: Builder, **more: str) -> None:
+        for form, rwkv, retnet in (("recurrent", 10, 20), ("scan", 400, None), ("chunkwise", None, 500)):
+            for label, speed in (("rwkv", rwkv), ("retnet", retnet)):
+                if speed is not None:
+                    builder.speed("training", label, 512, 2, speed, form=form, **more)
+        builder.speed("training", "aft", 512, 2, 9, form="chunkwise", **more)
+
+    slow = claims.load("rwkv_parallel").judge(made(rows))
+    assert slow is not None
+    assert slow.short == "40 times as fast at length 512 (the same of others: RetNet 25)"
+    assert slow.text.endswith(" The same of others: RetNet 25.")
+    assert set(slow.table["series"]) == {"rwkv"}
+    for implementation, program in (("auto", True), ("torch", False)):
+        more = claim_cases.REPLAYED | {"option_implementation": implementation}
+        quick = claims.load("rwkv_parallel").judge(made(lambda builder, more=more: rows(builder, **more)))
+        assert quick is not None
+        assert (", a program against steps in torch (the same" in quick.short) == program
+
+
 def test_a_difference_within_the_margin_decides_nothing() -> None:
     assert _evidence.by_margin(1.11, 1.2, 0.1) == _evidence.by_margin(0.8, 0.89, 0.1, "lower") == SUPPORTED
     assert _evidence.by_margin(0.8, 0.89, 0.1) == _evidence.by_margin(1.11, 1.2, 0.1, "lower") == CONTRADICTED

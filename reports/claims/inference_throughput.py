@@ -18,8 +18,8 @@ class Claim:
     )
     rule = (
         f"RetNet over Transformer in decoded tokens/s at the shortest and the longest common context of {LEAST:,} or "
-        "more, at every batch that both ran there, and where the Transformer has only variants the fastest of them: the "
-        f"verdict of all where these agree, mixed where not. {_evidence.SPEED_RULE}"
+        "more, at every batch that both ran there, and where the Transformer has only variants the fastest of them: "
+        f"the verdict of all where these agree, mixed where not. {_evidence.SPEED_RULE}"
     )
 
     def judge(self, result_set: Any) -> Finding | None:
