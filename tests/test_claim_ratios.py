@@ -2,6 +2,7 @@
 
 import re
 
+import pandas as pd
 import pytest
 
 from reports import claims
@@ -156,6 +157,20 @@ def test_a_cost_that_ranks_no_architectures_decides_nothing_beside_one_that_does
     assert finding is not None
     assert finding.verdict == SUPPORTED, "of the state alone"
     assert finding.text.count(CAUTION) == 3
+
+
+def test_heads_of_another_size_are_named_beside_the_costs() -> None:
+    alike = made(claim_cases.costs("retnet", "linear_attention"))
+    claim = claims.load("retnet_linear_speed")
+    finding = claim.judge(alike)
+    assert finding is not None
+    assert "Heads" not in finding.text
+    alike.points["option.head_size"] = pd.Series(None, index=alike.points.index, dtype=object)
+    alike.points.loc[alike.points["model"] == "retnet", "option.head_size"] = "48"
+    found = claim.judge(alike)
+    assert found is not None
+    assert found.text == f"{finding.text} Heads differ in size: RetNet 48 and Linear attention 24."
+    assert found.short == f"{finding.short}, heads of 48 against 24"
 
 
 def test_costs_of_short_sequences_say_nothing() -> None:
