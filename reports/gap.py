@@ -9,11 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from reports import language
+from reports import language, wording
 
 LINEAR, RETNET, WITHOUT = "linear_attention", "retnet", "retnet gamma=none"
+TOKENS = "training_tokens"
 ALIKE = [
-    "corpus_sha256", "training_tokens", "training_sequence_length", "training_batch_size", "width", "layers", "heads",
+    "corpus_sha256", TOKENS, "training_sequence_length", "training_batch_size", "width", "layers", "heads",
     "parameters_target", "dtype", "device",
 ]  # fmt: skip
 
@@ -25,7 +26,7 @@ def told(result_sets: Iterable[Any]) -> list[str]:
     leads = [line for line in means if {LINEAR, RETNET} <= set(line[1])]
     bare = [line for line in means if WITHOUT in line[1]]
     return [
-        _sentence(one.experiment, other.experiment, both[LINEAR], both[RETNET], alone[WITHOUT])
+        f"{_size(trained)}: {_sentence(one.experiment, other.experiment, both[LINEAR], both[RETNET], alone[WITHOUT])}"
         for one, both, trained in leads
         for other, alone, alike in bare
         if len(trained) == 1 and trained.equals(alike)
@@ -44,9 +45,14 @@ def _trained(one: Any) -> pd.DataFrame:
     return points[ALIKE].astype(str).drop_duplicates().reset_index(drop=True)
 
 
+def _size(trained: pd.DataFrame) -> str:
+    parameters, tokens = (wording.short(float(trained[name].iloc[0])) for name in ("parameters_target", TOKENS))
+    return f"At {parameters} parameters and {tokens} tokens"
+
+
 def _sentence(one: str, other: str, linear: float, retnet: float, without: float) -> str:
-    start = f"Linear attention is at {linear:.4g} bits per byte and RetNet at {retnet:.4g} ({one}), RetNet without any"
-    start += f" decay, of the same shape, text and tokens, at {without:.4g} ({other})"
+    start = f"linear attention is at {linear:.4g} bits per byte and RetNet at {retnet:.4g} ({one}), RetNet without any"
+    start += f" decay, of the same shape and text, at {without:.4g} ({other})"
     if linear <= retnet:
         return f"{start}."
-    return f"{start}: {(linear - without) / (linear - retnet):.0%} of the difference needs no decay."
+    return f"{start}; {(linear - without) / (linear - retnet):.0%} of the difference needs no decay."
