@@ -232,5 +232,11 @@ def _index(told: list[Any], ledger: list[dict[str, Any]], left: list[dict[str, A
     for one in told:
         experiments.setdefault(one.experiment, []).append(_device(one))
     best = [{"device": _device(each["set"]), "lines": each["lines"]} for each in overview.best(_complete(told)[1])]
-    lead = overview.question(told)
-    return _render("index", site, title="Results", listed=experiments, lead=lead, best=best, answers=asked, left=left)
+    told_of = {
+        "lead": overview.question(told),
+        "answers": asked,
+        "margins": answers.MARGINS,
+        "best": best,
+        "left": left,
+    }
+    return _render("index", site, title="Results", listed=experiments, **told_of)

@@ -38,6 +38,7 @@ from tests.claim_cases import (
     swapped,
     wkv,
 )
+from tests.length_cases import by_gamma, sharing
 
 CASES: list[tuple[str, Made, str]] = [
     ("forms_agree", forms("ok"), SUPPORTED),
@@ -101,6 +102,9 @@ CASES: list[tuple[str, Made, str]] = [
     ("inference_throughput", batches(retnet={1: 140.0, 8: 140.0, 64: 80.0}, transformer=ONE), MIXED),
     ("inference_throughput", batches(retnet={1: 80.0, 8: 80.0, 64: 70.0}, transformer=ONE), CONTRADICTED),
     ("inference_throughput", batches(retnet={1: 80.0, 8: 140.0}, transformer={8: 100.0}), SUPPORTED),
+    ("inference_shared_keys", sharing({2048: 120, 8192: 150}), SUPPORTED),
+    ("inference_shared_keys", sharing({2048: 60, 8192: 150}), MIXED),
+    ("inference_shared_keys", sharing({2048: 60, 8192: 80}), CONTRADICTED),
     ("inference_latency", speeds("decode", retnet=106, transformer=100), MIXED),
     ("inference_latency", speeds("decode", more=LAUNCHED, retnet=120, transformer=100), UNTESTABLE),
     ("inference_latency", beside_launched(retnet=80, transformer=100), CONTRADICTED),  # it wins in spite of launches
@@ -137,6 +141,11 @@ CASES: list[tuple[str, Made, str]] = [
     ("context_helps", later(0.1), UNTESTABLE),
     ("extrapolation", later(-0.1), SUPPORTED),
     ("extrapolation", later(0.1), CONTRADICTED),
+    ("extrapolation_decay", by_gamma(none=0.5, paper=0.0, single=0.01), SUPPORTED),
+    ("extrapolation_decay", by_gamma(none=0.01, paper=0.0, single=0.01), CONTRADICTED),  # kept without
+    ("extrapolation_decay", by_gamma(none=0.5, paper=0.3, single=0.4), CONTRADICTED),  # lost with
+    ("extrapolation_decay", by_gamma(none=0.5, paper=0.0, single=0.4), MIXED),
+    ("extrapolation_decay", by_gamma(2, none=0.5, paper=0.0), UNTESTABLE),
     ("retnet_linear_speed", costs("retnet", "linear_attention"), SUPPORTED),
     ("retnet_linear_speed", costs("retnet", "linear_attention", 0.95, state=1.09), SUPPORTED),
     ("retnet_linear_speed", costs("retnet", "linear_attention", 2.0, state=0.1), SUPPORTED),

@@ -9,12 +9,14 @@ import pytest
 
 import reports
 from reports import answers, claims, packages
-from reports.claims import CONTRADICTED, MIXED, SUPPORTED, UNTESTABLE, _questions
+from reports.claims import CONTRADICTED, MIXED, SUPPORTED, UNTESTABLE, _evidence, _questions
 from tests import claim_cases
 from tests.claim_cases import bits, costs, made
 from tests.report_data import Builder, ResultSet
 
 pytestmark = pytest.mark.usefixtures("launches_show")
+
+ASKED = {value for value in vars(_questions).values() if isinstance(value, _questions.Question)}
 
 
 def told(*sets: ResultSet) -> dict[str, answers.Told]:
@@ -31,10 +33,9 @@ def named(experiment: str, *tables: claim_cases.Made, parameters: int = 1_000_00
 
 
 def test_every_question_has_claims_and_every_claim_a_question_that_there_is() -> None:
-    asked = {value for name, value in vars(_questions).items() if name.isupper()}
     named = {getattr(claims.load(name), "question", None) for name in packages.names(claims)} - {None}
-    assert named == asked
-    assert all(question.endswith("?") for question in asked)
+    assert named == ASKED
+    assert all(one.text.endswith("?") and one.meaning.endswith(".") for one in ASKED)
 
 
 def test_a_verdict_is_that_of_the_claim_over_all_result_sets() -> None:
@@ -51,10 +52,14 @@ def test_a_verdict_is_that_of_the_claim_over_all_result_sets() -> None:
 def test_of_each_verdict_and_measure_the_largest_models_are_quoted() -> None:
     small = named("small", bits(retnet=2.0, linear_attention=2.2), parameters=10)
     large = named("large", bits(retnet=2.0, linear_attention=2.1), parameters=20)
-    assert re.fullmatch(r"large: -4\.7\d% bits per byte", told(small, large)["retnet_linear"].numbers)
+    assert re.fullmatch(
+        r"large: -4\.7\d% bits per byte, 2\.01 against 2\.11", told(small, large)["retnet_linear"].numbers
+    )
     other = named("other", bits(retnet=2.1, linear_attention=2.0), parameters=5)
     both = told(small, large, other)["retnet_linear"].numbers
-    assert re.fullmatch(r"large, supported: -4\.7\d% bits per byte; other, contradicted: \+4\.\d+% bits per byte", both)
+    assert re.fullmatch(
+        r"large, supported: -4\.7\d% [^;]*; other, contradicted: \+4\.\d+% bits per byte, 2\.11 against 2\.01", both
+    )
 
     decoding = named("decoding", claim_cases.batches(rwkv=claim_cases.ONE, retnet=claim_cases.ONE), parameters=20)
     whole = named("whole", costs("rwkv", "retnet", state=0.1), parameters=10)
@@ -64,18 +69,47 @@ def test_of_each_verdict_and_measure_the_largest_models_are_quoted() -> None:
     assert "again" not in numbers
 
 
+def test_of_each_kind_of_device_one_is_quoted() -> None:
+    def on(experiment: str, device: str, linear: float, parameters: int) -> ResultSet:
+        one = named(experiment, bits(retnet=2.0, linear_attention=linear), parameters=parameters)
+        one.points["device"] = device
+        return one
+
+    large, small = on("large", "cuda", 2.2, 20), on("small", "cpu", 2.1, 10)
+    numbers = told(large, small, on("least", "cpu", 2.3, 5))["retnet_linear"].numbers
+    assert re.fullmatch(r"large \(cuda\): [^;]*-9.*; small \(cpu\): [^;]*-4.*", numbers)
+    assert "(cuda)" not in told(large)["retnet_linear"].numbers
+
+
+def test_what_no_row_decides_is_named_beside_what_some_decide() -> None:
+    found = told(named("a", bits(retnet=2.0, linear_attention=2.1)))
+    assert (found["gate_and_norm"].verdict, found["gate_and_norm"].numbers) == (UNTESTABLE, answers.UNDECIDED)
+    assert "rwkv_parallel" not in found, "of its question nothing is decided"
+
+
+def test_the_margins_are_those_that_rules_judge_by() -> None:
+    assert f"within {_evidence.MARGIN:.0%};" in answers.MARGINS
+    assert "no margin" in answers.MARGINS
+    assert "no margin" in claims.load("factor_memory").rule
+
+
 def test_the_readme_and_the_index_tell_the_same(tmp_path: pathlib.Path) -> None:
     sets = [named("a", bits(retnet=2.0, linear_attention=2.1, rwkv=1.9), costs("retnet", "linear_attention"))]
     text = answers.markdown(sets)
-    asked = re.findall(r"^- \*(.*)\*$", text, flags=re.M)
-    assert asked == [_questions.LINEAR, _questions.RWKV, _questions.FLAT], "no row tells of the paper's factors"
+    asked = re.findall(r"^- \*(.*?)\* (.*)$", text, flags=re.M)
+    some = [_questions.LINEAR, _questions.RWKV, _questions.FLAT]
+    assert asked == [(one.text, one.meaning) for one in some], "no row tells of the paper's factors"
+    assert text.startswith(f"{answers.MARGINS}\n\n- *")
     first = "  - RetNet predicts better than linear attention at an equal budget: **supported** (a: -"
-    assert f"- *{_questions.LINEAR}*\n{first}" in text
+    assert f"{_questions.LINEAR.meaning}\n{first}" in text
     assert "\n  - RetNet predicts better than RWKV at an equal budget: **contradicted** (a: +" in text
     reports.build(sets, tmp_path)
     index = html.unescape((tmp_path / "index.html").read_text(encoding="utf-8"))
+    assert answers.MARGINS in index
+    assert all(f"<h3>{one.text}</h3>\n<p>{one.meaning}</p>" in index for one in some)
     for each in told(*sets).values():
-        link = f'<a href="claims.html#{each.name}">{each.statement}</a> <span class="verdict {each.verdict}">'
+        kind = each.verdict.replace(" ", "-")
+        link = f'<a href="claims.html#{each.name}">{each.statement}</a> <span class="verdict {kind}">'
         assert f"{link}{each.verdict}</span> {each.numbers}." in index
         assert f'id="{each.name}"' in (tmp_path / "claims.html").read_text(encoding="utf-8")
     assert index.index("In short") < index.index("Which one for what?") < index.index("Experiments</h2>")
@@ -90,4 +124,4 @@ def test_where_nothing_is_decided_nothing_is_told(tmp_path: pathlib.Path) -> Non
 def test_the_readme_has_the_answers_of_the_committed_results(whole: list[Any]) -> None:
     wanted = answers.markdown(whole)
     assert answers.PART.read() == wanted, "run `make readme` and commit README.md with the results"
-    assert all(f"- *{value}*\n" in wanted for name, value in vars(_questions).items() if name.isupper())
+    assert all(f"- *{one.text}* {one.meaning}\n" in wanted for one in ASKED)

@@ -2,13 +2,14 @@
 
 import re
 
+import pandas as pd
 import pytest
 
 from reports import claims
 from reports.claims import CONTRADICTED, MIXED, SUPPORTED, _evidence
 from reports.launches import CAUTION
-from tests import claim_cases
-from tests.claim_cases import made, speeds
+from tests import claim_cases, length_cases
+from tests.claim_cases import Made, made, speeds
 from tests.report_data import Builder
 
 pytestmark = pytest.mark.usefixtures("launches_show")
@@ -33,8 +34,37 @@ def test_every_batch_at_the_longest_context_is_named_and_judged() -> None:
     assert finding.text.startswith("RetNet over Transformer at length 2,048: tokens per second 1.4 (")
     assert re.findall(r"times at batch (\d+)", finding.text) == ["1", "8", "64"]
     assert finding.text.endswith("By batch: supported at 1, mixed at 8 and contradicted at 64.")
-    assert finding.short == "0.8 to 1.4 times over batches 1 to 64"
+    assert finding.short == "RetNet over Transformer: 0.8 to 1.4 times over batches 1 to 64 at length 2,048"
     assert list(finding.table["batch_size"]) == [1, 1, 8, 8, 64, 64]
+
+
+def test_decoding_is_judged_at_the_shortest_common_context_too() -> None:
+    def both(short: float, long: float) -> Made:
+        def rows(builder: Builder) -> None:
+            for length, speed in ((512, 50.0), (2048, short), (4096, 1.0), (8192, long)):
+                speeds("decode", length, retnet=speed)(builder)
+                builder.speed("decode", "transformer kv_heads=1", length, 4, 100)
+
+        return rows
+
+    claim = claims.load("inference_throughput")
+    for short, long, verdict in ((120, 130, SUPPORTED), (80, 130, MIXED), (130, 80, MIXED), (80, 80, CONTRADICTED)):
+        finding = claim.judge(made(both(short, long)))
+        assert finding is not None
+        assert finding.verdict == verdict
+        assert re.findall(r"at length ([\d,]+):", finding.text) == ["2,048", "8,192"]
+    finding = claim.judge(made(both(80, 130)))
+    assert finding is not None
+    assert finding.short == "RetNet over Transformer kv_heads=1: 0.8 times at length 2,048, 1.3 times at length 8,192"
+    assert list(finding.table["sequence_length"]) == [2048, 2048, 8192, 8192]
+
+
+def test_only_a_transformer_whose_heads_share_keys_is_one() -> None:
+    finding = claims.load("inference_shared_keys").judge(made(length_cases.sharing({2048: 60, 8192: 150})))
+    assert finding is not None
+    assert finding.short == "RetNet over Transformer kv_heads=1: 0.6 times at length 2,048, 1.5 times at length 8,192"
+    plain = made(speeds("decode", retnet=60, transformer=100))
+    assert claims.load("inference_shared_keys").judge(plain) is None
 
 
 def test_a_variant_that_stands_for_a_model_is_named() -> None:
@@ -64,6 +94,26 @@ def test_the_longest_common_length_is_what_counts() -> None:
     assert "at length 2,048, batch 4" in finding.text
     short = made(speeds("training", 512, retnet=80, transformer=100))
     assert claims.load("training_throughput").judge(short) is None
+
+
+def test_what_a_parallel_form_gains_is_told_beside_what_it_gains_others() -> None:
+    def rows(builder: Builder, **more: str) -> None:
+        for form, rwkv, retnet in (("recurrent", 10, 20), ("scan", 400, None), ("chunkwise", None, 500)):
+            for label, speed in (("rwkv", rwkv), ("retnet", retnet)):
+                if speed is not None:
+                    builder.speed("training", label, 512, 2, speed, form=form, **more)
+        builder.speed("training", "aft", 512, 2, 9, form="chunkwise", **more)
+
+    slow = claims.load("rwkv_parallel").judge(made(rows))
+    assert slow is not None
+    assert slow.short == "40 times as fast at length 512 (the same of others: RetNet 25)"
+    assert slow.text.endswith(" The same of others: RetNet 25.")
+    assert set(slow.table["series"]) == {"rwkv"}
+    for implementation, program in (("auto", True), ("torch", False)):
+        more = claim_cases.REPLAYED | {"option_implementation": implementation}
+        quick = claims.load("rwkv_parallel").judge(made(lambda builder, more=more: rows(builder, **more)))
+        assert quick is not None
+        assert (", a program against steps in torch (the same" in quick.short) == program
 
 
 def test_a_difference_within_the_margin_decides_nothing() -> None:
@@ -109,6 +159,20 @@ def test_a_cost_that_ranks_no_architectures_decides_nothing_beside_one_that_does
     assert finding.text.count(CAUTION) == 3
 
 
+def test_heads_of_another_size_are_named_beside_the_costs() -> None:
+    alike = made(claim_cases.costs("retnet", "linear_attention"))
+    claim = claims.load("retnet_linear_speed")
+    finding = claim.judge(alike)
+    assert finding is not None
+    assert "Heads" not in finding.text
+    alike.points["option.head_size"] = pd.Series(None, index=alike.points.index, dtype=object)
+    alike.points.loc[alike.points["model"] == "retnet", "option.head_size"] = "48"
+    found = claim.judge(alike)
+    assert found is not None
+    assert found.text == f"{finding.text} Heads differ in size: RetNet 48 and Linear attention 24."
+    assert found.short == f"{finding.short}, heads of 48 against 24"
+
+
 def test_costs_of_short_sequences_say_nothing() -> None:
     short = made(speeds("decode", 512, retnet=100, linear_attention=100))
     assert claims.load("retnet_linear_speed").judge(short) is None
@@ -136,3 +200,20 @@ def test_what_others_do_beyond_the_training_length_is_told_and_decides_nothing()
     assert "The same of others: Linear attention +50.07%, contradicted." in finding.text
     assert finding.short == "bits per byte at length 512 against 128: RetNet +0.05%, Linear attention +50.07%"
     assert set(finding.table["series"]) == {"retnet", "linear_attention"}
+
+
+def test_a_lost_quality_is_told_with_and_without_decay() -> None:
+    finding = claims.load("extrapolation_decay").judge(made(length_cases.by_gamma(none=0.5, paper=0.0, single=0.01)))
+    assert finding is not None
+    assert finding.text.startswith("At length 512 against 128: RetNet gamma=none +50.00% (95% interval ")
+    assert (finding.text.count("lost"), finding.text.count("kept")) == (1, 2)
+    told = "bits per byte at length 512 against 128: +50.00% without decay, +0.00% to +1.00% with"
+    assert finding.short == told
+    alone = made(length_cases.by_gamma(paper=0.0, single=0.01))
+    assert claims.load("extrapolation_decay").judge(alone) is None
+
+
+def test_predictions_are_told_in_short_with_their_means() -> None:
+    finding = claims.load("multi_scale_decay").judge(made(claim_cases.bits(**claim_cases.DECAYS)))
+    assert finding is not None
+    assert finding.short == "gamma=torchscale 2.01, gamma=single 2.06, gamma=none 2.11 bits per byte"

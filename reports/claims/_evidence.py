@@ -144,7 +144,9 @@ def _compared(
     table = table[["label", "seed", "value", "point"]].rename(columns={"label": "series", "value": "bits_per_byte"})
     name = " against ".join(_pretty(label, told) for label in pair)
     text = f"{name}: {both[pair[0]].mean():.4f} against {both[pair[1]].mean():.4f} bits per byte,"
-    return over_seeds(text, both[pair[0]] / both[pair[1]] - 1, bound, table)
+    found = over_seeds(text, both[pair[0]] / both[pair[1]] - 1, bound, table)
+    means = " against ".join(f"{both[label].mean():.4g}" for label in pair)
+    return dataclasses.replace(found, short=f"{found.short}, {means}")
 
 
 def cautioned(result_set: Any, found: Finding) -> Finding:
@@ -217,4 +219,6 @@ def all_better(result_set: Any, model: str, pairs: list[tuple[str, str]]) -> Fin
         return None
     table = pd.concat([finding.table for finding in kept]).drop_duplicates(ignore_index=True)
     verdict, text = together(one.verdict for one in kept), " ".join(one.text for one in kept)
-    return cautioned(result_set, Finding(verdict, text, table))
+    means = table.groupby("series")["bits_per_byte"].mean().sort_values()
+    own = [f"{str(series).removeprefix(f'{model} ')} {mean:.4g}" for series, mean in means.items()]
+    return cautioned(result_set, Finding(verdict, text, table, f"{', '.join(own)} bits per byte"))

@@ -101,7 +101,8 @@ def _against(
     ends = (value, value) if pd.isna(low) else (low, high)
     table = pd.DataFrame([_evidence.line(part, metric) for part in (mine, theirs)])
     verdict = _reached(*ends, claimed * (1 - _evidence.MARGIN))
-    return Finding(verdict, f"{text}.", table, f"{value:.3g} times against {rival}, {WORDS[verdict]}")
+    near = f" within {_evidence.MARGIN:.0%}" if verdict == SUPPORTED and value < claimed else ""
+    return Finding(verdict, f"{text}.", table, f"{value:.3g} times against {rival}, {WORDS[verdict]}{near}")
 
 
 def _nearest(factors: dict[int, float], parameters: float) -> float:

@@ -40,12 +40,12 @@ class Cell:
 def ratio(
     result_set: Any, measure: str, metric: str, models: tuple[str, str], least: int = 0, batch: str = "largest",
     better: str = "higher", margin: float = 0.0, counted: bool = False, fastest: bool = False,
-    points: Collection[str] | None = None, judge: Judge = _evidence.by_margin,
+    points: Collection[str] | None = None, judge: Judge = _evidence.by_margin, ends: bool = False,
 ) -> Finding | None:  # fmt: skip
-    """Judges `first / second` against 1 and a margin at the longest length that both ran, at least `least`, and there
-    the largest, the smallest or every batch. Bytes are `counted`, not timed, and have no interval. Of several variants
-    of a model it takes the one with the best metric, or the `fastest`: its memory is the price of that speed. Of
-    `points`, where these are given, alone."""
+    """Judges `first / second` against 1 and a margin at the longest length that both ran, at least `least`, with `ends`
+    at the shortest such length too, and there the largest, the smallest or every batch. Bytes are `counted`, not timed,
+    and have no interval. Of several variants of a model it takes the one with the best metric, or the `fastest`: its
+    memory is the price of that speed. Of `points`, where these are given, alone."""
     told = _evidence.measured(result_set, measure, metric)
     told = told[told["model"].isin(models)]
     told = told if points is None else told[told["point"].isin(points)]
@@ -53,26 +53,33 @@ def ratio(
     speeds = speeds[speeds["point"].isin(told["point"])]
 
     def found(told: pd.DataFrame) -> Finding | None:
-        cells = [
-            _cell(told, speeds, at, models, better, lambda low, high: judge(low, high, margin, better), counted)
-            for at in _places(told, least, batch)
+        each = [
+            [
+                _cell(told, speeds, at, models, better, lambda low, high: judge(low, high, margin, better), counted)
+                for at in places
+            ]
+            for places in _places(told, least, batch, ends)
         ]
-        return _finding(cells, metric, counted, batch == "every") if cells else None
+        found = [_finding(cells, metric, counted, batch == "every") for cells in each]
+        return _joined(found, each) if ends and found else found[-1] if found else None
 
     return found(told) if counted else _evidence.unless_launches(told, found, models[0])
 
 
-def _places(told: pd.DataFrame, least: int, batch: str) -> list[Any]:
-    """The cells at which both models are compared."""
+def _places(told: pd.DataFrame, least: int, batch: str, ends: bool) -> list[list[Any]]:
+    """The cells at which both models are compared, of each length that counts."""
     both = told.groupby(CELL, dropna=False)["model"].nunique().reset_index()
     both = both[both["model"] == 2].sort_values(CELL)
     both = both[both["sequence_length"].fillna(0) >= least]
-    longest = both[both["sequence_length"].fillna(0) == both["sequence_length"].fillna(0).max()]
-    if longest.empty:
-        return []
+    lengths = sorted(set(both["sequence_length"].fillna(0)))
+    kept = dict.fromkeys([lengths[0], lengths[-1]] if ends and lengths else lengths[-1:])
+    return [_batches(both[both["sequence_length"].fillna(0) == length], batch) for length in kept]
+
+
+def _batches(here: pd.DataFrame, batch: str) -> list[Any]:
     if batch == "every":
-        return [at for _, at in longest[longest["dtype"] == longest["dtype"].iloc[-1]].iterrows()]
-    return [longest.iloc[-1 if batch == "largest" else 0]]
+        return [at for _, at in here[here["dtype"] == here["dtype"].iloc[-1]].iterrows()]
+    return [here.iloc[-1 if batch == "largest" else 0]]
 
 
 def _cell(
@@ -102,6 +109,16 @@ def _finding(cells: list[Cell], metric: str, counted: bool, every: bool) -> Find
         text += f", {_evidence.IN_ONE}." if sure else "."
     table = pd.DataFrame([_evidence.line(part, metric) for cell in cells for part in cell.parts])
     return Finding(together(cell.verdict for cell in cells), text, table, _short(cells))
+
+
+def _joined(found: list[Finding], each: list[list[Cell]]) -> Finding:
+    """One finding of those of several lengths; in short with the names of both entries and each length."""
+    short: dict[str, list[str]] = {}
+    for one, cells in zip(found, each, strict=True):
+        short.setdefault(_of(cells), []).append(f"{one.short}{_at(cells[0], ['sequence_length'])}")
+    told = "; ".join(f"{names}: {', '.join(parts)}" for names, parts in short.items())
+    table = pd.concat([one.table for one in found], ignore_index=True)
+    return Finding(together(one.verdict for one in found), " ".join(one.text for one in found), table, told)
 
 
 def _of(cells: list[Cell]) -> str:

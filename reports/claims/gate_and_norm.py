@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from reports.claims import Finding, _evidence
+from reports.claims import Finding, _evidence, _questions
 
 
 class Claim:
     place = 63
+    question = _questions.LINEAR
     statement = "RetNet's output gate and its norm per head each help prediction."
     published = (
         "RetNet paper (arXiv 2307.08621), Table 6, in-domain perplexity: 26.05 with both, 27.84 without the gate, "

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from reports.claims import Finding, _evidence
+from reports.claims import Finding, _evidence, _questions
 
 MULTI_SCALE = ("paper", "torchscale")
 OTHERS = ("none", "single")  # no decay, and one decay for all heads
@@ -10,6 +10,7 @@ OTHERS = ("none", "single")  # no decay, and one decay for all heads
 
 class Claim:
     place = 60
+    question = _questions.LINEAR
     statement = "Heads that forget at different rates predict better than no decay and than one decay for all."
     published = (
         "RetNet paper (arXiv 2307.08621), Table 6, in-domain perplexity: multi-scale 26.05, no decay 27.86, one "
