@@ -22,6 +22,7 @@ from reports import (
     rows,
     sections,
     unfinished,
+    variants,
 )
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
@@ -171,7 +172,12 @@ def _cornered(one: Any) -> dict[str, Any]:
     """The section about one device that has all three corners, and them alone."""
     found = corners.measure(one)
     assert found is not None
-    return _device(one, found.table) | _corners(one, sections.slug(f"{one.experiment}-{one.device}"))
+    options = variants.told(rows.behind(one.points, found.table))
+    return (
+        _device(one, found.table)
+        | {"options": options}
+        | _corners(one, sections.slug(f"{one.experiment}-{one.device}"))
+    )
 
 
 def _corners(one: Any, key: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports import corners, language, machines, marks, provenance, rows, wording
+from reports import corners, language, machines, marks, provenance, rows, variants, wording
 
 PART = marks.Part(marks.ROOT / "README.md", "numbers")
 NOTHING = "There are no results yet; `make run` makes them.\n"
@@ -38,8 +38,9 @@ def _device(result_set: Any, found: corners.Corners) -> str:
     lines = [f"| {' | '.join(COLUMNS)} |", f"| {' | '.join(COLUMNS.values())} |"]
     ordered = found.table.sort_values(["weakest", "series"], ascending=[False, True], na_position="last")
     lines += [f"| {' | '.join(_cells(result_set, line))} |" for line in ordered.to_dict("records")]
+    options = variants.told(rows.behind(result_set.points, found.table))
     cautions = (found.alone, found.caution(), found.edges, machines.behind(result_set, found.table))
-    below = "".join(f"\n{told}\n" for told in cautions if told)
+    below = "".join(f"\n{told}\n" for told in (options, *cautions) if told)
     return f"{where} {sizes}\n\n" + "\n".join(lines) + f"\n{below}"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from reports import corners, figures, language, rows, style, svg, tradeoffs, triangle, wording
+from reports import corners, figures, language, rows, style, svg, tradeoffs, triangle, variants, wording
 
 SHOWN = 12  # significant digits of the CSV
 COLUMNS = "CONTRIBUTING.md says which columns a figure's table has"
@@ -166,17 +166,19 @@ def _side_table(told: pd.DataFrame, side: tradeoffs.Side, name: str) -> Table:
 
 
 def got(result_set: Any) -> Table | None:
-    """What each model actually got: sizes, mismatch with the budget, training and the rate chosen."""
+    """What each model actually got: sizes, mismatch with the budget, training, the rate chosen, and its options."""
     points = rows.current(result_set.points)
     if points.empty:
         return None
-    same = ["label", "model", "width", "layers", "heads", "ffn_width", "parameters", "parameters_target"]
+    points = points.assign(options=variants.as_run(points))
+    same = ["label", "model", "width", "layers", "heads", "ffn_width", "parameters", "parameters_target", "options"]
     told = points.drop_duplicates(same, keep="last")[[*same, "parameters_mismatch", "point"]]
     trained = language.results(result_set).groupby("label")[["training_tokens", "training_flops"]].max()
     told = told.sort_values(same, kind="stable")
     for column in trained:
         told[column] = told["label"].map(trained[column])
     told["learning_rate"] = told["label"].map(language.rates(result_set)).astype(float)
-    empty = [column for column in told if told[column].isna().all()]
+    told["options"] = told.pop("options")  # the widest, last
+    empty = [column for column in told if told[column].replace("", None).isna().all()]
     told = told.drop(columns=empty).rename(columns={"label": "series"})
     return table(told, "What each model got", f"{result_set.experiment}-budget")
