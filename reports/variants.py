@@ -16,7 +16,7 @@ def as_run(points: pd.DataFrame) -> pd.Series:
     """Of every row all its options: 'ffn=swiglu, variant=conv, window=32'."""
     told = points[columns(points)].astype(object)
     lines = told.to_dict("records")
-    pairs = [", ".join(_pair(name, [value]) for name, value in line.items() if pd.notna(value)) for line in lines]
+    pairs = [", ".join(_pair(str(name), [value]) for name, value in line.items() if pd.notna(value)) for line in lines]
     return pd.Series(pairs, index=points.index, dtype=object)
 
 
