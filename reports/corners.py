@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports import budget, intervals, language, launches, plurals, rows, wording
+from reports import budget, intervals, language, launches, passes, plurals, rows, wording
 from reports.rows import CELL
 
 EXPERIMENTS = ("triangle", "triangle_gpu")  # those that the triangle page and README.md are about
@@ -191,7 +191,9 @@ def _quality(result_set: Any) -> tuple[pd.DataFrame, str]:
     length = wording.listed([wording.number(value) for value in sorted(set(told["training_sequence_length"].dropna()))])
     tokens = wording.listed([wording.number(value) for value in sorted(set(told["training_tokens"].dropna()))], "or")
     seeds = wording.listed([plurals.counted(value, "seed") for value in sorted(set(table["seeds"]))], "or")
+    trained = passes.told(result_set, rows.behind(result_set.points, told))
     text = f"held-out text at the training length {length}, after {tokens} training tokens{_corpus(told)}"
+    text += f" ({trained})" if trained else ""
     one = budget.one(result_set)
     text += {"tokens": "", "flops": " at equal training FLOPs", "seconds": " in equal training time"}[one.kind]
     text += f", {seeds}, {_trained(result_set)}"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reports import corners, provenance, readme, rows, sections, style, tradeoffs, wording
+from reports import corners, launches, provenance, readme, rows, sections, style, tradeoffs, wording
 from reports import triangle as picture
 from tests.report_data import ENTROPY, Builder
 
@@ -63,11 +63,11 @@ def on_cuda(graph: str, measure: str = "decode") -> Builder:
 def test_a_corner_says_where_it_is_of_launches(measure: str, sides: list[str]) -> None:
     launched, replayed = (corners.measure(on_cuda(graph, measure).build()) for graph in ("false", "true"))
     assert launched is not None
-    assert launched.cautions == {measure: f"{measure.capitalize()} was {rows.LAUNCHES}"}
+    assert launched.cautions == {measure: f"{measure.capitalize()} was {launches.CAUTION}"}
     assert replayed is not None
     assert replayed.caution() == ""
     shown = sections.of_triangle(on_cuda("false", measure).build(), launched, "key")
-    cautioned = {section.key for section in shown if rows.LAUNCHES in section.note}
+    cautioned = {section.key for section in shown if launches.CAUTION in section.note}
     assert cautioned == {"key", "key-training-decode", *sides}
 
 
@@ -107,7 +107,7 @@ def test_a_page_says_whose_times_are_of_launches(measure: str) -> None:
     for label, graph in (("retnet", "true"), ("rwkv", "false")):
         made.speed(measure, label, 64, 2, 10.0, device="cuda", graph=graph)
         made.point("memory", label, device="cuda")
-    told = f"{measure.replace('_', ' ').capitalize()} of rwkv was {rows.LAUNCHES}"
+    told = f"{measure.replace('_', ' ').capitalize()} of rwkv was {launches.CAUTION}"
     assert provenance.cautions(made.build()) == [told]
 
 
