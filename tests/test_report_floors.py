@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reports import floors, pages, provenance, rows, sections
+from reports import floors, launches, pages, provenance, rows, sections
 from reports.figures import training_floor
 from tests.report_data import Builder, ResultSet, hexed, triangle
 
@@ -204,8 +204,8 @@ def test_work_too_long_to_wait_for_launches_is_not_of_launches() -> None:
         made.speed("decode", label, 64, 2, per_second, device="cuda", graph="false", layers=2)
     made.point("memory", "retnet", device="cuda")
     one = made.build()
-    assert list(rows.launches(one, one.points)) == [False, True, False]
-    assert rows.launched(one, one.points) == f"Decode of rwkv was {rows.LAUNCHES}"
+    assert list(launches.of_launches(one, one.points)) == [False, True, False]
+    assert launches.told(one, one.points) == f"Decode of rwkv was {launches.CAUTION}"
 
 
 def test_no_committed_time_is_less_than_its_floor(whole: list[Any]) -> None:
