@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports import corners, wording
+from reports import budget, corners, wording
 
 WHAT = {"training": "Trains fastest", "decode": "Decodes fastest", "quality": "Predicts best"}
 UNITS = {"training": "tokens/s", "decode": "tokens/s", "quality": "bits per byte"}
@@ -27,17 +27,17 @@ def best(chosen: Iterable[Any]) -> list[dict[str, Any]]:
     """For each result set with several models and all three corners: a line per corner with the best and the next one,
     and where that was measured."""
     found = [(one, corners.measure(one)) for one in chosen]
-    return [{"set": one, "lines": _lines(told)} for one, told in found if told is not None and not told.alone]
+    return [{"set": one, "lines": _lines(one, told)} for one, told in found if told is not None and not told.alone]
 
 
-def _lines(found: corners.Corners) -> list[list[str]]:
-    lines = []
+def _lines(result_set: Any, found: corners.Corners) -> list[list[str]]:
+    lines, cautions = [], {"quality": [found.edges, budget.one(result_set).caution]}
     for name in corners.CORNERS:
         told = [_valued(line, name) for line in _first(found.table, f"{name}_ratio")]
         if told:
-            edges = [found.edges] if name == "quality" else []
             at = found.where[name].partition(";")[0]
-            lines.append([WHAT[name], *_two(told), " ".join(filter(None, [at, found.caution([name]), *edges]))])
+            more = [found.caution([name]), *cautions.get(name, [])]
+            lines.append([WHAT[name], *_two(told), ". ".join([at, *filter(None, more)])])
     whole = _first(found.table, "weakest")
     told = [f"{wording.title(line['series'], line['model'])}, {line['weakest']:.2f}" for line in whole]
     return [*lines, [WHOLE, *_two(told), "the three above"]] if told else lines

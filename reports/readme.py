@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports import corners, language, machines, marks, provenance, rows, variants, wording
+from reports import budget, corners, language, machines, marks, provenance, rows, variants, wording
 
 PART = marks.Part(marks.ROOT / "README.md", "numbers")
 NOTHING = "There are no results yet; `make run` makes them.\n"
@@ -39,7 +39,8 @@ def _device(result_set: Any, found: corners.Corners) -> str:
     ordered = found.table.sort_values(["weakest", "series"], ascending=[False, True], na_position="last")
     lines += [f"| {' | '.join(_cells(result_set, line))} |" for line in ordered.to_dict("records")]
     options = variants.told(rows.behind(result_set.points, found.table))
-    cautions = (found.alone, found.caution(), found.edges, machines.behind(result_set, found.table))
+    trained, apart = budget.one(result_set).caution, machines.behind(result_set, found.table)
+    cautions = (found.alone, found.caution(), found.edges, trained, apart)
     below = "".join(f"\n{told}\n" for told in (options, *cautions) if told)
     return f"{where} {sizes}\n\n" + "\n".join(lines) + f"\n{below}"
 

@@ -7,7 +7,7 @@ import pytest
 
 from harness import tables
 from harness.point import Training
-from reports import budget, corners, language, provenance, wording
+from reports import budget, corners, language, overview, provenance, readme, wording
 from tests.report_data import Builder, ResultSet
 
 NOVELS = '{"train": "./texts/books-train.txt.xz", "held_out": "/data/books-valid.txt.xz"}'
@@ -160,6 +160,21 @@ def test_the_corner_says_what_was_left_out_and_on_which_text() -> None:
     assert "left out, as trained otherwise: 1 row" in found.where["quality"]
     assert "training tokens of python-docs" in found.where["quality"]
     assert found.table.set_index("series").loc["rwkv", "quality_missing"] == "not trained under this budget"
+
+
+def test_the_readme_and_the_index_say_what_older_rows_do_not_tell() -> None:
+    """As the triangle page does: who reads only these compares the same rows."""
+    made = Builder()
+    for label in ("rwkv", "retnet"):
+        made.speed("training", label, 64, 2, 100.0)
+        made.speed("decode", label, 64, 2, 10.0)
+        made.language(label, 0, 1e-3, 2.0, **(SETTINGS if label == "retnet" else {}))
+    told = budget.one(made.build()).caution
+    assert told.endswith("which may not have been the same: 1 row (rwkv).")
+    assert told in provenance.cautions(made.build())
+    assert f"|\n\n{told}\n" in readme.numbers([made.build()])
+    (found,) = overview.best([made.build()])
+    assert [line[3].endswith(f" and optimiser. {told}") for line in found["lines"]] == [False, False, True, False]
 
 
 def test_a_corpus_is_named_without_the_folders_of_one_machine() -> None:
