@@ -6,9 +6,8 @@ from typing import Any
 import pandas as pd
 
 from reports import budget, corners, wording
+from reports.corner import ALL, Corner
 
-WHAT = {"training": "Trains fastest", "decode": "Decodes fastest", "quality": "Predicts best"}
-UNITS = {"training": "tokens/s", "decode": "tokens/s", "quality": "bits per byte"}
 WHOLE = "Largest weakest corner"
 NONE = "no other has a value"
 
@@ -32,12 +31,11 @@ def best(chosen: Iterable[Any]) -> list[dict[str, Any]]:
 
 def _lines(result_set: Any, found: corners.Corners) -> list[list[str]]:
     lines, cautions = [], {"quality": [found.edges, budget.one(result_set).caution]}
-    for name in corners.CORNERS:
-        told = [_valued(line, name) for line in _first(found.table, f"{name}_ratio")]
+    for one in ALL:
+        told = [_valued(line, one) for line in _first(found.table, f"{one.name}_ratio")]
         if told:
-            at = found.where[name].partition(";")[0]
-            more = [found.caution([name]), *cautions.get(name, [])]
-            lines.append([WHAT[name], *_two(told), ". ".join([at, *filter(None, more)])])
+            more = [found.caution([one.name]), *cautions.get(one.name, [])]
+            lines.append([one.best, *_two(told), ". ".join([found.where[one.name].brief, *filter(None, more)])])
     whole = _first(found.table, "weakest")
     told = [f"{wording.title(line['series'], line['model'])}, {line['weakest']:.2f}" for line in whole]
     return [*lines, [WHOLE, *_two(told), "the three above"]] if told else lines
@@ -53,6 +51,6 @@ def _two(told: list[str]) -> list[str]:
     return [*told, NONE][:2]
 
 
-def _valued(line: dict[Any, Any], name: str) -> str:
-    value = wording.number(float(f"{line[corners.VALUES[name]]:.4g}"))
-    return f"{wording.title(line['series'], line['model'])}, {value} {UNITS[name]} [{line[f'{name}_ratio']:.2f}]"
+def _valued(line: dict[Any, Any], one: Corner) -> str:
+    value = wording.number(float(f"{line[one.value]:.4g}"))
+    return f"{wording.title(line['series'], line['model'])}, {value} {one.unit} [{line[f'{one.name}_ratio']:.2f}]"

@@ -186,7 +186,7 @@ def _corners(one: Any, key: str) -> dict[str, Any]:
     if found is None:
         return {"where": None, "alone": False, "figures": []}
     more = {name: [found.caution([name]), found.edges if name == "quality" else ""] for name in found.where}
-    where = {name: ". ".join([at, *filter(None, more[name])]) for name, at in found.where.items()}
+    where = {name: ". ".join([at.whole, *filter(None, more[name])]) for name, at in found.where.items()}
     return {"where": where, "alone": bool(found.alone), "figures": sections.of_triangle(one, found, key)}
 
 

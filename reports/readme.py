@@ -34,7 +34,7 @@ def numbers(result_sets: Iterable[Any]) -> str:
 def _device(result_set: Any, found: corners.Corners) -> str:
     """One device: what was measured at which size, then a line per model, the largest weakest corner first."""
     where = f"{_machine(result_set, found)} (`results/{result_set.experiment}/{result_set.device}/`)."
-    sizes = " ".join(f"{corner.capitalize()}: {at}." for corner, at in found.where.items())
+    sizes = " ".join(f"{name.capitalize()}: {at.whole}." for name, at in found.where.items())
     lines = [f"| {' | '.join(COLUMNS)} |", f"| {' | '.join(COLUMNS.values())} |"]
     ordered = found.table.sort_values(["weakest", "series"], ascending=[False, True], na_position="last")
     lines += [f"| {' | '.join(_cells(result_set, line))} |" for line in ordered.to_dict("records")]

@@ -10,6 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from reports import corners, figures, language, rows, style, svg, tradeoffs, triangle, variants, wording
+from reports.corner import VALUES
 
 SHOWN = 12  # significant digits of the CSV
 COLUMNS = "CONTRIBUTING.md says which columns a figure's table has"
@@ -129,9 +130,9 @@ def _raw(told: pd.DataFrame) -> list[list[str]]:
 
 
 def _value(line: dict, name: str) -> str:
-    if pd.isna(line[corners.VALUES[name]]):
+    if pd.isna(line[VALUES[name]]):
         return f"a gap: {line[f'{name}_missing']}"
-    value = wording.interval(line[corners.VALUES[name]], line[f"{name}_low"], line[f"{name}_high"])
+    value = wording.interval(line[VALUES[name]], line[f"{name}_low"], line[f"{name}_high"])
     ratio = line[f"{name}_ratio"]
     return f"{value} [a gap: {line[f'{name}_missing']}]" if pd.isna(ratio) else f"{value} [{ratio:.2f}]"
 
@@ -161,7 +162,7 @@ def _side(found: corners.Corners, looks: style.Style, side: tradeoffs.Side, key:
 def _side_table(told: pd.DataFrame, side: tradeoffs.Side, name: str) -> Table:
     columns = ["series", "model"]
     for at in (side.x, side.y):
-        columns += [corners.VALUES[at], f"{at}_low", f"{at}_high"]
+        columns += [VALUES[at], f"{at}_low", f"{at}_high"]
     return table(told[[*columns, "point"]], side.title, f"{name}-{side.x}-{side.y}")
 
 

@@ -68,4 +68,4 @@ def test_the_committed_triangle_of_the_gpu_is_of_few_passes() -> None:
     one = record.load(record.FOLDER / "triangle_gpu" / "nvidia-h200")
     found = corners.measure(one)
     assert found is not None
-    assert "training tokens of python-docs (244 steps, 4.2 passes over 1.88M bytes)" in found.where["quality"]
+    assert "training tokens of python-docs (244 steps, 4.2 passes over 1.88M bytes)" in found.where["quality"].whole

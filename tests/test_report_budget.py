@@ -157,8 +157,8 @@ def test_the_corner_says_what_was_left_out_and_on_which_text() -> None:
     made.language("retnet", 0, 1e-3, 2.0)
     found = corners.measure(made.build())
     assert found is not None
-    assert "left out, as trained otherwise: 1 row" in found.where["quality"]
-    assert "training tokens of python-docs" in found.where["quality"]
+    assert "left out, as trained otherwise: 1 row" in found.where["quality"].whole
+    assert "training tokens of python-docs" in found.where["quality"].whole
     assert found.table.set_index("series").loc["rwkv", "quality_missing"] == "not trained under this budget"
 
 
