@@ -96,7 +96,7 @@ def test_a_row_that_does_not_tell_how_it_was_trained_stays_and_is_told() -> None
         told = trained(odd, both=both)
         one = budget.one(told)
         assert set(one.points["label"]) == {"aft", "retnet", "rwkv"}, "older ones are not known to differ"
-        older = "3 rows (rwkv)" if both else "6 rows (aft and retnet)"
+        older = "3 rows (RWKV-4)" if both else "6 rows (AFT and RetNet)"
         assert one.unknown.startswith("Compared though older than the record of schedule, final rate, warm-up, betas")
         assert one.unknown.endswith(f": {older}.")
         assert one.unknown in provenance.cautions(told)
@@ -111,7 +111,7 @@ def test_rows_that_tell_how_they_were_trained_are_held_to_the_last_that_does() -
     one = budget.one(made.build())
     assert set(one.points["label"]) == {"aft", "retnet"}
     assert "1 with another weight decay." in one.left_out
-    assert one.unknown.endswith(": 1 row (retnet).")
+    assert one.unknown.endswith(": 1 row (RetNet).")
     assert one.caution == f"{one.left_out} {one.unknown}"
 
 
@@ -170,7 +170,7 @@ def test_the_readme_and_the_index_say_what_older_rows_do_not_tell() -> None:
         made.speed("decode", label, 64, 2, 10.0)
         made.language(label, 0, 1e-3, 2.0, **(SETTINGS if label == "retnet" else {}))
     told = budget.one(made.build()).caution
-    assert told.endswith("which may not have been the same: 1 row (rwkv).")
+    assert told.endswith("which may not have been the same: 1 row (RWKV-4).")
     assert told in provenance.cautions(made.build())
     assert f"|\n\n{told}\n" in readme.numbers([made.build()])
     (found,) = overview.best([made.build()])
