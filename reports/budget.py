@@ -101,7 +101,9 @@ def _unknown(points: pd.DataFrame) -> str:
         return ""
     which = points[np.logical_or.reduce(list(some.values()))]
     rest = wording.listed([TRAINED[name].partition(" ")[2] for name in some])
-    older = f"{plurals.counted(len(which), 'row')} ({wording.listed(sorted(set(which['label'])))})"
+    labels = which.drop_duplicates("label").sort_values("label")
+    names = [wording.title(label, model) for label, model in zip(labels["label"], labels["model"], strict=True)]
+    older = f"{plurals.counted(len(which), 'row')} ({wording.listed(names)})"
     return f"Compared though older than the record of {rest}, which may not have been the same: {older}."
 
 

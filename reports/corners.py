@@ -18,25 +18,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports import budget, intervals, language, launches, plurals, rows, wording
+from reports import budget, intervals, language, launches, passes, plurals, rows, wording
+from reports.corner import ALL, BY_NAME, VALUES, Where
 from reports.rows import CELL
 
 EXPERIMENTS = ("triangle", "triangle_gpu")  # those that the triangle page and README.md are about
-CORNERS = ("training", "decode", "quality")
+CORNERS = tuple(BY_NAME)
 WEIGHTS = " weights and optimiser"  # whose number format is the row's, also under autocast
-VALUES = {"training": "training_tokens_per_second", "decode": "decode_tokens_per_second", "quality": "bits_per_byte"}
 ALONE = "One model alone: every ratio is 1 by definition."
 NOTHING_LEARNED = "no model does better than byte frequencies alone"
 
 
 @dataclasses.dataclass(frozen=True)
 class Corners:
-    """`table` has a line per label; `where` says for each corner what it was measured at, and what was passed over;
-    `cautions` why a corner does not rank architectures, for each that does not; `edges` whose quality may be better
-    than shown."""
+    """`table` has a line per label; `where` says for each corner what it was measured at; `cautions` why a corner does
+    not rank architectures, for each that does not; `edges` whose quality may be better than shown."""
 
     table: pd.DataFrame
-    where: dict[str, str]
+    where: dict[str, Where]
     cautions: dict[str, str]
     edges: str = ""
 
@@ -57,8 +56,7 @@ def measure(result_set: Any) -> Corners | None:
         return None
     parts = {name: part for name, (part, _) in _parts(result_set).items()}
     where = {name: at for name, (_, at) in _parts(result_set).items()}
-    measures = ("training", "decode", "language")
-    points = pd.concat([rows.comparable(result_set, name) for name in measures])
+    points = pd.concat([rows.comparable(result_set, one.measure) for one in ALL])
     table = points.groupby("label", sort=True)["model"].first().reset_index().rename(columns={"label": "series"})
     for name, part in parts.items():
         table = table.merge(part, on="series", how="left")
@@ -80,10 +78,9 @@ def lacking(result_set: Any) -> list[str]:
 
 
 @rows.once
-def _parts(result_set: Any) -> dict[str, tuple[pd.DataFrame, str]]:
+def _parts(result_set: Any) -> dict[str, tuple[pd.DataFrame, Where]]:
     """For each corner a line per label, none where nobody has a value, and what it was measured at."""
-    speeds = {name: _speed(result_set, name) for name in ("training", "decode")}
-    return {**speeds, "quality": _quality(result_set)}
+    return {one.name: _speed(result_set, one.name) if one.is_speed else _quality(result_set) for one in ALL}
 
 
 def _cautions(result_set: Any, points: pd.DataFrame, table: pd.DataFrame) -> dict[str, str]:
@@ -92,7 +89,7 @@ def _cautions(result_set: Any, points: pd.DataFrame, table: pd.DataFrame) -> dic
     return {name: text for name, text in told.items() if text}
 
 
-def _speed(result_set: Any, name: str) -> tuple[pd.DataFrame, str]:
+def _speed(result_set: Any, name: str) -> tuple[pd.DataFrame, Where]:
     """A line per label at the cell that most labels ran: the longest, then the largest batch; and which cell that is.
 
     Of several forms a label shows its fastest.
@@ -101,18 +98,23 @@ def _speed(result_set: Any, name: str) -> tuple[pd.DataFrame, str]:
     samples = rows.samples_of(result_set, points, "tokens_per_second")
     told = samples.merge(points[["point", "label", "form", "state_bytes", *CELL]], on="point")
     if told.empty:
-        return pd.DataFrame(), ""
+        return pd.DataFrame(), Where("")
     ran = told.groupby(CELL, dropna=False)["label"].nunique().rename("labels").reset_index()
     cell = ran.sort_values(["labels", *CELL]).iloc[-1]
     here = rows.alike(told, cell[CELL])
     lines = [_fastest(str(label), group, name) for label, group in here.groupby("label", sort=True)]
     table = pd.DataFrame(lines)
     table[f"{name}_ratio"] = table[VALUES[name]] / table[VALUES[name]].max()
-    text = _cell_text(points, cell, ran, WEIGHTS if name == "training" else "")
-    return table, text + _at_the_shortest(told, ran, cell, points)
+    at = f"{_place(cell)}, {cell['dtype']}{WEIGHTS if name == 'training' else ''}"
+    at += f", where {cell['labels']} of {points['label'].nunique()} models ran"
+    over = [_passed_text(line, cell, ran) for line in _passed(points, cell)]
+    where = Where(at, wording.listed(over) if over else "", *_at_the_shortest(told, ran, cell, points))
+    return table, where
 
 
-def _at_the_shortest(told: pd.DataFrame, ran: pd.DataFrame, cell: Any, points: pd.DataFrame) -> str:
+def _at_the_shortest(
+    told: pd.DataFrame, ran: pd.DataFrame, cell: Any, points: pd.DataFrame
+) -> tuple[str, tuple[str, ...]]:
     """The same corner at the shortest length that as many ran in its number format; empty where there is none, or one
     model, which is the best at every length.
 
@@ -121,15 +123,16 @@ def _at_the_shortest(told: pd.DataFrame, ran: pd.DataFrame, cell: Any, points: p
     same = ran[(ran["labels"] == cell["labels"]) & (ran["dtype"] == cell["dtype"])]
     same = same[same["sequence_length"] < cell["sequence_length"]]
     if same.empty or cell["labels"] == 1:
-        return ""
+        return "", ()
     other = same["batch_size"] != cell["batch_size"]
     shortest = same.assign(other=other).sort_values(["sequence_length", "other", "batch_size"]).iloc[0]
     here = rows.alike(told, shortest[CELL])
     speeds = {str(label): _form_medians(group).max() for label, group in here.groupby("label", sort=True)}
     models = points.drop_duplicates("label").set_index("label")["model"].to_dict()
     best = max(speeds.values())
-    parts = [f"{wording.title(label, models[label])} {speed / best:.2f}" for label, speed in speeds.items()]
-    return f"; at {_place(shortest)} this corner would be {wording.listed(parts)}"
+    ordered = sorted(speeds.items(), key=lambda item: (-item[1], item[0]))
+    parts = [f"{wording.title(label, models[label])} {speed / best:.2f}" for label, speed in ordered]
+    return _place(shortest), tuple(parts)
 
 
 def _form_medians(group: pd.DataFrame) -> pd.Series:
@@ -147,14 +150,6 @@ def _fastest(label: str, group: pd.DataFrame, name: str) -> dict[str, Any]:
     if name == "decode":
         told["state_bytes"] = best["state_bytes"].iloc[0]
     return told | {f"{name}_point": " ".join(sorted(set(best["point"])))}
-
-
-def _cell_text(points: pd.DataFrame, cell: Any, ran: pd.DataFrame, whose: str) -> str:
-    """Where a corner stands; `whose` number format the cell names."""
-    text = f"{_place(cell)}, {cell['dtype']}{whose}"
-    text += f", where {cell['labels']} of {points['label'].nunique()} models ran"
-    over = [_passed_text(line, cell, ran) for line in _passed(points, cell)]
-    return text + (f"; passed over: {wording.listed(over)}" if over else "")
 
 
 def _passed(points: pd.DataFrame, cell: Any) -> list[dict]:
@@ -175,12 +170,12 @@ def _place(cell: Any) -> str:
     return f"length {wording.number(cell['sequence_length'])}, batch {wording.number(cell['batch_size'])}"
 
 
-def _quality(result_set: Any) -> tuple[pd.DataFrame, str]:
+def _quality(result_set: Any) -> tuple[pd.DataFrame, Where]:
     """A line per label that was trained under the one budget; and what it was trained on, how long and how often."""
     told = language.headline(result_set)
     told = told[told["order0_entropy"].notna()]
     if told.empty:
-        return pd.DataFrame(), ""
+        return pd.DataFrame(), Where("")
     table = language.by_label(told, "bits_per_byte")
     table = table.rename(columns={"low": "quality_low", "high": "quality_high", "point": "quality_point"})
     order0 = told.groupby("label")["order0_entropy"].mean()
@@ -191,13 +186,15 @@ def _quality(result_set: Any) -> tuple[pd.DataFrame, str]:
     length = wording.listed([wording.number(value) for value in sorted(set(told["training_sequence_length"].dropna()))])
     tokens = wording.listed([wording.number(value) for value in sorted(set(told["training_tokens"].dropna()))], "or")
     seeds = wording.listed([plurals.counted(value, "seed") for value in sorted(set(table["seeds"]))], "or")
+    trained = passes.told(result_set, rows.behind(result_set.points, told))
     text = f"held-out text at the training length {length}, after {tokens} training tokens{_corpus(told)}"
+    text += f" ({trained})" if trained else ""
     one = budget.one(result_set)
     text += {"tokens": "", "flops": " at equal training FLOPs", "seconds": " in equal training time"}[one.kind]
     text += f", {seeds}, {_trained(result_set)}"
     if one.dropped:
         text += f"; left out, as trained otherwise: {plurals.counted(one.dropped, 'row')}"
-    return table.drop(columns=["model", "status", "reason"]), text
+    return table.drop(columns=["model", "status", "reason"]), Where(text)
 
 
 def _trained(result_set: Any) -> str:
@@ -214,12 +211,12 @@ def _corpus(told: pd.DataFrame) -> str:
 
 def _why(points: pd.DataFrame, name: str, series: str) -> str:
     """Why a corner is a gap, from the rows that should have filled it."""
-    told = points[(points["label"] == series) & (points["measure"] == {"quality": "language"}.get(name, name))]
+    told = points[(points["label"] == series) & (points["measure"] == BY_NAME[name].measure)]
     failed = told[told["status"] != "ok"]
     if told.empty:
         return "not measured"
     if failed.empty:
-        return "not trained under this budget" if name == "quality" else "not measured at this size"
+        return BY_NAME[name].absent
     line = failed.iloc[-1]
     reason = f": {line['reason']}" if pd.notna(line["reason"]) else ""
     return f"{rows.STATUS_TEXT[line['status']]}{reason}"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports import budget, intervals, rows, wording
+from reports import budget, intervals, passes, rows, wording
 
 
 @rows.once
@@ -90,7 +90,17 @@ def results(result_set: Any) -> pd.DataFrame:
 def values(result_set: Any, metric: str = "bits_per_byte") -> pd.DataFrame:
     """One line per label, seed, evaluation length and bucket of every result: label, model, seed, point, value."""
     points = results(result_set)
-    told = ["point", "label", "model", "seed", "training_sequence_length", "training_tokens", "corpus"]
+    points = points.assign(training_steps=passes.steps(points))
+    told = [
+        "point",
+        "label",
+        "model",
+        "seed",
+        "training_sequence_length",
+        "training_tokens",
+        "training_steps",
+        "corpus",
+    ]
     samples = rows.samples_of(result_set, points, metric)[["point", "length", "bucket", "value"]]
     return samples.merge(points[told], on="point", validate="many_to_one").sort_values(
         ["label", "seed", "length", "bucket"], kind="stable", ignore_index=True

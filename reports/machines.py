@@ -2,9 +2,10 @@
 
 How far two such machines differ nobody has measured, so a difference between models may be one between machines.
 An experiment's page says so of all its rows, by measure (`compared`); the triangle page, the README's tables and claims
-say it of the rows behind what they show (`behind`).
+say it of the rows behind what they show, where those that are compared with each other are of several (`behind`).
 """
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pandas as pd
@@ -12,7 +13,10 @@ import pandas as pd
 from reports import plurals, rows, wording
 
 SHORT = {"machine": 6, "commit": 7}  # letters that tell them apart
-ALONE = ("forms", "self_test")  # measures that compare a model with itself, or with a known answer
+COMPARING_NO_MODELS = ("forms", "self_test")  # but a model with itself, or with a known answer
+SEEDED = "language"  # the measure whose rows are compared seed by seed
+NOUNS = {"sequence_length": "length", "batch_size": "batch", "seed": "seed"}
+SEVERAL = 3  # values that are listed; of more the ends are told
 
 
 def compared(result_set: Any) -> str:
@@ -34,12 +38,54 @@ def compared(result_set: Any) -> str:
 
 
 def behind(result_set: Any, table: pd.DataFrame) -> str:
-    """The same of the rows behind a table, which its column `point` names."""
-    points = result_set.points.drop_duplicates("point", keep="last")
-    told = _placed(result_set, rows.behind(points, table))
-    if told["machine"].nunique() < 2:
+    """The same of the rows behind a table, which its column `point` names: of those groups alone that are compared.
+
+    Compared are rows of one measure and cell, predictions of one seed, and a model's rows behind one line of the table,
+    as where that is a slope; but not its seeds, of which a line has the mean.
+    """
+    told = _placed(result_set, rows.behind(result_set.points.drop_duplicates("point", keep="last"), table))
+    mixed = [group for group in _groups(told, table) if group["machine"].nunique() > 1]
+    if not mixed:
         return ""
-    return f"This compares rows of different machines: {_sides(told)}. {_named(told)}"
+    split: dict[tuple[str, str], list[pd.DataFrame]] = {}
+    for group in mixed:
+        split.setdefault((str(group["measure"].iloc[0]), _sides(group)), []).append(group)
+    parts = []
+    for (measure, _), groups in split.items():
+        whole = pd.concat(groups).drop_duplicates("point")
+        parts.append(f"in {measure} {_where(whole)}, {_sides(whole)}")
+    return f"This compares rows of different machines: {'; '.join(parts)}. {_named(pd.concat(mixed))}"
+
+
+def _groups(told: pd.DataFrame, table: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """The groups of these rows that are compared with each other, each once."""
+    seeded = told["measure"] == SEEDED
+    for part, factors in ((told[seeded], ["seed"]), (told[~seeded], rows.CELL)):
+        yield from _split(part, ["measure", *factors])
+    cells = told[~seeded]
+    for line in table["point"].drop_duplicates():
+        for group in _split(cells[cells["point"].isin(line.split())], ["measure", "label"]):
+            if len(group[rows.CELL].drop_duplicates()) > 1:
+                yield group
+
+
+def _split(told: pd.DataFrame, factors: list[str]) -> list[pd.DataFrame]:
+    return [group for _, group in told.groupby(factors, dropna=False, sort=True)]
+
+
+def _where(told: pd.DataFrame) -> str:
+    """'at length 8,192, batch 1 and 8', or 'of seed 1'; of which model where it is compared with itself."""
+    seeded = (told["measure"] == SEEDED).all()
+    names = ["seed"] if seeded else ["sequence_length", "batch_size"]
+    parts = [f"{NOUNS[name]} {_values(told[name].dropna())}" for name in names if told[name].notna().any()]
+    labels = told.drop_duplicates("label")[["label", "model"]]
+    whose = f"of {wording.title(*labels.iloc[0])} " if len(labels) == 1 else ""
+    return f"{whose}{'of' if seeded else 'at'} {', '.join(parts)}"
+
+
+def _values(given: Iterable[Any]) -> str:
+    known = [wording.number(value) for value in sorted(set(given))]
+    return wording.listed(known) if len(known) <= SEVERAL else f"{known[0]} to {known[-1]}"
 
 
 def _placed(result_set: Any, points: pd.DataFrame) -> pd.DataFrame:
@@ -49,7 +95,7 @@ def _placed(result_set: Any, points: pd.DataFrame) -> pd.DataFrame:
     where = where[["environment", "machine", "device_name", "commit"]]
     where = where.assign(**{name: where[name].str[:length] for name, length in SHORT.items()})
     where.loc[changed, "commit"] += " with changes"
-    return points[~points["measure"].isin(ALONE)].merge(where, on="environment")
+    return points[~points["measure"].isin(COMPARING_NO_MODELS)].merge(where, on="environment")
 
 
 def _sides(told: pd.DataFrame) -> str:

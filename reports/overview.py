@@ -5,10 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from reports import corners, wording
+from reports import budget, corners, wording
+from reports.corner import ALL, Corner
 
-WHAT = {"training": "Trains fastest", "decode": "Decodes fastest", "quality": "Predicts best"}
-UNITS = {"training": "tokens/s", "decode": "tokens/s", "quality": "bits per byte"}
 WHOLE = "Largest weakest corner"
 NONE = "no other has a value"
 
@@ -27,17 +26,16 @@ def best(chosen: Iterable[Any]) -> list[dict[str, Any]]:
     """For each result set with several models and all three corners: a line per corner with the best and the next one,
     and where that was measured."""
     found = [(one, corners.measure(one)) for one in chosen]
-    return [{"set": one, "lines": _lines(told)} for one, told in found if told is not None and not told.alone]
+    return [{"set": one, "lines": _lines(one, told)} for one, told in found if told is not None and not told.alone]
 
 
-def _lines(found: corners.Corners) -> list[list[str]]:
-    lines = []
-    for name in corners.CORNERS:
-        told = [_valued(line, name) for line in _first(found.table, f"{name}_ratio")]
+def _lines(result_set: Any, found: corners.Corners) -> list[list[str]]:
+    lines, cautions = [], {"quality": [found.edges, budget.one(result_set).caution]}
+    for one in ALL:
+        told = [_valued(line, one) for line in _first(found.table, f"{one.name}_ratio")]
         if told:
-            edges = [found.edges] if name == "quality" else []
-            at = found.where[name].partition(";")[0]
-            lines.append([WHAT[name], *_two(told), " ".join(filter(None, [at, found.caution([name]), *edges]))])
+            more = [found.caution([one.name]), *cautions.get(one.name, [])]
+            lines.append([one.best, *_two(told), ". ".join([found.where[one.name].brief, *filter(None, more)])])
     whole = _first(found.table, "weakest")
     told = [f"{wording.title(line['series'], line['model'])}, {line['weakest']:.2f}" for line in whole]
     return [*lines, [WHOLE, *_two(told), "the three above"]] if told else lines
@@ -53,6 +51,6 @@ def _two(told: list[str]) -> list[str]:
     return [*told, NONE][:2]
 
 
-def _valued(line: dict[Any, Any], name: str) -> str:
-    value = wording.number(float(f"{line[corners.VALUES[name]]:.4g}"))
-    return f"{wording.title(line['series'], line['model'])}, {value} {UNITS[name]} [{line[f'{name}_ratio']:.2f}]"
+def _valued(line: dict[Any, Any], one: Corner) -> str:
+    value = wording.number(float(f"{line[one.value]:.4g}"))
+    return f"{wording.title(line['series'], line['model'])}, {value} {one.unit} [{line[f'{one.name}_ratio']:.2f}]"

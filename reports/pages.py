@@ -22,6 +22,7 @@ from reports import (
     rows,
     sections,
     unfinished,
+    variants,
 )
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
@@ -171,7 +172,12 @@ def _cornered(one: Any) -> dict[str, Any]:
     """The section about one device that has all three corners, and them alone."""
     found = corners.measure(one)
     assert found is not None
-    return _device(one, found.table) | _corners(one, sections.slug(f"{one.experiment}-{one.device}"))
+    options = variants.told(rows.behind(one.points, found.table))
+    return (
+        _device(one, found.table)
+        | {"options": options}
+        | _corners(one, sections.slug(f"{one.experiment}-{one.device}"))
+    )
 
 
 def _corners(one: Any, key: str) -> dict[str, Any]:
@@ -180,7 +186,7 @@ def _corners(one: Any, key: str) -> dict[str, Any]:
     if found is None:
         return {"where": None, "alone": False, "figures": []}
     more = {name: [found.caution([name]), found.edges if name == "quality" else ""] for name in found.where}
-    where = {name: ". ".join([at, *filter(None, more[name])]) for name, at in found.where.items()}
+    where = {name: ". ".join([at.whole, *filter(None, more[name])]) for name, at in found.where.items()}
     return {"where": where, "alone": bool(found.alone), "figures": sections.of_triangle(one, found, key)}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports import corners, language, machines, marks, provenance, rows, wording
+from reports import budget, corners, language, machines, marks, provenance, rows, variants, wording
 
 PART = marks.Part(marks.ROOT / "README.md", "numbers")
 NOTHING = "There are no results yet; `make run` makes them.\n"
@@ -34,12 +34,14 @@ def numbers(result_sets: Iterable[Any]) -> str:
 def _device(result_set: Any, found: corners.Corners) -> str:
     """One device: what was measured at which size, then a line per model, the largest weakest corner first."""
     where = f"{_machine(result_set, found)} (`results/{result_set.experiment}/{result_set.device}/`)."
-    sizes = " ".join(f"{corner.capitalize()}: {at}." for corner, at in found.where.items())
+    sizes = " ".join(f"{name.capitalize()}: {at.whole}." for name, at in found.where.items())
     lines = [f"| {' | '.join(COLUMNS)} |", f"| {' | '.join(COLUMNS.values())} |"]
     ordered = found.table.sort_values(["weakest", "series"], ascending=[False, True], na_position="last")
     lines += [f"| {' | '.join(_cells(result_set, line))} |" for line in ordered.to_dict("records")]
-    cautions = (found.alone, found.caution(), found.edges, machines.behind(result_set, found.table))
-    below = "".join(f"\n{told}\n" for told in cautions if told)
+    options = variants.told(rows.behind(result_set.points, found.table))
+    trained, apart = budget.one(result_set).caution, machines.behind(result_set, found.table)
+    cautions = (found.alone, found.caution(), found.edges, trained, apart)
+    below = "".join(f"\n{told}\n" for told in (options, *cautions) if told)
     return f"{where} {sizes}\n\n" + "\n".join(lines) + f"\n{below}"
 
 

@@ -44,6 +44,7 @@ class View:
         self.points, self.samples = result_set.points, result_set.samples
         self.curves, self.environments = result_set.curves, result_set.environments
         self.planned = getattr(result_set, "planned", None)
+        self.training_bytes = getattr(result_set, "training_bytes", {})
         self.notes = getattr(result_set, "notes", ())
         self.kept: dict[Any, Any] = {}
 

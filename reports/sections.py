@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from reports import corners, figures, language, rows, style, svg, tradeoffs, triangle, wording
+from reports import corners, figures, language, rows, style, svg, tradeoffs, triangle, variants, wording
+from reports.corner import VALUES
 
 SHOWN = 12  # significant digits of the CSV
 COLUMNS = "CONTRIBUTING.md says which columns a figure's table has"
@@ -129,9 +130,9 @@ def _raw(told: pd.DataFrame) -> list[list[str]]:
 
 
 def _value(line: dict, name: str) -> str:
-    if pd.isna(line[corners.VALUES[name]]):
+    if pd.isna(line[VALUES[name]]):
         return f"a gap: {line[f'{name}_missing']}"
-    value = wording.interval(line[corners.VALUES[name]], line[f"{name}_low"], line[f"{name}_high"])
+    value = wording.interval(line[VALUES[name]], line[f"{name}_low"], line[f"{name}_high"])
     ratio = line[f"{name}_ratio"]
     return f"{value} [a gap: {line[f'{name}_missing']}]" if pd.isna(ratio) else f"{value} [{ratio:.2f}]"
 
@@ -161,22 +162,24 @@ def _side(found: corners.Corners, looks: style.Style, side: tradeoffs.Side, key:
 def _side_table(told: pd.DataFrame, side: tradeoffs.Side, name: str) -> Table:
     columns = ["series", "model"]
     for at in (side.x, side.y):
-        columns += [corners.VALUES[at], f"{at}_low", f"{at}_high"]
+        columns += [VALUES[at], f"{at}_low", f"{at}_high"]
     return table(told[[*columns, "point"]], side.title, f"{name}-{side.x}-{side.y}")
 
 
 def got(result_set: Any) -> Table | None:
-    """What each model actually got: sizes, mismatch with the budget, training and the rate chosen."""
+    """What each model actually got: sizes, mismatch with the budget, training, the rate chosen, and its options."""
     points = rows.current(result_set.points)
     if points.empty:
         return None
-    same = ["label", "model", "width", "layers", "heads", "ffn_width", "parameters", "parameters_target"]
+    points = points.assign(options=variants.as_run(points))
+    same = ["label", "model", "width", "layers", "heads", "ffn_width", "parameters", "parameters_target", "options"]
     told = points.drop_duplicates(same, keep="last")[[*same, "parameters_mismatch", "point"]]
     trained = language.results(result_set).groupby("label")[["training_tokens", "training_flops"]].max()
     told = told.sort_values(same, kind="stable")
     for column in trained:
         told[column] = told["label"].map(trained[column])
     told["learning_rate"] = told["label"].map(language.rates(result_set)).astype(float)
-    empty = [column for column in told if told[column].isna().all()]
+    told["options"] = told.pop("options")  # the widest, last
+    empty = [column for column in told if told[column].replace("", None).isna().all()]
     told = told.drop(columns=empty).rename(columns={"label": "series"})
     return table(told, "What each model got", f"{result_set.experiment}-budget")

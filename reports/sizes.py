@@ -21,7 +21,7 @@ def left_out(result_set: Any) -> str:
     points = rows.current(result_set.points)
     kept = rows.of_last_size(result_set)
     left = points.drop(index=kept.index)
-    left = left[~left["measure"].isin(machines.ALONE)]
+    left = left[~left["measure"].isin(machines.COMPARING_NO_MODELS)]
     if left.empty:
         return ""
     last = kept.iloc[-1]

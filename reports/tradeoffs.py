@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from reports import labels, style, wording
-from reports.corners import VALUES
+from reports.corner import BY_NAME, VALUES
 from reports.style import Style
 
 
@@ -25,11 +25,6 @@ SIDES = (
     Side("decode", "quality", "Does cheap decoding cost prediction?"),
     Side("training", "decode", "Does fast training cost cheap decoding?"),
 )
-NAMES = {
-    "training": "training, tokens per second",
-    "decode": "decoding, tokens per second",
-    "quality": "bits per byte (up is better)",
-}
 
 
 def draw(table: pd.DataFrame, looks: Style, side: Side) -> Figure:
@@ -39,7 +34,7 @@ def draw(table: pd.DataFrame, looks: Style, side: Side) -> Figure:
     told = table.dropna(subset=[VALUES[side.x], VALUES[side.y]])
     _scale(axes, "x", told, side.x, 1.5)
     _scale(axes, "y", told, side.y, 1.25)
-    axes.set(xlabel=NAMES[side.x], ylabel=NAMES[side.y])
+    axes.set(xlabel=BY_NAME[side.x].axis, ylabel=BY_NAME[side.y].axis)
     _front(axes, told, side)
     for line in told.to_dict("records"):
         _point(axes, line, looks[line["series"]], side)
@@ -104,12 +99,9 @@ def text(table: pd.DataFrame, side: Side) -> str:
             missing.append(name)
             continue
         both = [wording.interval(line[VALUES[at]], line[f"{at}_low"], line[f"{at}_high"]) for at in (side.x, side.y)]
-        parts.append(f"{name} {both[0]} {UNITS[side.x]} and {both[1]} {UNITS[side.y]}")
+        parts.append(f"{name} {both[0]} {BY_NAME[side.x].unit} and {both[1]} {BY_NAME[side.y].unit}")
     models = table.set_index("series")["model"]
     front = [wording.title(name, models[name]) for name in unbeaten(table, side)]
     told = f"{'; '.join(parts)}."
     told += f" Beaten by no other on both: {wording.listed(front)}." if len(parts) > 1 else ""
     return told + (f" Missing here: {wording.listed(missing)}." if missing else "")
-
-
-UNITS = {"training": "training tokens/s", "decode": "decode tokens/s", "quality": "bits per byte"}

@@ -7,11 +7,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports import style, wording
+from reports.corner import BY_NAME
 from reports.corners import ALONE, CORNERS
 from reports.style import Look, Style
 
 TITLE = "Which models have all three: fast training, cheap decoding, good prediction?"
-AXES = {"training": ("Training speed", 90), "decode": ("Decode speed", 210), "quality": ("Quality", 330)}
+ANGLES = {name: 90 + 120 * place for place, name in enumerate(CORNERS)}
 LISTS = {
     "training": (0.42, 1.25, 1),
     "decode": (-1.02, -0.18, -1),
@@ -91,7 +92,7 @@ def ratio(value: float) -> str:
 
 
 def _at(name: str, ratio: float) -> tuple[float, float]:
-    angle = math.radians(AXES[name][1])
+    angle = math.radians(ANGLES[name])
     return ratio * math.cos(angle), ratio * math.sin(angle)
 
 
@@ -133,7 +134,7 @@ def _ranked(axes: Axes, table: pd.DataFrame, looks: Style, name: str) -> None:
     x, y, side = LISTS[name]
     align = "left" if side > 0 else "right"
     beside = " · state" if name == "decode" else ""
-    axes.text(x, y, AXES[name][0] + beside, fontsize=10, fontweight="bold", ha=align)
+    axes.text(x, y, BY_NAME[name].title + beside, fontsize=10, fontweight="bold", ha=align)
     ordered = table.sort_values([f"{name}_ratio", "series"], ascending=[False, True], na_position="last")
     for place, line in enumerate(ordered.to_dict("records")):
         look, ratio = looks[line["series"]], line[f"{name}_ratio"]

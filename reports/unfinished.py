@@ -4,9 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from reports import corners, plurals, provenance, rows, unrun, wording
-
-MEASURES = {"training": "training", "decode": "decode", "quality": "language"}  # that each corner is of
-NAMES = {"training": "training speed", "decode": "decode speed", "quality": "quality"}
+from reports.corner import ALL, BY_NAME
 
 
 def left(result_sets: Iterable[Any]) -> list[dict[str, Any]]:
@@ -23,12 +21,13 @@ def left(result_sets: Iterable[Any]) -> list[dict[str, Any]]:
 def _planned(one: Any) -> bool:
     """Whether all three measures are planned, or have rows where no plan was kept."""
     tables = [table for table in (one.points, getattr(one, "planned", None)) if table is not None and len(table)]
-    return {*MEASURES.values()} <= {str(name) for table in tables for name in table["measure"]}
+    return {each.measure for each in ALL} <= {str(name) for table in tables for name in table["measure"]}
 
 
 def _line(one: Any, gaps: list[str]) -> dict[str, Any]:
     has, planned = unrun.there(one)
-    lacks = wording.listed([f"no {NAMES[name]} ({_so_far(one, MEASURES[name])})" for name in gaps])
+    lacking = [BY_NAME[name] for name in gaps]
+    lacks = wording.listed([f"no {each.title.lower()} ({_so_far(one, each.measure)})" for each in lacking])
     told = f"{_of(has, planned, 'point')} {'has' if (planned or has) == 1 else 'have'} a row, and there is {lacks} yet."
     more = planned is None or has < planned
     own = [f"python -m harness run experiments/{one.experiment}.yaml"]

@@ -33,6 +33,7 @@ class ResultSet:
     settings: dict[str, Any]
     notes: tuple[str, ...] = ()
     planned: pd.DataFrame | None = None
+    training_bytes: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 def hexed(*parts: Any) -> str:

@@ -15,8 +15,8 @@ def test_corners_stand_at_the_longest_length_and_largest_batch_that_most_ran() -
     made.point("training", "rwkv", "oom", "no room", sequence_length=128, batch_size=2)
     found = corners.measure(made.build())
     assert found is not None
-    assert "length 64, batch 8" in found.where["training"]
-    assert found.where["training"].endswith("2 of 2 models ran; passed over: length 128, batch 2 (1 ran)")
+    assert "length 64, batch 8" in found.where["training"].whole
+    assert found.where["training"].whole.endswith("2 of 2 models ran; passed over: length 128, batch 2 (1 ran)")
     assert list(found.table["training_ratio"]) == pytest.approx([1, 2 / 3])
 
 
@@ -30,8 +30,10 @@ def test_what_the_corners_would_be_at_the_shortest_length_is_told() -> None:
     made.speed("training", "retnet", 16, 2, 9.0, form="other")
     found = corners.measure(made.build())
     assert found is not None
-    assert found.where["training"].endswith("; at length 16, batch 2 this corner would be RetNet 0.90 and RWKV-4 1.00")
-    assert "would be" not in found.where["decode"]
+    assert found.where["training"].whole.endswith(
+        "; at length 16, batch 2 this corner would be RWKV-4 1.00 and RetNet 0.90"
+    )
+    assert "would be" not in found.where["decode"].whole
 
 
 def test_what_another_number_format_gives_at_a_shorter_length_is_no_such_corner() -> None:
@@ -40,7 +42,7 @@ def test_what_another_number_format_gives_at_a_shorter_length_is_no_such_corner(
         made.speed("training", label, 16, 2, 7.0, dtype="bfloat16")
     found = corners.measure(made.build())
     assert found is not None
-    assert "would be" not in found.where["training"]
+    assert "would be" not in found.where["training"].whole
 
 
 def test_every_larger_cell_that_was_passed_over_is_told() -> None:
@@ -54,7 +56,8 @@ def test_every_larger_cell_that_was_passed_over_is_told() -> None:
     assert found is not None
     over = "passed over: length 64, batch 32 (none ran) and length 128, batch 1, bfloat16 (1 ran)"
     assert (
-        found.where["training"] == f"length 64, batch 2, float32 weights and optimiser, where 2 of 2 models ran; {over}"
+        found.where["training"].whole
+        == f"length 64, batch 2, float32 weights and optimiser, where 2 of 2 models ran; {over}"
     )
 
 

@@ -118,14 +118,14 @@ def test_training_and_quality_say_in_which_number_format_they_train() -> None:
         row |= {"dtype": "bfloat16"} if row["measure"] in ("training", "decode") else {}
     found = corners.measure(made.build({"training": {"autocast": True}}))
     assert found is not None
-    assert "bfloat16 weights and optimiser" in found.where["training"]
-    assert "bfloat16, where" in found.where["decode"]
+    assert "bfloat16 weights and optimiser" in found.where["training"].whole
+    assert "bfloat16, where" in found.where["decode"].whole
     end = ", 3 seeds, float32 weights and optimiser"
-    assert found.where["quality"].endswith(f"{end}, forward passes under bfloat16 autocast")
+    assert found.where["quality"].whole.endswith(f"{end}, forward passes under bfloat16 autocast")
     for settings in ({}, {"training": {"autocast": False}}):
         whole = corners.measure(corner_set().build(settings))
         assert whole is not None
-        assert whole.where["quality"].endswith(end)
+        assert whole.where["quality"].whole.endswith(end)
 
 
 def test_a_model_shows_its_fastest_form() -> None:

@@ -183,7 +183,7 @@ def test_a_line_says_what_the_model_got():
     assert 3.5 < float(line["ms per decode step"]) < 3.9
     assert line["training, decode, quality"] == "0.90 / 0.90 / 1.00"
     assert (
-        "held-out text at the training length 128, after 500,000 training tokens of python-docs, 3 seeds, float32"
+        "held-out text at the training length 128, after 500,000 training tokens of python-docs (488 steps), 3 seeds, "
         in numbers
     )
     assert "uncommitted tree" not in numbers

@@ -7,7 +7,7 @@ import pytest
 
 from harness import tables
 from harness.point import Training
-from reports import budget, corners, language, provenance, wording
+from reports import budget, corners, language, overview, provenance, readme, wording
 from tests.report_data import Builder, ResultSet
 
 NOVELS = '{"train": "./texts/books-train.txt.xz", "held_out": "/data/books-valid.txt.xz"}'
@@ -96,7 +96,7 @@ def test_a_row_that_does_not_tell_how_it_was_trained_stays_and_is_told() -> None
         told = trained(odd, both=both)
         one = budget.one(told)
         assert set(one.points["label"]) == {"aft", "retnet", "rwkv"}, "older ones are not known to differ"
-        older = "3 rows (rwkv)" if both else "6 rows (aft and retnet)"
+        older = "3 rows (RWKV-4)" if both else "6 rows (AFT and RetNet)"
         assert one.unknown.startswith("Compared though older than the record of schedule, final rate, warm-up, betas")
         assert one.unknown.endswith(f": {older}.")
         assert one.unknown in provenance.cautions(told)
@@ -111,7 +111,7 @@ def test_rows_that_tell_how_they_were_trained_are_held_to_the_last_that_does() -
     one = budget.one(made.build())
     assert set(one.points["label"]) == {"aft", "retnet"}
     assert "1 with another weight decay." in one.left_out
-    assert one.unknown.endswith(": 1 row (retnet).")
+    assert one.unknown.endswith(": 1 row (RetNet).")
     assert one.caution == f"{one.left_out} {one.unknown}"
 
 
@@ -157,9 +157,24 @@ def test_the_corner_says_what_was_left_out_and_on_which_text() -> None:
     made.language("retnet", 0, 1e-3, 2.0)
     found = corners.measure(made.build())
     assert found is not None
-    assert "left out, as trained otherwise: 1 row" in found.where["quality"]
-    assert "training tokens of python-docs" in found.where["quality"]
+    assert "left out, as trained otherwise: 1 row" in found.where["quality"].whole
+    assert "training tokens of python-docs" in found.where["quality"].whole
     assert found.table.set_index("series").loc["rwkv", "quality_missing"] == "not trained under this budget"
+
+
+def test_the_readme_and_the_index_say_what_older_rows_do_not_tell() -> None:
+    """As the triangle page does: who reads only these compares the same rows."""
+    made = Builder()
+    for label in ("rwkv", "retnet"):
+        made.speed("training", label, 64, 2, 100.0)
+        made.speed("decode", label, 64, 2, 10.0)
+        made.language(label, 0, 1e-3, 2.0, **(SETTINGS if label == "retnet" else {}))
+    told = budget.one(made.build()).caution
+    assert told.endswith("which may not have been the same: 1 row (RWKV-4).")
+    assert told in provenance.cautions(made.build())
+    assert f"|\n\n{told}\n" in readme.numbers([made.build()])
+    (found,) = overview.best([made.build()])
+    assert [line[3].endswith(f" and optimiser. {told}") for line in found["lines"]] == [False, False, True, False]
 
 
 def test_a_corpus_is_named_without_the_folders_of_one_machine() -> None:

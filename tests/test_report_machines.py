@@ -6,8 +6,9 @@ import pathlib
 import re
 
 import pandas as pd
+import pytest
 
-from reports import claims, machines, pages, provenance, readme
+from reports import claims, corners, machines, pages, provenance, readme
 from tests.report_data import Builder, ResultSet, hexed, triangle
 
 
@@ -95,8 +96,8 @@ def test_a_claim_says_that_its_rows_are_of_different_machines() -> None:
     alone = claim.judge(apart("training"))
     assert alone is not None
     assert finding.text == (
-        f"{alone.text} This compares rows of different machines: Transformer of machine {A} with RetNet of machine {B}."
-        f" {NAMED}"
+        f"{alone.text} This compares rows of different machines: in training at length 2,048, batch 2, Transformer "
+        f"of machine {A} with RetNet of machine {B}. {NAMED}"
     )
     assert finding.verdict == alone.verdict
     made = Builder("sweep", "NVIDIA H200")
@@ -105,6 +106,50 @@ def test_a_claim_says_that_its_rows_are_of_different_machines() -> None:
     assert finding is not None
     assert "machines" not in finding.text
     assert claims.judged(claim, Builder().build()) is None
+
+
+def moved(which: str, one: ResultSet) -> ResultSet:
+    """The same with the rows that a query names on another machine."""
+    there = one.points.index.isin(one.points.query(which).index)
+    points = one.points.assign(environment=one.points["environment"].where(~there, "f" * 16))
+    other = one.environments.assign(environment="f" * 16, machine="f" * 16)
+    return dataclasses.replace(one, points=points, environments=pd.concat([one.environments, other]))
+
+
+@pytest.mark.parametrize("which", ["measure == 'training'", "measure != 'decode'", "measure == 'language' & seed == 1"])
+def test_where_nothing_is_compared_across_machines_no_word_is_needed(which: str) -> None:
+    """All speeds of one corner on one machine, all rows of one seed on one."""
+    found = corners.measure(moved(which, triangle()))
+    assert found is not None
+    assert machines.behind(moved(which, triangle()), found.table) == ""
+
+
+def test_only_the_groups_that_are_compared_across_machines_are_told() -> None:
+    one = moved("measure == 'language' & seed == 1 & label != 'rwkv' | measure == 'training'", triangle())
+    told = readme.numbers([one])
+    (line,) = [line for line in told.splitlines() if line.startswith("This compares rows of different machines: ")]
+    usual = one.environments["machine"].iloc[0][:6]
+    assert line.partition(". Machines:")[0].endswith(
+        f": in language of seed 1, RWKV-4 of machine {usual} with AFT, Linear attention, RetNet and Transformer of "
+        "machine ffffff"
+    )
+
+
+def test_a_line_of_several_cells_compares_a_model_with_itself() -> None:
+    """As a slope over the length does, whatever stands beside it."""
+    made = Builder("sweep", "NVIDIA H200")
+    on(made, "b", "retnet", measures=("decode",))
+    one = made.build()
+    for name in ("c", "d"):
+        one = dataclasses.replace(one, environments=pd.concat([one.environments, one.environments.assign(
+            environment=name * 16, machine=name * 16)]))  # fmt: skip
+    one = dataclasses.replace(one, points=one.points.assign(environment=["c" * 16, "d" * 16]))
+    slope = pd.DataFrame({"point": [" ".join(one.points["point"])]})
+    assert machines.behind(one, slope).startswith(
+        "This compares rows of different machines: in decode of RetNet at length 1,024 and 2,048, batch 2, "
+        "1 row of machine cccccc with 1 row of machine dddddd. Machines: "
+    )
+    assert machines.behind(one, one.points[["point"]]) == "", "a line each: nothing is compared"
 
 
 def test_a_table_of_the_readme_says_it_too() -> None:
@@ -117,7 +162,8 @@ def test_a_table_of_the_readme_says_it_too() -> None:
     told = readme.numbers(
         [dataclasses.replace(one, points=points, environments=pd.concat([one.environments, other], ignore_index=True))]
     )
-    assert "This compares rows of different machines: AFT, " in told
+    assert "This compares rows of different machines: in language of seed 0, 1 and 2, AFT, " in told
+    assert "; in training at length 2,048, batch 8, AFT, " in told
     assert "RWKV-4 of machine ffffff. Machines: " in told
 
 
@@ -138,6 +184,7 @@ def test_the_triangle_page_counts_the_rows_that_the_readme_counts(tmp_path: path
         said[name] = [line for line in re.findall('<p class="caution">(.*?)</p>', told) if "different machines" in line]
     (counted,) = [line for line in readme.numbers([mixed]).splitlines() if "different machines" in line]
     assert said["triangle.html"] == [counted]
-    assert "2 rows of machine eeeeee" in counted
+    assert "in language of seed 1 and 2, AFT, " in counted
+    assert "RWKV-4 of machine eeeeee. Machines: " in counted
     assert "ffffff" not in counted
     assert "ffffff" in said["experiment-triangle.html"][0], "of the whole experiment, by measure"

@@ -49,6 +49,19 @@ def test_what_ranks_no_architectures_is_told_beside_the_best() -> None:
     assert [launches.CAUTION in line[3] for line in found["lines"]] == [False, True, False, False]
 
 
+def test_the_index_tells_who_would_be_best_at_the_shortest_length() -> None:
+    """Of the same corner: a model that is good at long contexts need not be at short ones."""
+    made = corner_set()
+    for label, speed in (("retnet", 9.0), ("rwkv", 10.0)):
+        made.speed("training", label, 16, 2, speed)
+        made.point("training", label, "oom", "no room", sequence_length=128, batch_size=2)
+    (found,) = overview.best([made.build()])
+    assert found["lines"][0][3] == (
+        "length 64, batch 2, float32 weights and optimiser, where 2 of 2 models ran; at length 16, batch 2: "
+        "RWKV-4 1.00, RetNet 0.90"
+    )
+
+
 def test_where_one_alone_has_a_corner_there_is_no_next() -> None:
     made = corner_set()
     made.rows["points"] = [row for row in made.rows["points"] if (row["measure"], row["label"]) != ("decode", "rwkv")]

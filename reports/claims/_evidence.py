@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports import budget, intervals, language, launches, rows, wording
+from reports import budget, intervals, language, launches, passes, rows, wording
 from reports.claims import CONTRADICTED, MIXED, SUPPORTED, UNTESTABLE, Finding, together
 from reports.rows import CELL
 
@@ -141,7 +141,8 @@ def _compared(
     if both.empty:
         return None
     table = told[told["label"].isin(pair) & told["seed"].isin(both.index)]
-    table = table[["label", "seed", "value", "point"]].rename(columns={"label": "series", "value": "bits_per_byte"})
+    table = table[["label", "seed", "value", "training_steps", "point"]]
+    table = table.rename(columns={"label": "series", "value": "bits_per_byte"})
     name = " against ".join(_pretty(label, told) for label in pair)
     text = f"{name}: {both[pair[0]].mean():.4f} against {both[pair[1]].mean():.4f} bits per byte,"
     found = over_seeds(text, both[pair[0]] / both[pair[1]] - 1, bound, table)
@@ -164,9 +165,14 @@ def at_edge(result_set: Any, labels: Iterable[str]) -> str:
 
 
 def over_seeds(text: str, changes: pd.Series, bound: float, table: pd.DataFrame) -> Finding:
-    """Judges whether changes, one a seed that has both values, are below `bound`; `text` says of what to what."""
+    """Judges whether changes, one a seed that has both values, are below `bound`; `text` says of what to what.
+
+    The short form says after how many steps of training, where the table does: rankings change with it.
+    """
     change, low, high = intervals.mean_of_few(changes)
-    short, text = f"{change:+.2%} bits per byte", f"{text} {change:+.2%}"
+    steps = passes.counted(table["training_steps"]) if "training_steps" in table else ""
+    short = f"{change:+.2%} bits per byte{f' after {steps}' if steps else ''}"
+    text = f"{text} {change:+.2%}"
     if len(changes) < SEEDS:
         needed = f"{text}, from {len(changes)} of the {SEEDS} seeds that are needed."
         return Finding(UNTESTABLE, needed, table, short)

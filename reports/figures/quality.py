@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
-from reports import dots, language, wording
+from reports import dots, language, passes, wording
 from reports.style import Style
 
 
@@ -27,7 +27,8 @@ class Figure:
         )
 
     def beside(self, result_set: Any) -> str:
-        return language.edges(result_set)
+        trained = passes.told(result_set, language.results(result_set))
+        return " ".join(filter(None, [f"Trained for {trained}." if trained else "", language.edges(result_set)]))
 
     def draw(self, data: pd.DataFrame, style: Style) -> Drawing:
         return dots.draw(data, style, "bits_per_byte", "bits per byte of held-out text (lower is better)")
