@@ -19,7 +19,8 @@ from reports import wording
 
 INK, QUIET, GRID = "#1b1f24", "#5b6470", "#dfe3e8"
 UNKNOWN = ("#7f7f7f", "X")
-DASHES = ((0, ()), (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (3, 1, 1, 1, 1, 1)))
+# The solid line goes by its name: as a pattern without dashes it becomes a property without a value.
+DASHES: tuple[str | tuple, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (3, 1, 1, 1, 1, 1)))
 SETTINGS = {
     "svg.fonttype": "none",
     "svg.hashsalt": "impossible-triangle",
@@ -54,7 +55,7 @@ class Look(NamedTuple):
     title: str
     colour: str
     marker: str
-    dash: tuple
+    dash: str | tuple
 
     @property
     def line(self) -> dict:
