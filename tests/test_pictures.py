@@ -1,9 +1,11 @@
-"""The pictures of the pages: styles that are valid."""
+"""The pictures of the pages: styles that are valid, and names that tell the lines apart."""
 
 import re
 
-from reports import corners, figures, packages, sections
-from tests.report_data import gammas, triangle
+import pytest
+
+from reports import corners, figures, packages, sections, wording
+from tests.report_data import Builder, gammas, triangle
 
 
 def test_no_style_has_an_empty_property() -> None:
@@ -17,3 +19,41 @@ def test_no_style_has_an_empty_property() -> None:
     assert any(re.search(r"stroke-dasharray:\d", style) for style in told), "other lines are dashed"
     empty = [part for style in told for part in style.split(";") if re.fullmatch(r"\s*[\w-]+\s*:\s*", part)]
     assert not empty
+
+
+def test_a_default_that_is_nothing_is_no_part_of_a_name() -> None:
+    named = {
+        "transformer kv_heads=null": "Transformer",
+        "retnet gamma=none head_size=null value_factor=1": "RetNet gamma=none value_factor=1",
+        "retnet gamma=nullable": "RetNet gamma=nullable",
+        "retnet gamma=null,1": "RetNet gamma=null,1",
+    }
+    assert {series: wording.title(series, series.split()[0]) for series in named} == named
+
+
+def test_what_is_left_out_of_a_long_name_is_not_what_tells_a_number() -> None:
+    clipped = {
+        "RetNet gamma=none value_factor=1": "RetNet none value_factor=1",
+        "RetNet gamma=paper value_factor=1 head_size=128": "RetNet paper value_factor=1 head_size=128",
+        "RetNet value_factor=1 head_size=128": "RetNet value_factor=1 head_size=128",
+        "RetNet state_dtype=bfloat16": "RetNet state_dtype=bfloat16",
+        "Transformer implementation=eager cache=concatenated": "Transformer eager concatenated",
+        "Transformer recompute=true implementation=eager": "Transformer recompute eager",
+        "RetNet gamma=0.5,0.9,0.99,0.999": "RetNet gamma=0.5,0.9,0.99,0.999",
+    }
+    assert {text: wording.clipped(text) for text in clipped} == clipped
+    assert wording.clipped("RetNet gamma=paper value_factor=1 head_size=128", 22) == "RetNet paper 1 128"
+    assert wording.clipped("RetNet gamma=0.5,0.9,0.99,0.999", 22) == "RetNet 0.5,0.…99,0.999"
+
+
+@pytest.mark.parametrize("other", ["transformer", "transformer window=null"])
+def test_no_two_lines_of_a_picture_have_one_name(other: str) -> None:
+    made = Builder()
+    for length in (64, 256):
+        for label in ("transformer kv_heads=null", other, "transformer kv_heads=1", "retnet gamma=null"):
+            made.speed("decode", label, length, 2, 100.0)
+    drawn = sections.figure("decode_context", made.build(), "key")
+    assert drawn is not None
+    names = re.findall(r">((?:Transformer|RetNet)[^<]*)</text>", drawn.svg)
+    shown = other.replace("transformer", "Transformer")
+    assert sorted(names) == sorted(["RetNet", shown, "Transformer kv_heads=1", "Transformer kv_heads=null"])
