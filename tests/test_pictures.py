@@ -2,9 +2,11 @@
 
 import re
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from reports import corners, figures, packages, sections, wording
+from reports import corners, figures, packages, panels, sections, style, wording
 from tests.report_data import Builder, gammas, triangle
 
 
@@ -57,3 +59,25 @@ def test_no_two_lines_of_a_picture_have_one_name(other: str) -> None:
     names = re.findall(r">((?:Transformer|RetNet)[^<]*)</text>", drawn.svg)
     shown = other.replace("transformer", "Transformer")
     assert sorted(names) == sorted(["RetNet", shown, "Transformer kv_heads=1", "Transformer kv_heads=null"])
+
+
+@pytest.mark.parametrize("crowded", [False, True])
+def test_no_line_from_an_early_end_to_its_name_looks_like_data(crowded: bool) -> None:
+    """The name stands beside the end where there is room; else what leads to it at the right is grey and dotted."""
+    speeds = {"rwkv": 120.0, "retnet": 100.0, "transformer": 101.0 if crowded else 20.0}
+    lengths = {"rwkv": (64, 256, 1024), "retnet": (64, 256, 1024), "transformer": (64,)}
+    lines = [(name, length, speeds[name]) for name in speeds for length in lengths[name]]
+    data = pd.DataFrame(lines, columns=["series", "length", "speed"]).assign(status="ok")
+    data["model"] = data["series"]
+    looks = style.looks(data)
+    axes = panels.lines(data, looks, "length", "speed", ("length", "speed")).axes[0]
+    axes.figure.canvas.draw()
+    places = {text.get_text(): axes.transAxes.inverted().transform(text.get_window_extent())[0] for text in axes.texts}
+    early = looks["transformer"].title
+    assert set(places) == {look.title for look in looks.values()}
+    assert {title for title, (left, _) in places.items() if left < 1} == (set() if crowded else {early})
+    leaders = [line for line in axes.lines if line.get_transform() == axes.transAxes and len(line.get_xdata()) == 2]
+    assert len(leaders) == 3
+    colours = {look.colour for look in looks.values()}
+    long = [line for line in leaders if np.ptp(line.get_xdata()) > 0.15]
+    assert [line.get_color() in colours or line.get_linestyle() == "-" for line in long] == [False] * crowded
