@@ -1,6 +1,8 @@
 """Labels beside the data, without overlaps. Names are dark text beside a marker in the model's colour: some of the
 colours are too light to be read as letters."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.transforms import blended_transform_factory
@@ -11,6 +13,9 @@ from reports.style import Look, Style
 
 LINE = 12.5  # points from one label to the next
 LETTER = 0.62  # width of a letter over its height
+BESIDE = 12.0  # points from the end of a line to its name inside the panel
+EDGE = 0.9  # of a panel's width: a line that ends beyond it ends at the right
+FAR: dict[str, Any] = {"color": style.GRID, "linewidth": 1.2, "linestyle": (0, (1, 2)), "zorder": 1}
 
 
 def spread(wanted: list[float], gap: float, most: float = float("inf")) -> list[float]:
@@ -24,22 +29,71 @@ def spread(wanted: list[float], gap: float, most: float = float("inf")) -> list[
 
 
 def at_ends(axes: Axes, ends: dict[str, tuple[float, float]], looks: Style) -> None:
-    """Names at the right of the panel, each joined to the end (x, y) of its line. Limits must be final."""
-    if not ends:
-        return
-    names = list(ends)
-    pixels = [axes.transData.transform(ends[name]) for name in names]
-    height = axes.bbox.height
-    bottom = axes.bbox.y0
-    unit = axes.figure.dpi / 72
-    wanted = [(y - bottom) / height for _, y in pixels]
-    places = spread(wanted, LINE * unit / height, most=1)  # above stand the failures
-    for name, (x, _), place, was in zip(names, pixels, places, wanted, strict=True):
-        start = (x - axes.bbox.x0) / axes.bbox.width
-        look = looks[name]
-        leader = axes.plot([start, 1.03], [was, place], transform=axes.transAxes, clip_on=False, color=look.colour)
-        leader[0].set(linewidth=0.6, alpha=0.7)
+    """Names of lines that have all been drawn and end at these (x, y); limits must be final.
+
+    Those of lines that end at the right of the panel stand beyond it, the others beside their ends if there is room for
+    all of these. What joins a name to its line is short, or dotted and grey, so that it is not taken for data.
+    """
+    at = {name: axes.transAxes.inverted().transform(axes.transData.transform(end)) for name, end in ends.items()}
+    early: dict[float, dict[str, float]] = {}
+    for name, (x, y) in at.items():
+        if x < EDGE:
+            early.setdefault(round(float(x), 6), {})[name] = float(y)
+    step = LINE * axes.figure.dpi / 72 / axes.bbox.height
+    inside = [
+        (name, x, place)
+        for x, names in early.items()
+        for name, place in zip(names, spread(list(names.values()), step, most=1 - step / 2), strict=True)
+    ]
+    inside = inside if _free(axes, inside, looks) else []
+    for name, x, place in inside:
+        _beside(axes, looks[name], (x, at[name][1]), place)
+    beyond = [name for name in at if not inside or at[name][0] >= EDGE]
+    places = spread([at[name][1] for name in beyond], step, most=1)  # above stand the failures
+    for name, place in zip(beyond, places, strict=True):
+        look, (x, y) = looks[name], at[name]
+        axes.plot([x, 1.03], [y, place], transform=axes.transAxes, clip_on=False, **(FAR if x < EDGE else _near(look)))
         _name(axes, look, place, wording.clipped(look.title))
+
+
+def _near(look: Look) -> dict[str, Any]:
+    """How a short line from a series to its name is drawn."""
+    return {"color": look.colour, "linewidth": 0.6, "alpha": 0.7}
+
+
+def _beside(axes: Axes, look: Look, end: tuple[float, float], place: float) -> None:
+    """A name inside the panel, beside the end of its line and without a marker: there it would be a point."""
+    left = end[0] + BESIDE * axes.figure.dpi / 72 / axes.bbox.width
+    axes.plot([end[0], left - 0.006], [end[1], place], transform=axes.transAxes, **_near(look))
+    axes.text(left, place, wording.clipped(look.title), transform=axes.transAxes, va="center", fontsize=8.5, zorder=5)
+
+
+def _free(axes: Axes, names: list[tuple[str, float, float]], looks: Style) -> bool:
+    """Whether names at these (name, end of its line, height) are inside the panel and touch neither lines nor names."""
+    wide, high = (axes.figure.dpi / 72 / side for side in (axes.bbox.width, axes.bbox.height))  # of a point
+    drawn = _drawn(axes)
+    boxes: list[Box] = []
+    for name, x, place in names:
+        left, half = x + BESIDE * wide, LINE * high / 2
+        box = (left, place - half, left + len(wording.clipped(looks[name].title)) * 8.5 * LETTER * wide, place + half)
+        on = ((drawn > box[:2]) & (drawn < box[2:])).all(axis=1).any()
+        if on or box[2] > 1 or box[1] < 0 or any(_overlap(box, other) > 1e-9 for other in boxes):
+            return False
+        boxes.append(box)
+    return True
+
+
+def _drawn(axes: Axes) -> np.ndarray:
+    """Points close to each other along all lines and bars of a panel, as shares of its width and height."""
+    paths = [np.asarray(line.get_xydata(), float) for line in axes.lines]
+    for bars in axes.collections:
+        paths += [np.asarray(path.vertices, float) for path in bars.get_paths()]
+    found = [np.empty((0, 2))]
+    for path in paths:
+        points = axes.transAxes.inverted().transform(axes.transData.transform(path))
+        steps = np.linspace(0, 1, 60)[:, None, None]
+        found += [points, (points[:-1] + steps * np.diff(points, axis=0)).reshape(-1, 2)]
+    return np.concatenate(found)
 
 
 def failure(look: Look, what: str) -> str:

@@ -56,10 +56,7 @@ class Swept:
     def draw(self, data: pd.DataFrame, style: Style) -> Figure:
         panel = panel_of(data, self.panel, self.over)
         form = wording.short if self.form is wording.number else self.form
-        heading = ""
-        if panel is None and self.panel is not None:
-            beside = ", ".join(wording.number(value) for value in data.sort_values(self.over)[self.panel].unique())
-            heading = f"{NOUNS[self.panel]} {beside}"
+        heading = "" if panel is not None or self.panel is None else _along(data, self.over, self.panel)
         return lines(data, style, self.over, self.value, self.axes, panel, form, heading=heading)
 
     def text(self, data: pd.DataFrame) -> str:
@@ -142,6 +139,16 @@ def panel_of(data: pd.DataFrame, other: str | None, x: str) -> str | None:
         return None
     alone = data[other].nunique() == 1
     return other if alone or (data.groupby(x)[other].nunique() > 1).any() else None
+
+
+def _along(data: pd.DataFrame, x: str, other: str) -> str:
+    """The value of `other` at each `x`, and the tokens of each such batch where they are equal, up to the last."""
+    told = data.dropna(subset=[x, other]).drop_duplicates(x).sort_values(x)
+    *tokens, last = map(wording.number, told[x] * told[other])
+    heading = f"{NOUNS[other]} {', '.join(map(wording.number, told[other]))}"
+    if len(set(tokens)) != 1 or (len(tokens) == 1 and last not in tokens):
+        return heading
+    return f"{heading} ({tokens[0]} tokens each{'' if last in tokens else f', the last {last}'})"
 
 
 def _apart(group: pd.DataFrame, x: str) -> pd.DataFrame:

@@ -5,7 +5,8 @@ options share both, and differ in shade and dashes. A figure never says anything
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import matplotlib
@@ -19,7 +20,8 @@ from reports import wording
 
 INK, QUIET, GRID = "#1b1f24", "#5b6470", "#dfe3e8"
 UNKNOWN = ("#7f7f7f", "X")
-DASHES = ((0, ()), (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (3, 1, 1, 1, 1, 1)))
+# The solid line goes by its name: as a pattern without dashes it becomes a property without a value.
+DASHES: tuple[str | tuple, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (3, 1, 1, 1, 1, 1)))
 SETTINGS = {
     "svg.fonttype": "none",
     "svg.hashsalt": "impossible-triangle",
@@ -54,7 +56,7 @@ class Look(NamedTuple):
     title: str
     colour: str
     marker: str
-    dash: tuple
+    dash: str | tuple
 
     @property
     def line(self) -> dict:
@@ -72,6 +74,8 @@ def looks(table: pd.DataFrame, points: pd.DataFrame | None = None) -> Style:
     """
     every = table[["series", "model"]] if points is None else points[["label", "model"]]
     every = every.set_axis(["label", "model"], axis=1)
+    shown = table[["series", "model"]].set_axis(every.columns, axis=1)
+    titles = _titles(pd.concat([every, shown]).drop_duplicates().itertuples(index=False, name=None))
     told: Style = {}
     for model, group in table.groupby("model", sort=True):
         card = wording.card(str(model))
@@ -84,8 +88,16 @@ def looks(table: pd.DataFrame, points: pd.DataFrame | None = None) -> Style:
             seen[entry] = form + 1
             share = 0.55 * place / max(len(entries) - 1, 1)
             dash = DASHES[(place + form) % len(DASHES)]
-            told[series] = Look(wording.title(series, str(model)), _lighter(colour, share), marker, dash)
+            told[series] = Look(titles[series], _lighter(colour, share), marker, dash)
     return told
+
+
+def _titles(told: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The title of each (series, model): the full one where several would have the same without what is null."""
+    told = list(told)
+    counts = Counter(wording.title(*pair) for pair in told)
+    clear = (wording.title if counts[wording.title(*pair)] == 1 else wording.full_title for pair in told)
+    return {pair[0]: form(*pair) for pair, form in zip(told, clear, strict=True)}
 
 
 def _lighter(colour: str, share: float) -> str:

@@ -11,10 +11,17 @@ import pandas as pd
 import models
 
 BINARY = ("B", "KiB", "MiB", "GiB", "TiB")
+LONG = 30  # letters of a name in a picture
 
 
 def title(series: str, model: str) -> str:
-    """The series with the model's name as the field writes it: 'retnet gamma=none' becomes 'RetNet gamma=none'."""
+    """The series as readers know it, without options that are null, as they are where none is given: 'retnet gamma=none
+    head_size=null' becomes 'RetNet gamma=none'."""
+    return re.sub(r" \w+=null(?= |$)", "", full_title(series, model))
+
+
+def full_title(series: str, model: str) -> str:
+    """The series with the model's name as the field writes it, and all its options."""
     name = card(model).get("title", model)
     return name + series[len(model) :] if series == model or series.startswith(f"{model} ") else series
 
@@ -49,12 +56,15 @@ def size(value: float) -> str:
     return f"{value / 1024**steps:.3g} {BINARY[steps]}"
 
 
-def clipped(text: str, most: int = 30) -> str:
-    """The text as it can stand in a picture: where it is too long without the names of options, of those that are true
-    or false by whether they are named, then without its middle."""
+def clipped(text: str, most: int = 42) -> str:
+    """The text as it can stand in a picture. A long one goes without the names of options whose values are words, those
+    that are true or false told by whether they are named; one over `most` without all names, then without its middle.
+    """
     told = text
-    if len(text) > most:
+    if len(text) > min(LONG, most):
         told = re.sub(r" \w+=false\b", "", re.sub(r"(\w+)=true\b", r"\1", text))
+        told = re.sub(r"\w+=(?=[A-Za-z])", "", told)
+    if len(told) > most:
         told = re.sub(r"\w+=", "", told)
     return told if len(told) <= most else f"{told[: most - 9]}…{told[-8:]}"
 

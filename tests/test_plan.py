@@ -2,11 +2,12 @@
 
 import collections
 import itertools
+import re
 
 import pytest
 
 import models
-from harness import filters, measures, options
+from harness import document, experiment, filters, measures, options, plan
 from harness.errors import UserError
 from tests.planning import of, points
 
@@ -81,6 +82,18 @@ def test_limits_and_settings_reach_every_point():
 def test_an_absurd_grid_is_refused():
     with pytest.raises(UserError, match=r"36,009 points, more than 20,000; sweep fewer values"):
         points(f"sweep.batch_size={list(range(1, 3001))}")
+
+
+@pytest.mark.parametrize("name", ["length_sweep", "length_sweep_gpu"])
+def test_a_question_about_the_same_tokens_per_step_names_the_length_that_has_twice_as_many(name):
+    asked = experiment.load(document.FOLDER / f"{name}.yaml")
+    trained = of(plan.points(asked, "cpu"), "training")
+    tokens = {point.sequence_length: point.sequence_length * point.batch_size for point in trained}
+    assert "same tokens per step" in asked.question
+    least, named = min(tokens.values()), re.findall(r"twice as many at (\d+)k", asked.question)
+    assert {length: each for length, each in tokens.items() if each != least} == {
+        1024 * int(length): 2 * least for length in named
+    }
 
 
 # Labels and what is lacking --------------------------------------------------------------------------------------

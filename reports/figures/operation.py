@@ -8,6 +8,6 @@ class Figure(panels.Swept):
     place = 32
     note = panels.TIMED_NOTE
     measure, metric = "operation", "token_ns"
-    over, panel = "sequence_length", None
+    over, panel = "sequence_length", "batch_size"
     axes = ("sequence length, tokens", "ns per token, forward")
     words = (" ns", "length")
