@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports import wording
+from reports import plurals, wording
 
 
 def steps(points: pd.DataFrame) -> pd.Series:
@@ -27,7 +27,7 @@ def told(result_set: Any, points: pd.DataFrame) -> str:
 def counted(found: pd.Series) -> str:
     """'244 steps', or '230 to 250 steps'; empty where no row says how many."""
     ends = _ends(found.round())
-    return f"{ends} step{'' if ends == '1' else 's'}" if ends else ""
+    return f"{ends} {plurals.plural(1 if ends == '1' else 2, 'step')}" if ends else ""
 
 
 def _ends(values: pd.Series) -> str:

@@ -59,7 +59,7 @@ def test_a_claim_on_quality_says_in_short_after_how_many_steps() -> None:
         made.language("rwkv", seed, 1e-3, 2.5)
     found = claims.load("retnet_rwkv").judge(made.build())
     assert found is not None
-    assert found.short == "-20.00% bits per byte after 488 steps"
+    assert found.short == "-20.00% bits per byte after 488 steps, 2 against 2.5"
 
 
 def test_the_committed_triangle_of_the_gpu_is_of_few_passes() -> None:

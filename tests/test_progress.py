@@ -25,7 +25,7 @@ def test_what_a_point_prints_is_cut_where_it_went_well(monkeypatch, status, prin
     """A failure is told whole: what explains it may stand first."""
     monkeypatch.setattr(predict, "seconds", lambda point: 1.0)
     console = Console(file=io.StringIO(), width=200)
-    bar = progress.Progress(console, [point(), point(seed=1)])
+    bar = progress.Bar(console, [point(), point(seed=1)])
     for asked in (point(), point(seed=1)):
         bar.end(asked, worker.Outcome(status, "", 0.1, output="\n".join(printed)))
     first, *rest, last = console.file.getvalue().splitlines()
